@@ -58,7 +58,11 @@ def _impl(ctx):
     for dep in ctx.attr.dynamic_deps:
         inputs.append(dep[TrivetSharedLibraryInfo].interface)
 
-    flags = ["-Wl,-soname," + ctx.attr.so_name, "-Wl,-rpath,$ORIGIN"]
+    flags = [
+        "-Wl,-soname," + ctx.attr.so_name,
+        "-Wl,-rpath,$ORIGIN",
+        "-Wl,--version-script=" + ctx.file._exports.path,
+    ]
     if ctx.attr.defs:
         flags.append("-Wl,-z,defs")
     for dep in ctx.attr.dynamic_deps:
@@ -74,6 +78,7 @@ def _impl(ctx):
         output_type = "dynamic_library",
         linking_contexts = [cc_common.create_linking_context(linker_inputs = depset(inputs, order = "topological"))],
         user_link_flags = flags + ctx.attr.linkopts,
+        additional_inputs = [ctx.file._exports],
     )
     linked = outputs.library_to_link.resolved_symlink_dynamic_library or outputs.library_to_link.dynamic_library
     out = ctx.actions.declare_file(ctx.label.name)
@@ -114,6 +119,7 @@ trivet_shared_library_rule = rule(
         "dynamic_deps": attr.label_list(providers = [TrivetSharedLibraryInfo]),
         "linkopts": attr.string_list(),
         "so_name": attr.string(mandatory = True),
+        "_exports": attr.label(default = "//tools/build_defs:exports.lds", allow_single_file = True),
         "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
     },
     fragments = ["cpp"],
