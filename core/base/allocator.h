@@ -25,8 +25,8 @@ trivet_allocator_t tvi_allocator_or_system(trivet_allocator_t allocator);
 trivet_status_t tvi_allocate_memory(trivet_allocator_t allocator, size_t size, size_t alignment,
                                     void* out_pointer) TRIVET_MUST_USE;
 trivet_status_t tvi_allocate_array_memory(trivet_allocator_t allocator, size_t count,
-                                          size_t element_size, int zeroed, void* out_pointer)
-    TRIVET_MUST_USE;
+                                          size_t element_size, int zeroed,
+                                          void* out_pointer) TRIVET_MUST_USE;
 trivet_status_t tvi_reallocate_array_memory(trivet_allocator_t allocator, void* pointer_address,
                                             size_t old_count, size_t new_count,
                                             size_t element_size) TRIVET_MUST_USE;
@@ -50,8 +50,8 @@ trivet_status_t tvi_reallocate_array_memory(trivet_allocator_t allocator, void* 
   tvi_allocate_array_memory(allocator, count, element_size, 1, TVI_POINTER_ADDRESS_(out_pointer))
 // Changes the length of the array whose pointer lies at `pointer_address`; new elements are
 // uninitialised; new_count 0 frees it and stores NULL. On error the old array stays valid.
-#define tvi_realloc_array(allocator, pointer_address, old_count, new_count, element_size)        \
-  tvi_reallocate_array_memory(allocator, TVI_POINTER_ADDRESS_(pointer_address), old_count,       \
+#define tvi_realloc_array(allocator, pointer_address, old_count, new_count, element_size)  \
+  tvi_reallocate_array_memory(allocator, TVI_POINTER_ADDRESS_(pointer_address), old_count, \
                               new_count, element_size)
 
 // Frees what the calls above gave; `size` is the size asked for. Accepts NULL.

@@ -35,17 +35,17 @@ void tvi_arena_reset(tvi_arena_t* arena);
 
 // Functions behind the macros; `out_pointer` is the address of a pointer.
 trivet_status_t tvi_arena_allocate_memory(tvi_arena_t* arena, size_t count, size_t element_size,
-                                          size_t alignment, int zeroed, void* out_pointer)
-    TRIVET_MUST_USE;
+                                          size_t alignment, int zeroed,
+                                          void* out_pointer) TRIVET_MUST_USE;
 
 // Uninitialised bytes, aligned to 16. Size 0 gives NULL and OK.
-#define tvi_arena_alloc(arena, size, out_pointer)                             \
-  tvi_arena_allocate_memory(arena, 1, size, TVI_DEFAULT_ALIGNMENT, 0,         \
+#define tvi_arena_alloc(arena, size, out_pointer)                     \
+  tvi_arena_allocate_memory(arena, 1, size, TVI_DEFAULT_ALIGNMENT, 0, \
                             TVI_POINTER_ADDRESS_(out_pointer))
 #define tvi_arena_alloc_aligned(arena, size, alignment, out_pointer) \
   tvi_arena_allocate_memory(arena, 1, size, alignment, 0, TVI_POINTER_ADDRESS_(out_pointer))
-#define tvi_arena_alloc_zeroed(arena, size, out_pointer)                      \
-  tvi_arena_allocate_memory(arena, 1, size, TVI_DEFAULT_ALIGNMENT, 1,         \
+#define tvi_arena_alloc_zeroed(arena, size, out_pointer)              \
+  tvi_arena_allocate_memory(arena, 1, size, TVI_DEFAULT_ALIGNMENT, 1, \
                             TVI_POINTER_ADDRESS_(out_pointer))
 #define tvi_arena_alloc_array(arena, count, element_size, out_pointer)            \
   tvi_arena_allocate_memory(arena, count, element_size, TVI_DEFAULT_ALIGNMENT, 0, \

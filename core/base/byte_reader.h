@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reads little-endian numbers and runs of bytes from borrowed memory, never past its end. The
-// reader of plans and of protobuf wire data. Every failure is DATA_LOSS, names the input, the offset
-// and how much was missing, and moves nothing. One thread at a time; copy the struct to look ahead.
+// reader of plans and of protobuf wire data. Every failure is DATA_LOSS, names the input, the
+// offset and how much was missing, and moves nothing. One thread at a time; copy the struct to look
+// ahead.
 
 #ifndef TRIVET_CORE_BASE_BYTE_READER_H_
 #define TRIVET_CORE_BASE_BYTE_READER_H_

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Writes little-endian numbers into growing memory: the counterpart of byte_reader.h. Like the string
-// builder, on which it stands, it remembers its first failure; the take reports it. Large data goes
-// to a sink instead. One thread at a time.
+// Writes little-endian numbers into growing memory: the counterpart of byte_reader.h. Like the
+// string builder, on which it stands, it remembers its first failure; the take reports it. Large
+// data goes to a sink instead. One thread at a time.
 
 #ifndef TRIVET_CORE_BASE_BYTE_WRITER_H_
 #define TRIVET_CORE_BASE_BYTE_WRITER_H_

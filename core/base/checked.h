@@ -11,24 +11,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TVI_CHECKED_DEFINE_(suffix, type)                                            \
-  static inline bool tvi_checked_add_##suffix(type a, type b, type* out_result) {    \
-    type result;                                                                     \
-    if (__builtin_add_overflow(a, b, &result)) return false;                         \
-    *out_result = result;                                                            \
-    return true;                                                                     \
-  }                                                                                  \
-  static inline bool tvi_checked_sub_##suffix(type a, type b, type* out_result) {    \
-    type result;                                                                     \
-    if (__builtin_sub_overflow(a, b, &result)) return false;                         \
-    *out_result = result;                                                            \
-    return true;                                                                     \
-  }                                                                                  \
-  static inline bool tvi_checked_mul_##suffix(type a, type b, type* out_result) {    \
-    type result;                                                                     \
-    if (__builtin_mul_overflow(a, b, &result)) return false;                         \
-    *out_result = result;                                                            \
-    return true;                                                                     \
+#define TVI_CHECKED_DEFINE_(suffix, type)                                         \
+  static inline bool tvi_checked_add_##suffix(type a, type b, type* out_result) { \
+    type result;                                                                  \
+    if (__builtin_add_overflow(a, b, &result)) return false;                      \
+    *out_result = result;                                                         \
+    return true;                                                                  \
+  }                                                                               \
+  static inline bool tvi_checked_sub_##suffix(type a, type b, type* out_result) { \
+    type result;                                                                  \
+    if (__builtin_sub_overflow(a, b, &result)) return false;                      \
+    *out_result = result;                                                         \
+    return true;                                                                  \
+  }                                                                               \
+  static inline bool tvi_checked_mul_##suffix(type a, type b, type* out_result) { \
+    type result;                                                                  \
+    if (__builtin_mul_overflow(a, b, &result)) return false;                      \
+    *out_result = result;                                                         \
+    return true;                                                                  \
   }
 
 // tvi_checked_{add,sub,mul}_{i64,u64,size}(a, b, &result)

@@ -25,16 +25,16 @@ extern "C" {
 
 // One row of the table.
 typedef struct tvi_dtype_info_t {
-  const char* name;         // "f32"
-  uint32_t bits;            // of one element; 0: has no storage
-  uint32_t dtype_class;     // TRIVET_DTYPE_CLASS_
-  uint32_t exponent_bits;   // floats only, as the following
+  const char* name;        // "f32"
+  uint32_t bits;           // of one element; 0: has no storage
+  uint32_t dtype_class;    // TRIVET_DTYPE_CLASS_
+  uint32_t exponent_bits;  // floats only, as the following
   uint32_t mantissa_bits;
   int32_t exponent_bias;
   uint32_t float_flags;
-  int64_t int_min;          // integers and bool; u64's maximum is UINT64_MAX
+  int64_t int_min;  // integers and bool; u64's maximum is UINT64_MAX
   uint64_t int_max;
-  double float_max;         // largest finite value
+  double float_max;  // largest finite value
 } tvi_dtype_info_t;
 
 // The row of a type; the row of TRIVET_DTYPE_INVALID for any number that is none. Never NULL.
@@ -78,8 +78,9 @@ void tvi_dtype_write_i64(trivet_dtype_t dtype, void* base, int64_t index, int64_
 
 // Converts `count` elements, dst and src not overlapping (or equal types: a copy).
 // - to float: nearest, ties to even, one rounding. Too large: infinity where the format has one,
-//   else NaN where it has one, else the largest finite; with `saturate` the largest finite value for
-//   8-bit and smaller formats, infinities included (f16, bf16, f32 and f64 always go to infinity).
+//   else NaN where it has one, else the largest finite; with `saturate` the largest finite value
+//   for 8-bit and smaller formats, infinities included (f16, bf16, f32 and f64 always go to
+//   infinity).
 // - float to integer: towards zero. NaN is 0. Out of range: clamped with `saturate`; without, the
 //   truncated value modulo 2^bits where it fits 64 bits, else 0.
 // - integer to integer: modulo 2^bits, or clamped with `saturate`.
@@ -91,7 +92,8 @@ void tvi_dtype_write_i64(trivet_dtype_t dtype, void* base, int64_t index, int64_
 trivet_status_t tvi_dtype_convert(trivet_dtype_t dst_dtype, void* dst, trivet_dtype_t src_dtype,
                                   const void* src, int64_t count, bool saturate) TRIVET_MUST_USE;
 
-// Scalar conversions, bit-exact: nearest even; NaN stays a quiet NaN with its sign and upper payload.
+// Scalar conversions, bit-exact: nearest even; NaN stays a quiet NaN with its sign and upper
+// payload.
 uint16_t tvi_f32_to_f16(float value);
 float tvi_f16_to_f32(uint16_t bits);
 uint16_t tvi_f32_to_bf16(float value);

@@ -47,7 +47,8 @@ void tvi_file_mapping_retain(tvi_file_mapping_t* mapping);
 // Accepts NULL.
 void tvi_file_mapping_release(tvi_file_mapping_t* mapping);
 
-// Reads a whole file. The bytes are followed by a NUL: tvi_free(allocator, *out_data, *out_size + 1).
+// Reads a whole file. The bytes are followed by a NUL: tvi_free(allocator, *out_data, *out_size +
+// 1).
 trivet_status_t tvi_file_read(const char* path, trivet_allocator_t allocator, char** out_data,
                               size_t* out_size) TRIVET_MUST_USE;
 
@@ -58,7 +59,8 @@ trivet_status_t tvi_file_writer_open(const char* path, trivet_allocator_t alloca
                                      tvi_file_writer_t** out_writer) TRIVET_MUST_USE;
 // The sink of an open writer; dies with it.
 trivet_sink_t tvi_file_writer_sink(tvi_file_writer_t* writer);
-// Gives the file its name. Frees the writer in any case; on error the old file, if any, is as before.
+// Gives the file its name. Frees the writer in any case; on error the old file, if any, is as
+// before.
 trivet_status_t tvi_file_writer_commit(tvi_file_writer_t* writer) TRIVET_MUST_USE;
 // Throws the bytes away and frees the writer. Accepts NULL.
 void tvi_file_writer_discard(tvi_file_writer_t* writer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Shared objects opened at run time: plugins, and device libraries that may be missing. Always bound
-// at once and private to the opener. Never searches the current directory.
+// Shared objects opened at run time: plugins, and device libraries that may be missing. Always
+// bound at once and private to the opener. Never searches the current directory.
 
 #ifndef TRIVET_CORE_BASE_LIBRARY_H_
 #define TRIVET_CORE_BASE_LIBRARY_H_
@@ -17,7 +17,8 @@ extern "C" {
 typedef struct tvi_library_t tvi_library_t;
 
 // Opens `path`: with a "/" that file, without one whatever the system's loader finds by that name.
-// UNAVAILABLE with the loader's reason when it cannot; NOT_FOUND when a path with "/" does not exist.
+// UNAVAILABLE with the loader's reason when it cannot; NOT_FOUND when a path with "/" does not
+// exist.
 trivet_status_t tvi_library_open(const char* path, trivet_allocator_t allocator,
                                  tvi_library_t** out_library) TRIVET_MUST_USE;
 // Opens the first of several names that can be; UNAVAILABLE lists every name and reason.

@@ -30,10 +30,10 @@ typedef struct tvi_map_t {
   tvi_map_entry_t* entries;  // in order of insertion; removed ones are marked
   uint32_t* slots;           // open addressing: index into entries plus 1, or 0
   uint8_t* removed;
-  size_t count;           // live entries
-  size_t entry_count;     // live and removed
+  size_t count;        // live entries
+  size_t entry_count;  // live and removed
   size_t entry_capacity;
-  size_t slot_count;      // power of two, or 0
+  size_t slot_count;  // power of two, or 0
 } tvi_map_t;
 
 // Prepares an empty map; allocates nothing.

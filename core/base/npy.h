@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// NumPy's .npy and .npz files, for tools and tests (not part of the runtime library: inflating needs
-// zlib). Writes version 1.0 headers and stored archives; reads versions 1 to 3, stored and deflated
-// members. Hostile input gives a status.
+// NumPy's .npy and .npz files, for tools and tests (not part of the runtime library: inflating
+// needs zlib). Writes version 1.0 headers and stored archives; reads versions 1 to 3, stored and
+// deflated members. Hostile input gives a status.
 
 #ifndef TRIVET_CORE_BASE_NPY_H_
 #define TRIVET_CORE_BASE_NPY_H_
@@ -30,14 +30,15 @@ typedef struct tvi_npy_array_t {
 } tvi_npy_array_t;
 
 // Reads .npy bytes. `array->data` points into `bytes` (any alignment) except for big-endian and
-// Fortran-order arrays, which are rewritten into the arena. UNIMPLEMENTED for types we have not (text
-// and objects among them). bf16 and 8-bit floats, which NumPy has not, are read from raw types
+// Fortran-order arrays, which are rewritten into the arena. UNIMPLEMENTED for types we have not
+// (text and objects among them). bf16 and 8-bit floats, which NumPy has not, are read from raw
+// types
 // ('|V2', '|V1') as u16 and u8.
 trivet_status_t tvi_npy_parse(const void* bytes, size_t size, tvi_arena_t* arena,
                               tvi_npy_array_t* out_array) TRIVET_MUST_USE;
 
-// Reads an .npz archive held in memory: all members, in archive order; the list and inflated data lie
-// in the arena, stored data is borrowed from `bytes`. Checks every CRC.
+// Reads an .npz archive held in memory: all members, in archive order; the list and inflated data
+// lie in the arena, stored data is borrowed from `bytes`. Checks every CRC.
 trivet_status_t tvi_npz_parse(const void* bytes, size_t size, tvi_arena_t* arena,
                               tvi_npy_array_t** out_arrays, size_t* out_count) TRIVET_MUST_USE;
 

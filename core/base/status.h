@@ -22,28 +22,28 @@
 // The successful status.
 #define TRIVET_OK ((trivet_status_t)0)
 
-// Evaluates an expression of type trivet_status_t and returns it from the enclosing function when it
-// is an error.
-#define TRIVET_RETURN_IF_ERROR(expression)                \
-  do {                                                    \
-    trivet_status_t tvi_status_local_ = (expression);     \
+// Evaluates an expression of type trivet_status_t and returns it from the enclosing function when
+// it is an error.
+#define TRIVET_RETURN_IF_ERROR(expression)                                     \
+  do {                                                                         \
+    trivet_status_t tvi_status_local_ = (expression);                          \
     if (__builtin_expect(tvi_status_local_ != 0, 0)) return tvi_status_local_; \
   } while (0)
 
 // The same, with context put before the message:
 //   TRIVET_RETURN_IF_ERROR_ANNOTATED(parse(node), "node '%s'", name);
-#define TRIVET_RETURN_IF_ERROR_ANNOTATED(expression, ...)          \
-  do {                                                             \
-    trivet_status_t tvi_status_local_ = (expression);              \
-    if (__builtin_expect(tvi_status_local_ != 0, 0))               \
+#define TRIVET_RETURN_IF_ERROR_ANNOTATED(expression, ...)            \
+  do {                                                               \
+    trivet_status_t tvi_status_local_ = (expression);                \
+    if (__builtin_expect(tvi_status_local_ != 0, 0))                 \
       return trivet_status_annotate(tvi_status_local_, __VA_ARGS__); \
   } while (0)
 
 // Jumps to `label` when `status` (a variable) receives an error: for functions that clean up.
-#define TRIVET_GOTO_IF_ERROR(status, expression, label)  \
-  do {                                                   \
-    (status) = (expression);                             \
-    if (__builtin_expect((status) != 0, 0)) goto label;  \
+#define TRIVET_GOTO_IF_ERROR(status, expression, label) \
+  do {                                                  \
+    (status) = (expression);                            \
+    if (__builtin_expect((status) != 0, 0)) goto label; \
   } while (0)
 
 #endif  // TRIVET_CORE_BASE_STATUS_H_

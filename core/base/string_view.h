@@ -56,8 +56,9 @@ trivet_string_view_t tvi_sv_slice(trivet_string_view_t text, size_t offset, size
 // Without blanks, tabs, line feeds and carriage returns at both ends.
 trivet_string_view_t tvi_sv_trim(trivet_string_view_t text);
 
-// Cuts at the first `byte`: what stands before it is returned, `*rest` becomes what follows (without
-// the byte). When there is none, all of it is returned and `*rest` becomes empty with NULL data.
+// Cuts at the first `byte`: what stands before it is returned, `*rest` becomes what follows
+// (without the byte). When there is none, all of it is returned and `*rest` becomes empty with NULL
+// data.
 trivet_string_view_t tvi_sv_split(trivet_string_view_t* rest, char byte);
 
 // Parse the whole text as a number; false (output untouched) when it is not one or is out of range.

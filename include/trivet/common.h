@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The types that every public header of Trivet shares: status, allocator, string view, struct
-// header, logger, sink and the table of element types. Standalone C11 and C++17; includes nothing
-// of ours, has no padding holes, and no bool, enum, bit-field or C++ type in any layout. It must
-// not grow anything that belongs to one library only.
+// header, logger, sink and the table of element types. C11 and C++17, no padding holes, no bool,
+// enum, bit-field or C++ type in any layout. It must not grow anything that belongs to one library
+// only.
 
 #ifndef TRIVET_COMMON_H_
 #define TRIVET_COMMON_H_
@@ -12,14 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Marks a function that a shared library of Trivet exports.
-#if defined(_WIN32)
-#define TRIVET_API __declspec(dllexport)
-#elif defined(__GNUC__)
-#define TRIVET_API __attribute__((visibility("default")))
-#else
-#define TRIVET_API
-#endif
+#include "trivet/export.h"
 
 // Lets the compiler check printf-style arguments; both positions count from 1, `first` is 0 for
 // functions that take a va_list.
@@ -46,8 +39,8 @@ extern "C" {
 // First member of every struct that crosses the ABI by pointer. Fields are only ever appended, so
 // `struct_size` (set by whoever fills the struct, to its own sizeof) says which fields exist.
 // `struct_type` is one of the TRIVET_STRUCT_TYPE_ constants of the header that declares the struct.
-// `next` chains extension structs, each beginning with a header itself; NULL ends the chain. Unknown
-// struct types in a chain are ignored by readers.
+// `next` chains extension structs, each beginning with a header itself; NULL ends the chain.
+// Unknown struct types in a chain are ignored by readers.
 typedef struct trivet_header_t {
   uint32_t struct_size;
   uint32_t struct_type;
@@ -57,8 +50,7 @@ typedef struct trivet_header_t {
 // True when the struct that `pointer` points to is long enough to hold `field`. The header member
 // must be called `header`. `type` is the struct type, as this header version declares it.
 #define TRIVET_HAS_FIELD(pointer, type, field) \
-  ((size_t)(pointer)->header.struct_size >=    \
-   offsetof(type, field) + sizeof(((const type*)0)->field))
+  ((size_t)(pointer)->header.struct_size >= offsetof(type, field) + sizeof(((const type*)0)->field))
 
 // ---------------------------------------------------------------------------------------------
 // String view
@@ -86,8 +78,8 @@ typedef struct trivet_string_view_t {
 // Status
 // ---------------------------------------------------------------------------------------------
 
-// The result of every call that can fail: one word. NULL is OK. A value below 256 is a bare code; any
-// other value is an owned object with a code, a message and a place in the source. Whoever
+// The result of every call that can fail: one word. NULL is OK. A value below 256 is a bare code;
+// any other value is an owned object with a code, a message and a place in the source. Whoever
 // receives a status owns it: return it on, or free it. Not to be used from two threads at once.
 //
 // Statuses are allocated by the C library's malloc, not by a caller's trivet_allocator_t: an error
@@ -130,8 +122,8 @@ typedef uint32_t trivet_status_code_t;
 // (copied). Code TRIVET_STATUS_OK gives NULL; an unknown code becomes INTERNAL.
 // `format` may be NULL: a status with an empty message. Thread-safe.
 TRIVET_API trivet_status_t trivet_status_make(trivet_status_code_t code, const char* file, int line,
-                                              const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5)
-    TRIVET_MUST_USE;
+                                              const char* format, ...)
+    TRIVET_PRINTF_FORMAT(4, 5) TRIVET_MUST_USE;
 TRIVET_API trivet_status_t trivet_status_make_v(trivet_status_code_t code, const char* file,
                                                 int line, const char* format, va_list arguments)
     TRIVET_PRINTF_FORMAT(4, 0) TRIVET_MUST_USE;
@@ -155,8 +147,8 @@ TRIVET_API trivet_status_t trivet_status_annotate(trivet_status_t status, const 
 
 // Joins two results into one: consumes both. When both are errors the first one's code and place
 // win and the second one's message is appended after "; then ".
-TRIVET_API trivet_status_t trivet_status_join(trivet_status_t first, trivet_status_t second)
-    TRIVET_MUST_USE;
+TRIVET_API trivet_status_t trivet_status_join(trivet_status_t first,
+                                              trivet_status_t second) TRIVET_MUST_USE;
 
 // Frees a status. Accepts NULL and bare codes.
 TRIVET_API void trivet_status_free(trivet_status_t status);
@@ -230,8 +222,8 @@ typedef uint32_t trivet_dtype_t;
 
 #define TRIVET_DTYPE_INVALID ((trivet_dtype_t)0)
 #define TRIVET_DTYPE_F32 ((trivet_dtype_t)1)
-#define TRIVET_DTYPE_F16 ((trivet_dtype_t)2)         // IEEE 754 binary16
-#define TRIVET_DTYPE_BF16 ((trivet_dtype_t)3)        // upper half of an f32
+#define TRIVET_DTYPE_F16 ((trivet_dtype_t)2)   // IEEE 754 binary16
+#define TRIVET_DTYPE_BF16 ((trivet_dtype_t)3)  // upper half of an f32
 #define TRIVET_DTYPE_F64 ((trivet_dtype_t)4)
 #define TRIVET_DTYPE_I8 ((trivet_dtype_t)5)
 #define TRIVET_DTYPE_U8 ((trivet_dtype_t)6)
@@ -241,20 +233,20 @@ typedef uint32_t trivet_dtype_t;
 #define TRIVET_DTYPE_U32 ((trivet_dtype_t)10)
 #define TRIVET_DTYPE_I64 ((trivet_dtype_t)11)
 #define TRIVET_DTYPE_U64 ((trivet_dtype_t)12)
-#define TRIVET_DTYPE_BOOL ((trivet_dtype_t)13)       // one byte, 0 or 1; any other byte reads as 1
-#define TRIVET_DTYPE_F8E4M3FN ((trivet_dtype_t)14)   // no infinity, max 448
-#define TRIVET_DTYPE_F8E4M3FNUZ ((trivet_dtype_t)15) // no infinity, no -0, max 240
-#define TRIVET_DTYPE_F8E5M2 ((trivet_dtype_t)16)     // infinity, max 57344
-#define TRIVET_DTYPE_F8E5M2FNUZ ((trivet_dtype_t)17) // no infinity, no -0, max 57344
-#define TRIVET_DTYPE_F8E8M0 ((trivet_dtype_t)18)     // a power of two from 2^-127 to 2^127, or NaN
-#define TRIVET_DTYPE_F4E2M1 ((trivet_dtype_t)19)     // no infinity, no NaN, max 6
+#define TRIVET_DTYPE_BOOL ((trivet_dtype_t)13)        // one byte, 0 or 1; any other byte reads as 1
+#define TRIVET_DTYPE_F8E4M3FN ((trivet_dtype_t)14)    // no infinity, max 448
+#define TRIVET_DTYPE_F8E4M3FNUZ ((trivet_dtype_t)15)  // no infinity, no -0, max 240
+#define TRIVET_DTYPE_F8E5M2 ((trivet_dtype_t)16)      // infinity, max 57344
+#define TRIVET_DTYPE_F8E5M2FNUZ ((trivet_dtype_t)17)  // no infinity, no -0, max 57344
+#define TRIVET_DTYPE_F8E8M0 ((trivet_dtype_t)18)      // a power of two from 2^-127 to 2^127, or NaN
+#define TRIVET_DTYPE_F4E2M1 ((trivet_dtype_t)19)      // no infinity, no NaN, max 6
 #define TRIVET_DTYPE_I4 ((trivet_dtype_t)20)
 #define TRIVET_DTYPE_U4 ((trivet_dtype_t)21)
 #define TRIVET_DTYPE_I2 ((trivet_dtype_t)22)
 #define TRIVET_DTYPE_U2 ((trivet_dtype_t)23)
-#define TRIVET_DTYPE_C64 ((trivet_dtype_t)24)        // two f32: real, imaginary
-#define TRIVET_DTYPE_C128 ((trivet_dtype_t)25)       // two f64
-#define TRIVET_DTYPE_STRING ((trivet_dtype_t)26)     // host only; has no storage size
+#define TRIVET_DTYPE_C64 ((trivet_dtype_t)24)     // two f32: real, imaginary
+#define TRIVET_DTYPE_C128 ((trivet_dtype_t)25)    // two f64
+#define TRIVET_DTYPE_STRING ((trivet_dtype_t)26)  // host only; has no storage size
 #define TRIVET_DTYPE_COUNT 27
 
 // The class of an element type.
@@ -268,33 +260,33 @@ typedef uint32_t trivet_dtype_t;
 
 // One row per element type, in the order of their numbers: X(NAME, text, bits, CLASS). Elements of
 // less than 8 bits are packed, the first one in the lowest bits of the first byte.
-#define TRIVET_DTYPE_TABLE(X)          \
-  X(INVALID, "invalid", 0, NONE)       \
-  X(F32, "f32", 32, FLOAT)             \
-  X(F16, "f16", 16, FLOAT)             \
-  X(BF16, "bf16", 16, FLOAT)           \
-  X(F64, "f64", 64, FLOAT)             \
-  X(I8, "i8", 8, INT)                  \
-  X(U8, "u8", 8, UINT)                 \
-  X(I16, "i16", 16, INT)               \
-  X(U16, "u16", 16, UINT)              \
-  X(I32, "i32", 32, INT)               \
-  X(U32, "u32", 32, UINT)              \
-  X(I64, "i64", 64, INT)               \
-  X(U64, "u64", 64, UINT)              \
-  X(BOOL, "bool", 8, BOOL)             \
-  X(F8E4M3FN, "f8e4m3fn", 8, FLOAT)    \
+#define TRIVET_DTYPE_TABLE(X)           \
+  X(INVALID, "invalid", 0, NONE)        \
+  X(F32, "f32", 32, FLOAT)              \
+  X(F16, "f16", 16, FLOAT)              \
+  X(BF16, "bf16", 16, FLOAT)            \
+  X(F64, "f64", 64, FLOAT)              \
+  X(I8, "i8", 8, INT)                   \
+  X(U8, "u8", 8, UINT)                  \
+  X(I16, "i16", 16, INT)                \
+  X(U16, "u16", 16, UINT)               \
+  X(I32, "i32", 32, INT)                \
+  X(U32, "u32", 32, UINT)               \
+  X(I64, "i64", 64, INT)                \
+  X(U64, "u64", 64, UINT)               \
+  X(BOOL, "bool", 8, BOOL)              \
+  X(F8E4M3FN, "f8e4m3fn", 8, FLOAT)     \
   X(F8E4M3FNUZ, "f8e4m3fnuz", 8, FLOAT) \
-  X(F8E5M2, "f8e5m2", 8, FLOAT)        \
+  X(F8E5M2, "f8e5m2", 8, FLOAT)         \
   X(F8E5M2FNUZ, "f8e5m2fnuz", 8, FLOAT) \
-  X(F8E8M0, "f8e8m0", 8, FLOAT)        \
-  X(F4E2M1, "f4e2m1", 4, FLOAT)        \
-  X(I4, "i4", 4, INT)                  \
-  X(U4, "u4", 4, UINT)                 \
-  X(I2, "i2", 2, INT)                  \
-  X(U2, "u2", 2, UINT)                 \
-  X(C64, "c64", 64, COMPLEX)           \
-  X(C128, "c128", 128, COMPLEX)        \
+  X(F8E8M0, "f8e8m0", 8, FLOAT)         \
+  X(F4E2M1, "f4e2m1", 4, FLOAT)         \
+  X(I4, "i4", 4, INT)                   \
+  X(U4, "u4", 4, UINT)                  \
+  X(I2, "i2", 2, INT)                   \
+  X(U2, "u2", 2, UINT)                  \
+  X(C64, "c64", 64, COMPLEX)            \
+  X(C128, "c128", 128, COMPLEX)         \
   X(STRING, "string", 0, STRING)
 
 // The name of an element type, such as "f32"; "invalid" for a number that is none. Static text.
