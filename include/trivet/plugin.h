@@ -328,6 +328,93 @@ typedef struct trivet_scalar_function_s {
 } trivet_scalar_function_t;
 
 // ---------------------------------------------------------------------------------------------------------------------------------
+// Kernel: one way to run a region on a target. The build half proposes tactics for regions and emits the step; the run half executes
+// it from the plan. A step of a plan is: kernel name, blob (the kernel's own program or parameters), operands, integer parameters.
+// ---------------------------------------------------------------------------------------------------------------------------------
+// One operand of a launch. Strides are in elements; an operand may be a view of a larger buffer.
+typedef struct trivet_operand_s {
+  uint32_t dtype;
+  uint32_t rank;
+  int64_t dims[TRIVET_MAX_RANK];
+  int64_t strides[TRIVET_MAX_RANK];
+  uint32_t flags;      // TRIVET_OPERAND_*
+  uint32_t alignment;  // bytes that the address is certainly a multiple of
+  const void* constant;  // TRIVET_OPERAND_CONSTANT: the address, valid as long as the engine; otherwise NULL
+} trivet_operand_t;
+
+#define TRIVET_OPERAND_OUTPUT 1u
+#define TRIVET_OPERAND_CONSTANT 2u
+#define TRIVET_OPERAND_ABSENT 4u
+
+// What a kernel may use while it runs on the host: the thread pool of the context.
+typedef struct trivet_executor_s trivet_executor_t;
+typedef struct trivet_executor_api_s {
+  uint32_t struct_size;
+  uint32_t abi_minor;
+  uint32_t (*thread_count)(const trivet_executor_t* executor);
+  // Calls task(argument, i, count) for i in [0, count) on |count| threads at the same time (count <= thread_count), the caller being one of
+  // them, and returns when all have. Tasks must not call it again.
+  void (*parallel)(trivet_executor_t* executor, uint32_t count, void (*task)(void* argument, uint32_t index, uint32_t count),
+                   void* argument);
+} trivet_executor_api_t;
+struct trivet_executor_s {
+  const trivet_executor_api_t* api;
+};
+
+typedef struct trivet_kernel_load_s {
+  trivet_header_t header;
+  const uint8_t* blob;  // lives as long as the engine
+  uint64_t blob_size;
+  const trivet_allocator_t* allocator;
+  void* device;  // of the target's device table; NULL on the host
+} trivet_kernel_load_t;
+
+typedef struct trivet_kernel_prepare_s {
+  trivet_header_t header;
+  const trivet_operand_t* operands;
+  uint64_t operand_count;
+  const int64_t* parameters;  // the step's expressions over dimensions, evaluated
+  uint64_t parameter_count;
+  const trivet_allocator_t* allocator;
+  trivet_executor_t* executor;
+} trivet_kernel_prepare_t;
+
+typedef struct trivet_kernel_launch_s {
+  void* const* addresses;  // one per operand; NULL where absent
+  void* workspace;         // of the size that prepare asked for, aligned to 64 bytes
+  trivet_executor_t* executor;
+  void* stream;  // of the target's device table; NULL on the host
+} trivet_kernel_launch_t;
+
+typedef struct trivet_region_s trivet_region_t;  // build half: opaque here until the extension work opens it
+typedef struct trivet_proposal_s trivet_proposal_t;
+typedef struct trivet_emission_s trivet_emission_t;
+
+typedef struct trivet_kernel_s {
+  trivet_header_t header;
+  const char* name;     // "cpu.tile", "cpu_onednn.convolution"
+  const char* target;   // "cpu"
+  const char* summary;
+  uint32_t version;     // of the blob's form; a plan names it, and load refuses another
+  uint32_t halves;      // TRIVET_HALF_*
+  void* self;
+  // Build half. Optional: NULL means that the kernel is only emitted by its own target.
+  // Adds a tactic per way to run |region|, with its price, or declines with a reason. Concurrent for different regions.
+  trivet_status_t (*propose)(const struct trivet_kernel_s* kernel, const trivet_region_t* region, trivet_proposal_t* proposal);
+  // Writes the step for a chosen tactic.
+  trivet_status_t (*emit)(const struct trivet_kernel_s* kernel, const trivet_region_t* region, uint64_t tactic,
+                          trivet_emission_t* emission);
+  // Run half. Required where halves has TRIVET_HALF_RUN. load: once per step and engine; checks every byte of the blob; what it returns is
+  // immutable and shared by threads. prepare: once per context and set of shapes; may allocate. run: allocates nothing, takes no lock.
+  trivet_status_t (*load)(const struct trivet_kernel_s* kernel, const trivet_kernel_load_t* load, void** out_loaded);
+  void (*unload)(const struct trivet_kernel_s* kernel, void* loaded, const trivet_allocator_t* allocator);
+  trivet_status_t (*prepare)(const struct trivet_kernel_s* kernel, void* loaded, const trivet_kernel_prepare_t* prepare,
+                             uint64_t* out_workspace_size, void** out_prepared);
+  void (*release)(const struct trivet_kernel_s* kernel, void* prepared, const trivet_allocator_t* allocator);
+  trivet_status_t (*run)(const struct trivet_kernel_s* kernel, void* prepared, const trivet_kernel_launch_t* launch);
+} trivet_kernel_t;
+
+// ---------------------------------------------------------------------------------------------------------------------------------
 // Plugin: what trivet_plugin_query returns.
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Sanitizers that the objects were built with; host and plugin must agree, as mixing them crashes.
