@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one mark that makes a function visible outside its shared object: everything else is compiled hidden.
-// It stands before the declaration of every public function. It must not do anything else.
+// The one mark that makes a function visible outside its shared object: everything else is compiled
+// hidden. It stands before the declaration of every public function. It must not do anything else.
 #ifndef TRIVET_EXPORT_H_
 #define TRIVET_EXPORT_H_
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A main for fuzz targets built without libFuzzer: it runs the target over the files named on the command line (folders
-// are read one level deep), so that every seed and every input that once failed is an ordinary test under any compiler.
-// It must not judge: a target that returns has passed.
+// A main for fuzz targets built without libFuzzer: it runs the target over the files named on the
+// command line (folders are read one level deep), so that every seed and every input that once
+// failed is an ordinary test under any compiler. It must not judge: a target that returns has
+// passed.
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -17,6 +17,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+MOST_SHOWN = 20
 C_FILES = (".c", ".h", ".cc")
 SCRIPTS = (".py", ".sh", ".bzl")
 LIBRARIES = ("core/", "passes/", "codegen/", "runtime/", "plugins/")
@@ -77,9 +78,10 @@ def heads(files):
             if lines[0] != "// SPDX-License-Identifier: Apache-2.0":
                 yield f"{path}:1: the first line is not the SPDX line"
                 continue
+            # What follows an empty comment line is documentation and may be longer.
             head = []
             for line in lines[1:]:
-                if not line.startswith("//"):
+                if not line.startswith("//") or (head and not line.strip("/ ")):
                     break
                 if line.strip("/ "):
                     head.append(line)
@@ -174,8 +176,10 @@ def main():
                           (includes, files), (calls, files)):
         broken = list(rule(subject))
         print(f"{'FAILED' if broken else 'ok    '} {rule.__doc__.splitlines()[0]}")
-        for place in broken:
+        for place in broken[:MOST_SHOWN]:
             print("  " + place)
+        if len(broken) > MOST_SHOWN:
+            print(f"  and {len(broken) - MOST_SHOWN} more")
         passed, failed = passed + (not broken), failed + bool(broken)
     if len(sys.argv) == 3 and sys.argv[1] == "--tally":
         with open(sys.argv[2], "a") as tally:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Proves what every other test takes for granted: assertions are compiled in, multiplications and additions are not
-// contracted, and the system libraries that the build names can be linked and answer.
+// Proves what every other test takes for granted: assertions are compiled in, multiplications and
+// additions are not contracted, and the system libraries that the build names can be linked and
+// answer.
 #include <cassert>
 
 #include <dnnl.h>
