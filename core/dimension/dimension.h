@@ -12,6 +12,10 @@
 #include "core/base/string_builder.h"
 #include "trivet/plugin.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Kinds of expression nodes.
 typedef enum tvi_dim_kind_e {
   TVI_DIM_CONSTANT = 0,
@@ -72,5 +76,14 @@ trivet_dim_t tvi_dim_import(tvi_dim_context_t* context, trivet_dim_t dim, const 
 // Text: "2*batch + 1", "floordiv(n, 2)", and back.
 trivet_status_t tvi_dim_print(trivet_dim_t dim, tvi_string_builder_t* builder);
 trivet_status_t tvi_dim_parse(tvi_dim_context_t* context, trivet_string_view_t text, trivet_dim_t* out_dim);
+
+// True when |dim| is certainly at least 0 (the second: at least 1) for all values of the symbols. Knows more than the range: that
+// s*floordiv(x, s) lies between x - s + 1 and x.
+bool tvi_dim_is_nonnegative(tvi_dim_context_t* context, trivet_dim_t dim);
+bool tvi_dim_is_positive(tvi_dim_context_t* context, trivet_dim_t dim);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_CORE_DIMENSION_DIMENSION_H_

@@ -17,6 +17,10 @@
 #define TVI_KIR_MAX_INDICES 24  // parallel and reduced indices of one stage
 #define TVI_KIR_MAX_STATE 4     // values in the state of a monoid
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Scalar instructions. X(enumerator, text name, operand count). Result types are in the instruction.
 // Float arithmetic on f16, bf16 and 8-bit floats means: in f32 (docs/kernel_ir.md, section 3).
 #define TVI_KIR_OPCODES(X)                                                                                                     \
@@ -92,7 +96,7 @@ typedef enum tvi_kir_monoid_kind_e {
   TVI_KIR_REDUCE_MAX,
   TVI_KIR_ANY,
   TVI_KIR_ALL,
-  TVI_KIR_ARGMAX,  // state (value, i64 position); first extreme wins; NaN counts as largest
+  TVI_KIR_ARGMAX,  // state (value, i64 position); first extreme wins; NaN beats every number
   TVI_KIR_ARGMIN,
   TVI_KIR_WELFORD,       // (mean, m2, count); element is one value
   TVI_KIR_SOFTMAX_STATE, // (m, s) with s = sum of exp(x - m); element is one value
@@ -102,6 +106,7 @@ typedef enum tvi_kir_monoid_kind_e {
 typedef struct tvi_kir_monoid_s {
   tvi_kir_monoid_kind_t kind;
   uint32_t state_count;
+  uint32_t element_count;  // results that a body gives: 1 for WELFORD and SOFTMAX_STATE, state_count otherwise
   uint32_t dtypes[TVI_KIR_MAX_STATE];
   const char* name;
   const char* state_names[TVI_KIR_MAX_STATE];
@@ -128,13 +133,13 @@ typedef enum tvi_kir_placement_e {
   TVI_KIR_INLINED = 2,
 } tvi_kir_placement_t;
 
-// One stage. It defines state_count values (one for MAP), whose dimensions are exactly the parallel indices, in order.
+// One stage. It defines result_count values, whose dimensions are exactly the parallel indices, in order.
 typedef struct tvi_kir_stage_s {
   tvi_kir_stage_kind_t kind;
   tvi_kir_placement_t placement;  // set by the scheduler; STORED until then
-  uint32_t result_count;
-  uint32_t values[TVI_KIR_MAX_STATE];         // values written
-  tvi_kir_ref_t results[TVI_KIR_MAX_STATE];   // instructions whose values are written or joined
+  uint32_t result_count;                      // 1 for MAP, else state_count of the monoid
+  uint32_t values[TVI_KIR_MAX_STATE];         // values written; TVI_KIR_NONE: that part of the state is not kept
+  tvi_kir_ref_t results[TVI_KIR_MAX_STATE];   // instructions whose values are written or joined: 1 for MAP, else element_count
   uint32_t parallel_count;
   uint32_t reduced_count;  // 0 unless REDUCE
   uint32_t scan_flags;
@@ -181,5 +186,9 @@ trivet_status_t tvi_kir_verify(const tvi_kir_program_t* program);
 trivet_status_t tvi_kir_program_print(const tvi_kir_program_t* program, tvi_string_builder_t* builder);
 trivet_status_t tvi_kir_program_parse(trivet_string_view_t text, tvi_dim_context_t* dims, tvi_arena_t* arena,
                                       tvi_kir_program_t** out_program);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_CORE_KERNEL_IR_KERNEL_IR_H_
