@@ -32,7 +32,7 @@ def run_native(folders, jobs):
     runner = pathlib.Path(os.environ.get("TRIVET_NODE_RUNNER")
                           or ROOT / "bazel-bin" / "tests" / "conformance" / "node_runner")
     if not runner.exists():
-        sys.exit(f"onnx node tests: there is no {runner}; build it first: ./dev build")
+        sys.exit(f"onnx node tests: there is no {runner}; run this through ./dev onnx-tests")
     text = "".join(f"{folder}\n" for folder in folders)
     done = subprocess.run([str(runner), "--jobs", str(jobs)], input=text, text=True)
     if done.returncode:

@@ -7,7 +7,7 @@ Fails where ours differs from onnxruntime by more than LIMIT in any case, or err
 times as much as onnxruntime does (all cases of a model taken together; errors below the rounding of one float32 value
 count as that rounding). Must not hold a tolerance of its own for any model.
 
-    compare.py [--only NAME]... [--engine onnxruntime] [--json FILE]
+    compare.py [MODEL]... [--engine onnxruntime] [--json FILE]
 
 --engine onnxruntime is a check of this script itself: onnxruntime without graph optimizations stands in for us.
 """
@@ -132,7 +132,7 @@ def compare_model(entry, folder, threads, engine):
 
 def main():
     parser = argparse.ArgumentParser(prog="compare", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", action="append", metavar="NAME", help="this model only; may be repeated")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="these models only")
     parser.add_argument("--engine", choices=("trivet", "onnxruntime"), default="trivet",
                         help="onnxruntime: self-check, unoptimized onnxruntime in our place")
     parser.add_argument("--threads", type=int, default=2)
@@ -144,7 +144,7 @@ def main():
           f"{'theirs vs f64':>13s} {'ratio':>6s} {'s':>5s}")
     rows, failed = [], []
     with tempfile.TemporaryDirectory(prefix="trivet-compare-") as folder:
-        for entry in models.load_list("compare", args.only):
+        for entry in models.load_list("compare", args.models):
             begin = time.monotonic()
             try:
                 found = compare_model(entry, pathlib.Path(folder), args.threads, args.engine)

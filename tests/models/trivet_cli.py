@@ -2,7 +2,7 @@
 """The only place where the Python scripts know the command `trivet` and its options.
 
 Stands between tests, benchmarks and the demo on one side and the command on the other: every call is one process.
-Must not know any model. $TRIVET_COMMAND names another command than the one of this tree.
+Must not know any model. ./dev sets $TRIVET to the command that it built; without it the one in bazel-bin is taken.
 """
 import json
 import os
@@ -20,10 +20,10 @@ class TrivetError(RuntimeError):
 
 
 def command():
-    """Path of the command: $TRIVET_COMMAND, else the one that Bazel built."""
-    path = pathlib.Path(os.environ.get("TRIVET_COMMAND") or ROOT / "bazel-bin" / "tools" / "trivet" / "trivet")
+    """Path of the command: $TRIVET, else the one that Bazel built."""
+    path = pathlib.Path(os.environ.get("TRIVET") or ROOT / "bazel-bin" / "tools" / "trivet" / "trivet")
     if not path.exists():
-        raise TrivetError(f"there is no {path}; build it first: ./dev build")
+        raise TrivetError(f"there is no {path}; run this through ./dev")
     return path
 
 
