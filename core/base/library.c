@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// dlopen and dlsym with statuses. The loader's message is copied at once: it is lost with the next
+// call.
+
+#include "core/base/library.h"
+
+#include <dlfcn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/allocator.h"
+#include "core/base/status.h"
+#include "core/base/string_view.h"
+
+struct tvi_library_t {
+  trivet_allocator_t allocator;
+  void* handle;
+  char* path;
+  size_t path_size;
+};
+
+trivet_status_t tvi_library_open(const char* path, trivet_allocator_t allocator,
+                                 tvi_library_t** out_library) {
+  if (path == NULL || path[0] == '\0') {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "a shared object needs a path");
+  }
+  if (strchr(path, '/') != NULL && access(path, F_OK) != 0) {
+    return TRIVET_STATUS(NOT_FOUND, "shared object '%s' does not exist", path);
+  }
+  tvi_library_t* library = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*library), &library));
+  library->allocator = allocator;
+  library->path_size = strlen(path);
+  trivet_status_t status = tvi_copy_string(allocator, tvi_sv(path), &library->path);
+  if (status == NULL) {
+    library->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library->handle == NULL) {
+      const char* reason = dlerror();
+      status = TRIVET_STATUS(UNAVAILABLE, "cannot load shared object '%s': %s", path,
+                             reason != NULL ? reason : "no reason given");
+    }
+  }
+  if (status != NULL) {
+    tvi_library_close(library);
+    return status;
+  }
+  *out_library = library;
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_library_open_any(const char* const* names, size_t name_count,
+                                     trivet_allocator_t allocator, tvi_library_t** out_library) {
+  trivet_status_t failures = NULL;
+  for (size_t i = 0; i < name_count; ++i) {
+    trivet_status_t status = tvi_library_open(names[i], allocator, out_library);
+    if (status == NULL) {
+      trivet_status_free(failures);
+      return TRIVET_OK;
+    }
+    failures = trivet_status_join(failures, status);
+  }
+  trivet_status_code_t code = trivet_status_code(failures);
+  if (code == TRIVET_STATUS_OUT_OF_MEMORY || code == TRIVET_STATUS_UNAVAILABLE) return failures;
+  if (failures == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "no shared object is named");
+  trivet_status_t status = TRIVET_STATUS(UNAVAILABLE, "%s", trivet_status_message(failures));
+  trivet_status_free(failures);
+  return status;
+}
+
+void tvi_library_close(tvi_library_t* library) {
+  if (library == NULL) return;
+#if !defined(__SANITIZE_ADDRESS__)
+  if (library->handle != NULL) dlclose(library->handle);
+#endif
+  if (library->path != NULL) {
+    tvi_free(library->allocator, library->path, library->path_size + 1);
+  }
+  tvi_free(library->allocator, library, sizeof(*library));
+}
+
+void* tvi_library_try_symbol(const tvi_library_t* library, const char* name) {
+  return dlsym(library->handle, name);
+}
+
+trivet_status_t tvi_library_symbol(const tvi_library_t* library, const char* name,
+                                   void** out_address) {
+  void* address = dlsym(library->handle, name);
+  if (address == NULL) {
+    return TRIVET_STATUS(NOT_FOUND, "shared object '%s' has no symbol '%s'", library->path, name);
+  }
+  *out_address = address;
+  return TRIVET_OK;
+}
+
+const char* tvi_library_path(const tvi_library_t* library) { return library->path; }
