@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pass manager: runs named passes over a graph with instruments written once: time, verify, dump-if-changed, enable and disable by name and
-// per node, stop after n changes (bisection). It stands between the parsed graph and cover; it knows no pass by name.
+// Pass manager: runs named passes over a graph with instruments written once: time, verify,
+// dump-if-changed, enable and disable by name and per node, stop after n changes (bisection). It
+// stands between the parsed graph and cover; it knows no pass by name.
 #ifndef TRIVET_CORE_PASS_PASS_H_
 #define TRIVET_CORE_PASS_PASS_H_
 
@@ -14,10 +15,11 @@
 typedef struct tvi_pass_options_s {
   const char* const* disabled;  // names; count below
   uint32_t disabled_count;
-  uint32_t verify;           // 1: verify the graph after each pass
-  int64_t stop_after;        // changes after which every pass declines; -1: never
-  const char* skip_nodes;    // comma-separated origin node names that no pass may touch; NULL: none
-  const char* dump_folder;   // NULL: no dumps; else NN-pass.txt after each pass that changed something
+  uint32_t verify;         // 1: verify the graph after each pass
+  int64_t stop_after;      // changes after which every pass declines; -1: never
+  const char* skip_nodes;  // comma-separated origin node names that no pass may touch; NULL: none
+  const char*
+      dump_folder;  // NULL: no dumps; else NN-pass.txt after each pass that changed something
   const trivet_logger_t* logger;  // NULL: silent
 } tvi_pass_options_t;
 
@@ -40,27 +42,31 @@ typedef struct tvi_pass_note_s {
 
 typedef struct tvi_pass_manager_s tvi_pass_manager_t;
 
-trivet_status_t tvi_pass_manager_create(const tvi_registry_t* registry, const tvi_pass_options_t* options, trivet_allocator_t allocator,
+trivet_status_t tvi_pass_manager_create(const tvi_registry_t* registry,
+                                        const tvi_pass_options_t* options,
+                                        trivet_allocator_t allocator,
                                         tvi_pass_manager_t** out_manager);
 void tvi_pass_manager_destroy(tvi_pass_manager_t* manager);
 
-// Runs a pipeline: names separated by commas; "(a,b,c)*" repeats the group until nothing changes (at most 32 times). Subgraphs are visited
-// too. An unknown name is an error.
-trivet_status_t tvi_pass_manager_run(tvi_pass_manager_t* manager, const char* pipeline, trivet_graph_t* graph);
+// Runs a pipeline: names separated by commas; "(a,b,c)*" repeats the group until nothing changes
+// (at most 32 times). Subgraphs are visited too. An unknown name is an error.
+trivet_status_t tvi_pass_manager_run(tvi_pass_manager_t* manager, const char* pipeline,
+                                     trivet_graph_t* graph);
 
 uint32_t tvi_pass_manager_record_count(const tvi_pass_manager_t* manager);
 const tvi_pass_record_t* tvi_pass_manager_record(const tvi_pass_manager_t* manager, uint32_t index);
 uint32_t tvi_pass_manager_note_count(const tvi_pass_manager_t* manager);
 const tvi_pass_note_t* tvi_pass_manager_note(const tvi_pass_manager_t* manager, uint32_t index);
 
-// For passes. May the pass change |node|? False when bisection has ended or the node is excluded; a pass asks before each change and
-// calls tvi_pass_change after it.
-bool tvi_pass_may_change(trivet_pass_context_t* context, const trivet_graph_t* graph, tvi_node_id_t node);
-void tvi_pass_change(trivet_pass_context_t* context, const trivet_graph_t* graph, tvi_node_id_t node, const char* format, ...)
-    TRIVET_PRINTF_FORMAT(4, 5);
+// For passes. May the pass change |node|? False when bisection has ended or the node is excluded; a
+// pass asks before each change and calls tvi_pass_change after it.
+bool tvi_pass_may_change(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                         tvi_node_id_t node);
+void tvi_pass_change(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                     tvi_node_id_t node, const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5);
 // A near miss: the pattern was almost there. Shown by --explain.
-void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* graph, tvi_node_id_t node, const char* format, ...)
-    TRIVET_PRINTF_FORMAT(4, 5);
+void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                      tvi_node_id_t node, const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5);
 tvi_arena_t* tvi_pass_scratch(trivet_pass_context_t* context);  // emptied after the pass
 
 #endif  // TRIVET_CORE_PASS_PASS_H_
