@@ -45,7 +45,7 @@ DEVICE_INTERFACE = re.compile(r"^runtime/device/[^/]+\.h$")
 # environment is read in one place; nothing ends the process or writes to the terminal.
 CALLS = {
     r"abort|exit|_exit|quick_exit|printf|fprintf|vprintf|vfprintf|puts|fputs|putchar|perror|assert_perror": [],
-    r"malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign|asprintf|vasprintf": ["core/base/allocator.c"],
+    r"malloc|calloc|realloc|free|strdup|strndup|aligned_alloc|posix_memalign|asprintf|vasprintf": ["core/base/allocator.c", "core/base/status.c"],
     r"getenv|secure_getenv|setenv|putenv": ["core/base/environment.c"],
     r"setlocale|strtok|rand|srand|system|popen|signal|gets|strcpy|strcat|sprintf|atoi|atof|atol": [],
 }

@@ -4,7 +4,7 @@
 # What `./dev test` does after ./dev deps: every check in turn, none of them stopping the others, and one closing line
 # `N passed, N failed`. Must not decide what is tested: that is said by Bazel targets, their tags and the checks' own files.
 set -uo pipefail
-cd "$(dirname "$(readlink -f "$0")")/../.."
+cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
 mkdir -p .cache
 TALLY=$PWD/.cache/test.tally
 EVENTS=$PWD/.cache/test.events
