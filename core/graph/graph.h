@@ -248,6 +248,7 @@ double tvi_node_attr_f64(const tvi_node_t* node, const char* name, double fallba
 trivet_string_view_t tvi_node_attr_string(const tvi_node_t* node, const char* name);
 bool tvi_node_is(const tvi_node_t* node, const char* op);  // "std.Add", any version
 bool tvi_type_equal(const trivet_type_t* a, const trivet_type_t* b);
+bool tvi_type_same_shape(const trivet_type_t* a, const trivet_type_t* b);  // any element types
 bool tvi_type_element_count(const trivet_graph_t* graph, const trivet_type_t* type,
                             trivet_dim_t* out_count);
 bool tvi_value_static_size(const tvi_value_t* value, uint64_t* out_bytes);    // false: symbolic

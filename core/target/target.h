@@ -27,6 +27,9 @@ typedef struct tvi_region_operand_s {
   trivet_dim_t strides[TRIVET_MAX_RANK];  // elements; for a dense operand the products that |layout| implies
 } tvi_region_operand_t;
 
+// Makes |operand| a dense buffer of its value in |layout|.
+void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operand_t* operand, tvi_layout_t layout);
+
 // A region: nodes that one step computes. Operands: inputs first, then outputs.
 struct trivet_region_s {
   const trivet_graph_t* graph;

@@ -390,6 +390,9 @@ typedef struct trivet_region_s trivet_region_t;  // build half: opaque here unti
 typedef struct trivet_proposal_s trivet_proposal_t;
 typedef struct trivet_emission_s trivet_emission_t;
 
+// The target's own kernel that runs every kernel-IR program; others are asked first.
+#define TRIVET_KERNEL_GENERAL 1u
+
 typedef struct trivet_kernel_s {
   trivet_header_t header;
   const char* name;     // "cpu.tile", "cpu_onednn.convolution"
@@ -397,6 +400,8 @@ typedef struct trivet_kernel_s {
   const char* summary;
   uint32_t version;     // of the blob's form; a plan names it, and load refuses another
   uint32_t halves;      // TRIVET_HALF_*
+  uint32_t flags;    // TRIVET_KERNEL_*
+  uint32_t reserved;
   void* self;
   // Build half. Optional: NULL means that the kernel is only emitted by its own target.
   // Adds a tactic per way to run |region|, with its price, or declines with a reason. Concurrent for different regions.

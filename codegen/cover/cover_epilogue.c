@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// fuse-epilogue: a contraction (or whatever a library kernel runs) and the elementwise nodes behind it, as far as a kernel takes them:
+//
+//   %y = std.Conv(%x, %w)   %s = std.Add(%y, %r)   %z = std.Relu(%s)     ->   one region
+//
+// Kernels decide by proposing tactics for the longer region; the reason of the last refusal is kept for --explain.
+#include <string.h>
+
+#include "codegen/cover/cover.h"
+#include "core/base/status.h"
+
+// The region with dense operands in plain order, as kernels are asked before layouts are chosen.
+static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* tactics, const tvi_cover_region_t* source,
+                                    trivet_region_t* out_region) {
+  size_t count = source->inputs.count + source->outputs.count;
+  tvi_region_operand_t* operands = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(cover->arena, count ? count : 1, sizeof(*operands), &operands));
+  for (size_t i = 0; i < count; ++i) {
+    bool output = i >= source->inputs.count;
+    operands[i].value = output ? source->outputs.data[i - source->inputs.count] : source->inputs.data[i];
+    operands[i].is_output = output;
+    tvi_region_operand_set_dense(cover->graph, &operands[i], tvi_layout_plain());
+  }
+  memset(out_region, 0, sizeof(*out_region));
+  out_region->graph = cover->graph;
+  out_region->nodes = source->nodes.data;
+  out_region->node_count = (uint32_t)source->nodes.count;
+  out_region->input_count = (uint32_t)source->inputs.count;
+  out_region->output_count = (uint32_t)source->outputs.count;
+  out_region->thread_count = tactics->options.thread_count;
+  out_region->operands = operands;
+  out_region->program = source->program;
+  out_region->made_by = source->made_by;
+  out_region->symbols = tactics->options.symbols;
+  out_region->symbol_count = tactics->options.symbol_count;
+  return TRIVET_OK;
+}
+
+// Does a kernel other than the target's general one run the region?
+static trivet_status_t library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics, const tvi_cover_region_t* region,
+                                       tvi_string_builder_t* reasons, bool* out_accepted) {
+  *out_accepted = false;
+  if (!region->program) return TRIVET_OK;
+  trivet_region_t asked;
+  TRIVET_RETURN_IF_ERROR(plain_region(cover, tactics, region, &asked));
+  tvi_tactic_list_t list;
+  tvi_vector_init(&list, cover->graph->allocator);
+  trivet_status_t status = tvi_tactic_enumerate(tactics, &asked, &list, reasons);
+  for (size_t i = 0; i < list.count; ++i) {
+    if (!tvi_tactic_is_general(list.data[i].kernel)) *out_accepted = true;
+  }
+  tvi_vector_deinit(&list);
+  return status;
+}
+
+// The one node that reads |value|, if there is exactly one and nothing else looks at it.
+static tvi_node_id_t only_reader(const tvi_cover_t* cover, tvi_value_id_t value) {
+  const tvi_value_t* v = tvi_graph_value(cover->graph, value);
+  if (v->observed || v->output_uses || v->use_count == 0) return 0;
+  for (uint32_t u = 1; u < v->use_count; ++u) {
+    if (v->uses[u].node != v->uses[0].node) return 0;
+  }
+  return v->uses[0].node;
+}
+
+// Tries to extend |region| by the reader of its last value; |*io_value| advances.
+static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id, tvi_value_id_t* io_value, bool* out_extended) {
+  const trivet_graph_t* graph = cover->graph;
+  *out_extended = false;
+  tvi_node_id_t reader = only_reader(cover, *io_value);
+  if (!reader) return TRIVET_OK;
+  const tvi_node_fact_t* fact = &cover->facts[reader];
+  const tvi_node_t* node = tvi_graph_node(graph, reader);
+  if (fact->node_class != TVI_NODE_MAP || node->output_count != 1 || fact->region == TVI_COVER_NONE) return TRIVET_OK;
+  if (!tvi_type_same_shape(&tvi_graph_value(graph, *io_value)->type, &tvi_graph_value(graph, node->outputs[0])->type)) {
+    return TRIVET_OK;
+  }
+  for (uint32_t k = 0; k < node->input_count; ++k) {
+    if (node->inputs[k] == *io_value && fact->access[k] != TVI_ACCESS_ALIGNED) return TRIVET_OK;
+  }
+  tvi_cover_region_t* region = &cover->regions.data[id];
+  if (!tvi_cover_mergeable(cover, id, fact->region)) {
+    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true, "another operand depends on the value itself");
+    return TRIVET_OK;
+  }
+  // Ask with a copy of the region, so that a refusal leaves nothing behind.
+  tvi_cover_region_t longer = *region;
+  tvi_vector_init(&longer.nodes, graph->allocator);
+  tvi_vector_init(&longer.inputs, graph->allocator);
+  tvi_vector_init(&longer.outputs, graph->allocator);
+  tvi_string_builder_t reasons;
+  tvi_string_builder_init(&reasons, graph->allocator);
+  bool accepted = false;
+  trivet_status_t status = tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
+  if (!status) status = tvi_vector_push(&longer.nodes, reader);
+  if (!status) status = tvi_cover_region_program(cover, &longer);
+  if (!status) status = library_accepts(cover, tactics, &longer, &reasons, &accepted);
+  if (!status && accepted) {
+    status = tvi_cover_merge(cover, id, fact->region);
+    region = &cover->regions.data[id];
+    region->made_by = "fuse-epilogue";
+    *io_value = node->outputs[0];
+    *out_extended = true;
+  } else if (!status) {
+    trivet_string_view_t why = tvi_string_builder_view(&reasons);
+    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true, "%.*s", (int)why.size, why.data ? why.data : "");
+  }
+  tvi_string_builder_deinit(&reasons);
+  tvi_vector_deinit(&longer.nodes);
+  tvi_vector_deinit(&longer.inputs);
+  tvi_vector_deinit(&longer.outputs);
+  return status;
+}
+
+trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics) {
+  TVI_GRAPH_FOR_EACH_NODE(cover->graph, id) {
+    tvi_node_fact_t* fact = &cover->facts[id];
+    if (fact->region == TVI_COVER_NONE) continue;
+    if (fact->node_class != TVI_NODE_CONTRACTION && fact->node_class != TVI_NODE_OTHER) continue;
+    tvi_cover_region_t* region = &cover->regions.data[fact->region];
+    if (region->nodes.count != 1) continue;
+    TRIVET_RETURN_IF_ERROR(tvi_cover_region_program(cover, region));
+    bool accepted = false;
+    TRIVET_RETURN_IF_ERROR(library_accepts(cover, tactics, region, NULL, &accepted));
+    if (!accepted) continue;
+    region->anchored = true;
+    tvi_value_id_t value = tvi_graph_node(cover->graph, id)->outputs[0];
+    for (bool extended = true; extended;) {
+      TRIVET_RETURN_IF_ERROR(extend(cover, tactics, fact->region, &value, &extended));
+    }
+  }
+  return TRIVET_OK;
+}
