@@ -46,7 +46,8 @@ def trivet_c_binary(name, srcs = [], deps = [], copts = [], linkopts = [], **kwa
         name = name,
         srcs = srcs,
         copts = _C_COPTS + copts,
-        linkopts = linkopts,
+        # Where an installed program finds the libraries.
+        linkopts = linkopts + ["-Wl,-rpath,'$$ORIGIN/../lib'"],
         deps = deps,
         **kwargs
     )
@@ -84,7 +85,8 @@ def trivet_plugin(name, srcs = [], deps = [], dynamic_deps = [], copts = [], lin
         name = name + ".so",
         deps = [":" + name],
         dynamic_deps = dynamic_deps,
-        linkopts = linkopts,
+        # An installed plugin lies in lib/trivet/plugins.
+        linkopts = linkopts + (["-Wl,-rpath,$ORIGIN/../.."] if dynamic_deps else []),
         visibility = visibility,
     )
 
