@@ -122,6 +122,13 @@ def softmax(node, x):
     return odds / odds.sum(axis=axes, keepdims=True)
 
 
+def limits(x):
+    """The least and greatest value of an array's type."""
+    if x.dtype.kind == "f":
+        return -np.inf, np.inf
+    return (False, True) if x.dtype == bool else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+
+
 @operator("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceProd")
 def reduce(node, *inputs):
     x, axes = inputs[0], node.axes(inputs, 1)
@@ -129,8 +136,10 @@ def reduce(node, *inputs):
         if node.get("noop_with_empty_axes", 0):
             return x
         axes = None
-    function = {"ReduceMean": np.mean, "ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min,
-                "ReduceProd": np.prod, "ReduceL2": lambda v, **k: np.sqrt(np.sum(v * v, **k))}[node.kind]
+    low, high = limits(x)
+    function = {"ReduceMean": np.mean, "ReduceSum": np.sum, "ReduceProd": np.prod,
+                "ReduceMax": lambda v, **k: np.max(v, initial=low, **k),
+                "ReduceMin": lambda v, **k: np.min(v, initial=high, **k), "ReduceL2": lambda v, **k: np.sqrt(np.sum(v * v, **k))}[node.kind]
     return np.asarray(function(x, axis=axes, keepdims=bool(node.get("keepdims", 1)))).astype(x.dtype)
 
 
@@ -220,8 +229,8 @@ def convolution(node, x, weight, bias=None):
 def transposed_convolution(node, x, weight, bias=None):
     kernel = weight.shape[2:]
     strides, dilations, begin, end = spatial(node, x.shape, kernel)
-    if node.get("group", 1) != 1 or "output_shape" in node.attributes:
-        raise NotImplementedError("ConvTranspose, groups or output_shape")
+    if node.get("group", 1) != 1 or {"output_shape", "auto_pad"} & set(node.attributes):
+        raise NotImplementedError("ConvTranspose with groups, output_shape or auto_pad")
     extra = node.get("output_padding", [0] * len(kernel))
     full = [(n - 1) * s + (k - 1) * d + 1 + o
             for n, s, k, d, o in zip(x.shape[2:], strides, kernel, dilations, extra)]
@@ -239,7 +248,7 @@ def pool(node, x):
         raise NotImplementedError("pooling with ceil_mode")
     strides, dilations, begin, end = spatial(node, x.shape, kernel)
     largest = node.kind == "MaxPool"
-    source = padded(x, begin, end, -np.inf if largest else 0)
+    source = padded(x, begin, end, limits(x)[0] if largest else 0)
     sizes = [(n - (k - 1) * d - 1) // s + 1 for n, k, d, s in zip(source.shape[2:], kernel, dilations, strides)]
     views = [view for _, view in taps(source, kernel, strides, dilations, sizes)]
     if largest:
