@@ -72,6 +72,9 @@ section "format and tree"
 check "clang-format" ./dev fmt --check
 /usr/bin/python3 tools/checks/check_tree.py --tally "$TALLY"
 
+section "judges"
+check "judges of models and node tests" .venv/bin/python tests/models/judges_test.py
+
 section "build"
 check "build of everything" bazel build "${quietly[@]}" //...
 
