@@ -55,6 +55,8 @@ bool tvi_dim_is_constant(trivet_dim_t dim, int64_t* out_value);  // |out_value| 
 bool tvi_dim_equals_constant(trivet_dim_t dim, int64_t value);
 trivet_string_view_t tvi_dim_symbol_name(trivet_dim_t symbol);
 tvi_symbol_origin_t tvi_dim_symbol_origin(trivet_dim_t symbol);
+// The bound given to tvi_dim_fresh; NULL: none.
+trivet_dim_t tvi_dim_symbol_upper(trivet_dim_t symbol);
 uint32_t tvi_dim_symbol_index(trivet_dim_t symbol);  // dense, by order of creation
 uint32_t tvi_dim_symbol_count(const tvi_dim_context_t* context);
 trivet_dim_t tvi_dim_symbol_at(const tvi_dim_context_t* context, uint32_t index);
