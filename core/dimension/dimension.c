@@ -25,8 +25,7 @@ trivet_status_t tvi_dim_context_create(trivet_allocator_t allocator,
 
 void tvi_dim_context_destroy(tvi_dim_context_t* context) {
   if (context == NULL) return;
-  tvi_free_array(context->allocator, context->slots, context->slot_count,
-                 sizeof(*context->slots));
+  tvi_free_array(context->allocator, context->slots, context->slot_count, sizeof(*context->slots));
   tvi_free_array(context->allocator, context->symbols, context->symbol_capacity,
                  sizeof(*context->symbols));
   tvi_arena_deinit(&context->arena);
@@ -84,9 +83,9 @@ trivet_dim_t tvi_dim_intern(tvi_dim_context_t* context, tvi_dim_kind_t kind, int
   struct trivet_dim_s* dim;
   size_t node_bytes = sizeof(*dim), operand_bytes = count * sizeof(*operands);
   size_t coefficient_bytes = coefficients != NULL ? count * sizeof(*coefficients) : 0;
-  if (trivet_status_consume(tvi_arena_alloc(&context->arena,
-                                            node_bytes + operand_bytes + coefficient_bytes,
-                                            &dim)) != TRIVET_STATUS_OK) {
+  if (trivet_status_consume(
+          tvi_arena_alloc(&context->arena, node_bytes + operand_bytes + coefficient_bytes, &dim)) !=
+      TRIVET_STATUS_OK) {
     return NULL;
   }
   memset(dim, 0, sizeof(*dim));
@@ -127,9 +126,9 @@ static trivet_dim_t find_symbol(const tvi_dim_context_t* context, trivet_string_
 static tvi_dim_symbol_t* make_symbol(tvi_dim_context_t* context, trivet_string_view_t name) {
   if (context->symbol_count == context->symbol_capacity) {
     uint32_t capacity = context->symbol_capacity == 0 ? 16 : context->symbol_capacity * 2;
-    if (trivet_status_consume(tvi_realloc_array(
-            context->allocator, &context->symbols, context->symbol_capacity, capacity,
-            sizeof(*context->symbols))) != TRIVET_STATUS_OK) {
+    if (trivet_status_consume(tvi_realloc_array(context->allocator, &context->symbols,
+                                                context->symbol_capacity, capacity,
+                                                sizeof(*context->symbols))) != TRIVET_STATUS_OK) {
       return NULL;
     }
     context->symbol_capacity = capacity;
@@ -201,7 +200,8 @@ trivet_status_t tvi_dim_symbol_restrict(tvi_dim_context_t* context, trivet_dim_t
   int64_t high = max < symbol->max ? max : symbol->max;
   if (low > high) {
     return TRIVET_STATUS(INVALID_ARGUMENT,
-                         "dimension '" TVI_SV_FORMAT "': range %lld .. %lld has nothing in common "
+                         "dimension '" TVI_SV_FORMAT
+                         "': range %lld .. %lld has nothing in common "
                          "with %lld .. %lld",
                          TVI_SV_ARGS(symbol->name), (long long)min, (long long)max,
                          (long long)symbol->min, (long long)symbol->max);

@@ -45,8 +45,7 @@ static bool divide(tvi_dim_context_t* context, const tvi_poly_t* a, const tvi_po
   uint32_t at = 0;  // terms before it belong to the remainder
   for (int round = 0; round < 256 && at < rest.count; ++round) {
     bool one = false;
-    trivet_dim_t monomial =
-        tvi_monomial_divide(context, rest.monomials[at], b->monomials[0], &one);
+    trivet_dim_t monomial = tvi_monomial_divide(context, rest.monomials[at], b->monomials[0], &one);
     int64_t coefficient = rest.coefficients[at];
     if ((monomial == NULL && !one) || coefficient % b->coefficients[0] != 0) {
       ++at;
@@ -108,8 +107,7 @@ static void cancel(tvi_dim_context_t* context, tvi_poly_t* a, tvi_poly_t* b) {
       parts[side].constant = 0;
       for (uint32_t i = 0; i < from->count && ok; ++i) {
         bool one;
-        trivet_dim_t rest =
-            tvi_monomial_divide(context, from->monomials[i], factors[f], &one);
+        trivet_dim_t rest = tvi_monomial_divide(context, from->monomials[i], factors[f], &one);
         if (one) {
           parts[side].constant = from->coefficients[i];
         } else {
@@ -190,9 +188,9 @@ static trivet_dim_t divide_symbolic(tvi_dim_context_t* context, tvi_dim_kind_t k
   if (operands[0] == NULL || operands[1] == NULL) return NULL;
   trivet_dim_t tail;
   if (tvi_dim_is_constant(operands[1], NULL)) {
-    tail = tvi_dim_binary(
-        context, kind == TVI_DIM_FLOORDIV ? TRIVET_DIM_FLOORDIV : TRIVET_DIM_CEILDIV, operands[0],
-        operands[1]);
+    tail =
+        tvi_dim_binary(context, kind == TVI_DIM_FLOORDIV ? TRIVET_DIM_FLOORDIV : TRIVET_DIM_CEILDIV,
+                       operands[0], operands[1]);
   } else if (kind == TVI_DIM_FLOORDIV && within(context, operands[0], operands[1])) {
     tail = tvi_dim_constant(context, 0);
   } else {
@@ -242,8 +240,8 @@ static trivet_dim_t mod_constant(tvi_dim_context_t* context, trivet_dim_t a, int
     int64_t coefficient, divisor = tvi_dim_divisor(context, all.monomials[i]), multiple;
     if (!tvi_checked_floor_mod_i64(all.coefficients[i], c, &coefficient)) return NULL;
     if (coefficient == 0) continue;
-    if (divisor == 0 || (tvi_checked_mul_i64(coefficient, divisor, &multiple) &&
-                         multiple % c == 0)) {
+    if (divisor == 0 ||
+        (tvi_checked_mul_i64(coefficient, divisor, &multiple) && multiple % c == 0)) {
       continue;
     }
     trivet_dim_t monomial = all.monomials[i];
@@ -254,8 +252,7 @@ static trivet_dim_t mod_constant(tvi_dim_context_t* context, trivet_dim_t a, int
       trivet_dim_t rest = tvi_dim_binary(
           context, TRIVET_DIM_SUB, a,
           tvi_dim_binary(context, TRIVET_DIM_MUL, tvi_dim_constant(context, all.coefficients[i]),
-                         tvi_dim_binary(context, TRIVET_DIM_SUB, monomial,
-                                        monomial->operands[0])));
+                         tvi_dim_binary(context, TRIVET_DIM_SUB, monomial, monomial->operands[0])));
       return tvi_dim_mod(context, rest, tvi_dim_constant(context, c));
     }
     if (!tvi_poly_add_term(&r, coefficient, monomial)) return NULL;
@@ -286,8 +283,8 @@ trivet_dim_t tvi_dim_mod(tvi_dim_context_t* context, trivet_dim_t a, trivet_dim_
       return tvi_checked_floor_mod_i64(value, c, &value) ? tvi_dim_constant(context, value) : NULL;
     }
     if (c < 0) {
-      return negate(context, tvi_dim_mod(context, negate(context, a),
-                                         tvi_dim_constant(context, -c)));
+      return negate(context,
+                    tvi_dim_mod(context, negate(context, a), tvi_dim_constant(context, -c)));
     }
     if (c == 1) return tvi_dim_constant(context, 0);
     return mod_constant(context, a, c);

@@ -187,9 +187,8 @@ int64_t tvi_dim_divisor(const tvi_dim_context_t* context, trivet_dim_t dim) {
 // from below: scale * (dim - term) + bound.
 static trivet_dim_t replace_term(tvi_dim_context_t* context, trivet_dim_t dim, uint32_t index,
                                  int64_t scale, trivet_dim_t bound) {
-  trivet_dim_t term =
-      tvi_dim_binary(context, TRIVET_DIM_MUL, dim->operands[index],
-                     tvi_dim_constant(context, dim->coefficients[index]));
+  trivet_dim_t term = tvi_dim_binary(context, TRIVET_DIM_MUL, dim->operands[index],
+                                     tvi_dim_constant(context, dim->coefficients[index]));
   trivet_dim_t rest = tvi_dim_binary(context, TRIVET_DIM_SUB, dim, term);
   rest = tvi_dim_binary(context, TRIVET_DIM_MUL, rest, tvi_dim_constant(context, scale));
   return tvi_dim_binary(context, TRIVET_DIM_ADD, rest, bound);
@@ -232,8 +231,8 @@ static bool nonnegative_by_term(tvi_dim_context_t* context, trivet_dim_t dim, ui
       bool any = (atom->kind == TVI_DIM_MIN) == (c < 0);
       for (uint32_t i = 0; i < atom->count; ++i) {
         bool proven = nonnegative(
-            context,
-            replace_term(context, dim, index, 1, times(context, atom->operands[i], c)), depth - 1);
+            context, replace_term(context, dim, index, 1, times(context, atom->operands[i], c)),
+            depth - 1);
         if (proven == any) return any;
       }
       return !any;
@@ -288,6 +287,6 @@ bool tvi_dim_is_nonnegative(tvi_dim_context_t* context, trivet_dim_t dim) {
 
 bool tvi_dim_is_positive(tvi_dim_context_t* context, trivet_dim_t dim) {
   if (dim == NULL) return false;
-  return nonnegative(
-      context, tvi_dim_binary(context, TRIVET_DIM_SUB, dim, tvi_dim_constant(context, 1)), 4);
+  return nonnegative(context,
+                     tvi_dim_binary(context, TRIVET_DIM_SUB, dim, tvi_dim_constant(context, 1)), 4);
 }
