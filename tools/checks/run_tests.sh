@@ -85,8 +85,11 @@ bazel_tests -- //...
 section "clang-tidy"
 tidy
 
+section "as on a machine without CUDA headers"
+check "build without CUDA" bazel build "${quietly[@]}" --repo_env=TRIVET_CUDA=none //...
+
 section "AddressSanitizer and UndefinedBehaviorSanitizer"
-bazel_tests --config=asan --config=ubsan --test_tag_filters=-noasan -- //tests/unit/... //tests/fuzz/...
+bazel_tests --config=asan --config=ubsan --test_tag_filters=-noasan -- //tests/... -//tests/layering/...
 
 section "ThreadSanitizer"
 bazel_tests --config=tsan --test_tag_filters=tsan -- //...
@@ -100,6 +103,4 @@ if ((fuzz_seconds > 0)); then
   fi
 fi
 
-section "as on a machine without CUDA headers"
-check "build without CUDA" bazel build "${quietly[@]}" --repo_env=TRIVET_CUDA=none //...
 close
