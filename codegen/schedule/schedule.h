@@ -58,7 +58,7 @@ typedef struct tvi_sched_step_s {
   TVI_VECTOR(tvi_plan_bound_symbol_t) bound;  // symbol: index in the dimension context
   const uint8_t* blob;
   uint64_t blob_size;
-  bool in_place;  // each element of the one output depends on elements of inputs at the same position only
+  uint32_t in_place;  // bit k: the one output may overwrite operand k, whose elements are read at the same position only
   double price;
 } tvi_sched_step_t;
 
@@ -69,6 +69,7 @@ typedef struct tvi_schedule_s {
   trivet_allocator_t allocator;
   tvi_arena_t* arena;
   tvi_place_t* places;            // by value id
+  tvi_place_t* dense_copies;      // by value id: plain copy of a value that lies otherwise, for kernels that want it so
   tvi_layout_t* layouts;          // by value id: memory order to give the value when it is computed
   tvi_value_id_t* concat_parent;  // by value id: concat output that the value is written into; 0
   trivet_dim_t* concat_offset;    // by value id: position along the axis

@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Regions to steps: finds or makes the places of operands, asks for a tactic, lets its kernel write the step. Where a view cannot be expressed
+// by strides, or no kernel takes an operand as it lies, a copy is made, which is a region like any other.
+#include <stdio.h>
+#include <string.h>
+
+#include "codegen/schedule/schedule.h"
+#include "core/base/hash.h"
+#include "core/base/status.h"
+#include "core/kernel_ir/fuse.h"
+#include "core/plan/host_blob.h"
+
+static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_node_id_t* nodes, uint32_t node_count,
+                                   const tvi_region_operand_t* operands, uint32_t input_count, uint32_t output_count,
+                                   const tvi_place_t* places, const char* made_by, uint32_t region_id);
+
+static void describe_operand(const tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* place, bool is_output,
+                             tvi_region_operand_t* out_operand) {
+  tvi_layout_t plain = tvi_layout_plain();
+  memset(out_operand, 0, sizeof(*out_operand));
+  out_operand->value = value;
+  out_operand->is_output = is_output;
+  out_operand->layout = tvi_schedule_place_layout(s, value, place);
+  if (tvi_schedule_place_is_dense(s, value, place, &plain)) out_operand->layout = plain;
+  out_operand->dense = tvi_schedule_place_is_dense(s, value, place, &out_operand->layout);
+  memcpy(out_operand->strides, place->strides, sizeof(out_operand->strides));
+}
+
+// --- What kernels emit ----------------------------------------------------------------------------------------------------------------
+
+typedef struct emitter_s {
+  tvi_schedule_t* schedule;
+  tvi_sched_step_t* step;
+  const trivet_region_t* region;
+  const tvi_place_t* places;
+} emitter_t;
+
+static trivet_status_t emit_operand(void* self, uint32_t index) {
+  emitter_t* e = (emitter_t*)self;
+  uint32_t count = e->region->input_count + e->region->output_count;
+  if (index >= count) return TRIVET_STATUS(INTERNAL, "operand %u of %u emitted", index, count);
+  uint32_t tensor = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_tensor(e->schedule, e->region->operands[index].value, &e->places[index], &tensor));
+  if (e->region->operands[index].is_output) ++e->step->output_count;
+  return tvi_vector_push(&e->step->operands, tensor);
+}
+
+static trivet_status_t emit_absent(void* self) { return tvi_vector_push(&((emitter_t*)self)->step->operands, TVI_PLAN_NONE); }
+
+static trivet_status_t emit_packed(void* self, const tvi_packed_constant_t* packed) {
+  emitter_t* e = (emitter_t*)self;
+  tvi_schedule_t* s = e->schedule;
+  tvi_sched_constant_t made;
+  memset(&made, 0, sizeof(made));
+  made.name = packed->name;
+  made.dtype = packed->dtype;
+  made.rank = packed->rank;
+  memcpy(made.dims, packed->dims, sizeof(made.dims));
+  made.size = packed->size;
+  tvi_hash128_t hash = tvi_hash128(packed->data, packed->size, packed->dtype);
+  made.hash[0] = hash.low;
+  made.hash[1] = hash.high;
+  void* data = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(s->arena, packed->data, packed->size, &data));
+  made.data = data;
+  uint32_t index = 0, buffer = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_constant(s, &made, &index));
+  trivet_dim_t size = tvi_dim_constant(s->graph->dims, (int64_t)packed->size);
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_CONSTANT, index, size, &buffer));
+  tvi_sched_tensor_t tensor;
+  memset(&tensor, 0, sizeof(tensor));
+  tensor.dtype = packed->dtype;
+  tensor.rank = packed->rank;
+  tensor.place.buffer = buffer;
+  tensor.place.offset = tvi_dim_constant(s->graph->dims, 0);
+  trivet_dim_t stride = tvi_dim_constant(s->graph->dims, 1);
+  for (uint32_t d = packed->rank; d-- > 0;) {
+    tensor.dims[d] = tvi_dim_constant(s->graph->dims, packed->dims[d]);
+    tensor.place.strides[d] = stride;
+    stride = tvi_dim_binary(s->graph->dims, TRIVET_DIM_MUL, stride, tensor.dims[d]);
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&s->tensors, tensor));
+  return tvi_vector_push(&e->step->operands, (uint32_t)s->tensors.count - 1);
+}
+
+static trivet_status_t emit_parameter(void* self, trivet_dim_t dim) {
+  if (!dim) return TRIVET_STATUS(OUT_OF_RANGE, "a parameter of a step overflows 64 bits");
+  return tvi_vector_push(&((emitter_t*)self)->step->parameters, dim);
+}
+
+static trivet_status_t emit_blob(void* self, const void* data, uint64_t size) {
+  emitter_t* e = (emitter_t*)self;
+  void* copy = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(e->schedule->arena, data, size, &copy));
+  e->step->blob = (const uint8_t*)copy;
+  e->step->blob_size = size;
+  return TRIVET_OK;
+}
+
+static trivet_status_t emit_require(void* self, const char* requirement) {
+  emitter_t* e = (emitter_t*)self;
+  trivet_string_view_t view = {requirement, strlen(requirement)}, kept;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(e->schedule->arena, view, &kept));
+  return tvi_vector_push(&e->step->requirements, kept);
+}
+
+// --- Steps ------------------------------------------------------------------------------------------------------------------------
+
+static void init_step(const tvi_schedule_t* s, tvi_sched_step_t* step, uint32_t region) {
+  memset(step, 0, sizeof(*step));
+  tvi_vector_init(&step->operands, s->allocator);
+  tvi_vector_init(&step->parameters, s->allocator);
+  tvi_vector_init(&step->requirements, s->allocator);
+  tvi_vector_init(&step->bound, s->allocator);
+  step->region = region;
+}
+
+static void deinit_step(tvi_sched_step_t* step) {
+  tvi_vector_deinit(&step->operands);
+  tvi_vector_deinit(&step->parameters);
+  tvi_vector_deinit(&step->requirements);
+  tvi_vector_deinit(&step->bound);
+}
+
+// "conv1 + relu1": the original nodes, at most eight of them.
+static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step, const tvi_node_id_t* nodes, uint32_t count) {
+  tvi_string_builder_t text;
+  tvi_string_builder_init(&text, s->allocator);
+  uint32_t named = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const tvi_node_t* node = tvi_graph_node(s->graph, nodes[i]);
+    for (uint32_t o = 0; o < node->origin_count; ++o) {
+      const trivet_origin_t* origin = tvi_graph_origin(s->graph, node->origins[o]);
+      if (!origin || ++named > 8) continue;
+      trivet_string_view_t name = origin->node.size ? origin->node : origin->op;
+      if (named > 1) tvi_string_builder_append_cstr(&text, " + ");
+      tvi_string_builder_append(&text, name);
+    }
+  }
+  if (named > 8) tvi_string_builder_appendf(&text, " + %u more", named - 8);
+  if (!named && count) tvi_string_builder_append_cstr(&text, tvi_graph_node(s->graph, nodes[0])->op->definition->name);
+  trivet_status_t status = tvi_string_builder_status(&text);
+  if (!status) status = tvi_arena_strdup(s->arena, tvi_string_builder_view(&text), &step->name);
+  tvi_string_builder_deinit(&text);
+  return status;
+}
+
+// Inputs whose every load is at the position that the output writes.
+static uint32_t in_place_mask(const trivet_region_t* region) {
+  const tvi_kir_program_t* program = region->program;
+  if (region->output_count != 1) return 0;
+  uint32_t mask = region->input_count < 31 ? (1u << region->input_count) - 1 : 0;
+  for (uint32_t st = 0; st < program->stage_count; ++st) {
+    const tvi_kir_stage_t* stage = &program->stages[st];
+    if (stage->kind != TVI_KIR_MAP) return 0;
+    for (uint32_t i = 0; i < stage->instr_count; ++i) {
+      if (stage->instrs[i].opcode != TVI_KIR_LOAD) continue;
+      const tvi_kir_load_t* load = stage->instrs[i].imm.load;
+      const tvi_kir_value_t* value = &program->values[load->value];
+      if (value->kind != TVI_KIR_INPUT) continue;
+      bool same = load->index_count == stage->parallel_count;
+      for (uint32_t d = 0; same && d < load->index_count; ++d) {
+        const tvi_kir_instr_t* index = &stage->instrs[load->indices[d]];
+        same = (index->opcode == TVI_KIR_INDEX && index->imm.i64 == d) || tvi_dim_equals_constant(value->dims[d], 1);
+        same = same && stage->extents[d] == value->dims[d];
+      }
+      for (uint32_t k = 0; !same && k < region->input_count; ++k) {
+        if (region->operands[k].value == value->tag) mask &= ~(1u << k);
+      }
+    }
+  }
+  return mask;
+}
+
+static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* region, const tvi_place_t* places, const tvi_tactic_t* tactic,
+                                 uint32_t region_id) {
+  tvi_sched_step_t step;
+  init_step(s, &step, region_id);
+  step.kind = TVI_PLAN_STEP_LAUNCH;
+  step.kernel.data = tactic->kernel->name;
+  step.kernel.size = strlen(tactic->kernel->name);
+  step.kernel_version = tactic->kernel->version;
+  step.made_by = region->made_by;
+  step.price = tactic->price;
+  trivet_string_view_t name = {tactic->name, strlen(tactic->name)};
+  tvi_arena_t scratch;
+  tvi_arena_init(&scratch, s->allocator, 1 << 16);
+  emitter_t emitter = {s, &step, region, places};
+  struct trivet_emission_s emission = {&emitter, &scratch, emit_operand, emit_absent, emit_packed, emit_parameter, emit_blob, emit_require};
+  trivet_status_t status = tvi_arena_strdup(s->arena, name, &step.tactic);
+  if (!status) status = name_step(s, &step, region->nodes, region->node_count);
+  if (!status) status = tactic->kernel->emit(tactic->kernel, region, tactic->id, &emission);
+  if (!status && step.output_count != region->output_count) {
+    status = TRIVET_STATUS(INTERNAL, "kernel %s emitted %u outputs for a region of %u", tactic->kernel->name, step.output_count,
+                           region->output_count);
+  }
+  // Bits of the mask refer to the region's operands, those of the step to what the kernel emitted.
+  uint32_t mask = in_place_mask(region);
+  for (size_t k = 0; !status && k < step.operands.count && k < 31; ++k) {
+    if (step.operands.data[k] == TVI_PLAN_NONE) continue;
+    const tvi_sched_tensor_t* tensor = &s->tensors.data[step.operands.data[k]];
+    for (uint32_t i = 0; i < region->input_count; ++i) {
+      if ((mask >> i & 1) && region->operands[i].value == tensor->value) step.in_place |= 1u << k;
+    }
+  }
+  if (!status) status = tvi_vector_push(&s->steps, step);
+  tvi_arena_deinit(&scratch);
+  if (status) deinit_step(&step);
+  return status;
+}
+
+static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_node_id_t* nodes, uint32_t node_count,
+                                   const tvi_region_operand_t* operands, uint32_t input_count, uint32_t output_count,
+                                   const char* made_by, trivet_region_t* out_region) {
+  memset(out_region, 0, sizeof(*out_region));
+  out_region->graph = s->graph;
+  out_region->nodes = nodes;
+  out_region->node_count = node_count;
+  out_region->input_count = input_count;
+  out_region->output_count = output_count;
+  out_region->thread_count = s->tactics->options.thread_count;
+  out_region->operands = operands;
+  out_region->program = program;
+  out_region->made_by = made_by;
+  out_region->symbols = s->tactics->options.symbols;
+  out_region->symbol_count = s->tactics->options.symbol_count;
+  return TRIVET_OK;
+}
+
+static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_node_id_t* nodes, uint32_t node_count,
+                                   const tvi_region_operand_t* operands, uint32_t input_count, uint32_t output_count,
+                                   const tvi_place_t* places, const char* made_by, uint32_t region_id) {
+  trivet_region_t region;
+  TRIVET_RETURN_IF_ERROR(
+      make_region(s, program, nodes, node_count, operands, input_count, output_count, made_by, &region));
+  tvi_tactic_t tactic;
+  TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &region, &tactic));
+  return emit_step(s, &region, places, &tactic, region_id);
+}
+
+// Copies a value from one place to another.
+static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* from, const tvi_place_t* to,
+                                  const char* made_by) {
+  const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
+  tvi_kir_program_t* program = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_kir_make_copy(s->graph->dims, s->arena, type, value, value, &program));
+  tvi_region_operand_t operands[2];
+  tvi_place_t places[2] = {*from, *to};
+  describe_operand(s, value, from, false, &operands[0]);
+  describe_operand(s, value, to, true, &operands[1]);
+  tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
+  ++s->reformat_count;
+  return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by, TVI_COVER_NONE);
+}
+
+static trivet_status_t new_plain_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_place_t* out_place) {
+  TRIVET_RETURN_IF_ERROR(
+      tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_ARENA, TVI_SCHEDULE_NONE, tvi_schedule_value_size(s, value), &out_place->buffer));
+  out_place->offset = tvi_dim_constant(s->graph->dims, 0);
+  tvi_layout_t plain = tvi_layout_plain();
+  tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain, out_place->strides);
+  return TRIVET_OK;
+}
+
+// Gives a value that no region computes a buffer: a constant of dimensions, or a view that strides cannot express.
+static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
+  const tvi_value_t* value = tvi_graph_value(s->graph, id);
+  tvi_kir_program_t* program = NULL;
+  tvi_region_operand_t operands[2];
+  tvi_place_t places[2];
+  if (value->constant && value->constant->kind == TVI_CONSTANT_DIMS) {
+    TRIVET_RETURN_IF_ERROR(
+        tvi_kir_make_dims(s->graph->dims, s->arena, &value->type, value->ints, value->int_count, id, &program));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
+    describe_operand(s, id, &s->places[id], true, &operands[0]);
+    return run_program(s, program, NULL, 0, operands, 0, 1, &s->places[id], "shape-values", TVI_COVER_NONE);
+  }
+  tvi_node_id_t producer = value->producer;
+  if (!producer || s->cover->facts[producer].node_class != TVI_NODE_VIEW) {
+    return TRIVET_STATUS(INTERNAL, "value %u is read before it is computed", id);
+  }
+  tvi_value_id_t source = tvi_graph_node(s->graph, producer)->inputs[0];
+  bool found = false;
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, source, &places[0], &found));
+  if (!found) {
+    TRIVET_RETURN_IF_ERROR(materialize(s, source));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, source, &places[0], &found));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, id, &places[1], &found));
+    if (found) return TRIVET_OK;
+  }
+  tvi_kir_program_t* copy = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(s->cover->facts[producer].program, s->arena, &copy));
+  for (uint32_t v = 0; v < copy->value_count; ++v) {
+    if (copy->values[v].kind == TVI_KIR_INPUT) copy->values[v].tag = source;
+    if (copy->values[v].kind == TVI_KIR_OUTPUT) copy->values[v].tag = id;
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(copy, true, NULL));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
+  places[1] = s->places[id];
+  describe_operand(s, source, &places[0], false, &operands[0]);
+  describe_operand(s, id, &places[1], true, &operands[1]);
+  ++s->reformat_count;
+  return run_program(s, copy, &producer, 1, operands, 1, 1, places, "view", TVI_COVER_NONE);
+}
+
+static trivet_status_t find_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_place_t* out_place) {
+  bool found = false;
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, value, out_place, &found));
+  if (found) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(materialize(s, value));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, value, out_place, &found));
+  return found ? TRIVET_OK : TRIVET_STATUS(INTERNAL, "value %u has no place", value);
+}
+
+// A dense, plain place of the value, by a copy if it lies otherwise.
+static trivet_status_t find_plain_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_place_t* out_place) {
+  tvi_layout_t plain = tvi_layout_plain();
+  TRIVET_RETURN_IF_ERROR(find_place(s, value, out_place));
+  if (tvi_schedule_place_is_dense(s, value, out_place, &plain)) return TRIVET_OK;
+  if (s->dense_copies[value].buffer == TVI_SCHEDULE_NONE) {
+    tvi_place_t copy;
+    TRIVET_RETURN_IF_ERROR(new_plain_place(s, value, &copy));
+    TRIVET_RETURN_IF_ERROR(copy_value(s, value, out_place, &copy, "reformat"));
+    s->dense_copies[value] = copy;
+  }
+  *out_place = s->dense_copies[value];
+  return TRIVET_OK;
+}
+
+// --- Kinds of regions ---------------------------------------------------------------------------------------------------------------
+
+static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
+  tvi_cover_region_t* region = &s->cover->regions.data[id];
+  uint32_t inputs = (uint32_t)region->inputs.count, outputs = (uint32_t)region->outputs.count;
+  tvi_region_operand_t* operands = NULL;
+  tvi_place_t* places = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*operands), &operands));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*places), &places));
+  for (uint32_t i = 0; i < inputs; ++i) TRIVET_RETURN_IF_ERROR(find_place(s, region->inputs.data[i], &places[i]));
+  for (uint32_t i = 0; i < outputs; ++i) {
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, region->outputs.data[i]));
+    places[inputs + i] = s->places[region->outputs.data[i]];
+  }
+  for (int attempt = 0;; ++attempt) {
+    for (uint32_t i = 0; i < inputs + outputs; ++i) {
+      tvi_value_id_t value = i < inputs ? region->inputs.data[i] : region->outputs.data[i - inputs];
+      describe_operand(s, value, &places[i], i >= inputs, &operands[i]);
+    }
+    trivet_region_t asked;
+    TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data, (uint32_t)region->nodes.count, operands, inputs, outputs,
+                                       region->made_by, &asked));
+    tvi_tactic_t tactic;
+    trivet_status_t status = tvi_tactic_choose(s->tactics, &asked, &tactic);
+    bool better = false;
+    if (!status && region->anchored && tvi_tactic_is_general(tactic.kernel) && attempt == 0) {
+      // A library kernel took the region when its operands were plain; give it copies before falling back.
+      for (uint32_t i = 0; i < inputs; ++i) better = better || !operands[i].dense;
+      for (uint32_t i = inputs; i < inputs + outputs; ++i) better = better || s->concat_parent[operands[i].value];
+    }
+    if (!better && (!status || trivet_status_code(status) != TRIVET_STATUS_NOT_FOUND || attempt)) {
+      TRIVET_RETURN_IF_ERROR(status);
+      return emit_step(s, &asked, places, &tactic, id);
+    }
+    trivet_status_free(status);
+    for (uint32_t i = 0; i < inputs; ++i) {
+      if (!operands[i].dense) TRIVET_RETURN_IF_ERROR(find_plain_place(s, region->inputs.data[i], &places[i]));
+    }
+    for (uint32_t i = 0; i < outputs; ++i) {
+      tvi_value_id_t value = region->outputs.data[i];
+      if (!s->concat_parent[value]) continue;
+      s->concat_parent[value] = 0;  // the concat will copy it
+      s->places[value].buffer = TVI_SCHEDULE_NONE;
+      TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, value));
+      places[inputs + i] = s->places[value];
+    }
+  }
+}
+
+static trivet_status_t concat_region(tvi_schedule_t* s, uint32_t id, uint32_t axis) {
+  const tvi_cover_region_t* region = &s->cover->regions.data[id];
+  const tvi_node_t* node = tvi_graph_node(s->graph, region->nodes.data[0]);
+  tvi_value_id_t output = node->outputs[0];
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, output));
+  trivet_dim_t offset = tvi_dim_constant(s->graph->dims, 0);
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    tvi_value_id_t value = node->inputs[i];
+    tvi_place_t from, part = s->places[output];
+    part.offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, part.offset,
+                                 tvi_dim_binary(s->graph->dims, TRIVET_DIM_MUL, offset, part.strides[axis]));
+    offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, offset, tvi_graph_value(s->graph, value)->type.dims[axis]);
+    TRIVET_RETURN_IF_ERROR(find_place(s, value, &from));
+    if (from.buffer == part.buffer) continue;  // computed in place
+    TRIVET_RETURN_IF_ERROR(copy_value(s, value, &from, &part, "concat"));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
+  const tvi_cover_region_t* region = &s->cover->regions.data[id];
+  tvi_node_id_t node_id = region->nodes.data[0];
+  const tvi_node_t* node = tvi_graph_node(s->graph, node_id);
+  if (node->subgraph_count || !node->op->definition->evaluate) {
+    return tvi_graph_node_error(s->graph, node_id, TRIVET_STATUS_UNIMPLEMENTED, "operator %s cannot be compiled for target %s",
+                                node->op->definition->name, s->tactics->options.target);
+  }
+  tvi_sched_step_t step;
+  init_step(s, &step, id);
+  step.kind = TVI_PLAN_STEP_HOST;
+  step.kernel.data = node->op->definition->name;
+  step.kernel.size = strlen(step.kernel.data);
+  step.kernel_version = node->op->definition->version;
+  step.made_by = "host";
+  trivet_status_t status = name_step(s, &step, &node_id, 1);
+  for (uint32_t i = 0; !status && i < node->input_count; ++i) {
+    uint32_t tensor = TVI_PLAN_NONE;
+    tvi_place_t place;
+    if (node->inputs[i]) status = find_plain_place(s, node->inputs[i], &place);
+    if (!status && node->inputs[i]) status = tvi_schedule_add_tensor(s, node->inputs[i], &place, &tensor);
+    if (!status) status = tvi_vector_push(&step.operands, tensor);
+  }
+  for (uint32_t i = 0; !status && i < node->output_count; ++i) {
+    uint32_t tensor = TVI_PLAN_NONE;
+    tvi_value_id_t value = node->outputs[i];
+    if (value) {
+      s->concat_parent[value] = 0;
+      s->layouts[value] = tvi_layout_plain();
+      status = tvi_schedule_allocate(s, value);
+      if (!status) status = tvi_schedule_add_tensor(s, value, &s->places[value], &tensor);
+      const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
+      for (uint32_t d = 0; !status && d < type->rank; ++d) {
+        if (tvi_dim_kind(type->dims[d]) != TVI_DIM_SYMBOL || tvi_dim_symbol_origin(type->dims[d]) != TVI_SYMBOL_DATA) continue;
+        tvi_plan_bound_symbol_t bound = {tvi_dim_symbol_index(type->dims[d]), i, d};
+        status = tvi_vector_push(&step.bound, bound);
+      }
+    }
+    if (!status) status = tvi_vector_push(&step.operands, tensor);
+    ++step.output_count;
+  }
+  if (!status) status = tvi_host_blob_encode(node->attributes, node->attribute_count, s->arena, &step.blob, &step.blob_size);
+  if (!status) status = tvi_vector_push(&s->steps, step);
+  if (status) deinit_step(&step);
+  return status;
+}
+
+// Inputs and outputs of the graph are the caller's memory, dense and plain.
+static trivet_status_t place_bindings(tvi_schedule_t* s) {
+  tvi_layout_t plain = tvi_layout_plain();
+  for (uint32_t i = 0; i < s->graph->input_count + s->graph->output_count; ++i) {
+    bool is_output = i >= s->graph->input_count;
+    tvi_value_id_t value = is_output ? s->graph->outputs[i - s->graph->input_count].value : s->graph->inputs[i].value;
+    uint32_t buffer = 0;
+    TRIVET_RETURN_IF_ERROR(
+        tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_BINDING, i, tvi_schedule_value_size(s, value), &buffer));
+    tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
+    bool computed = producer && s->cover->facts[producer].region != TVI_COVER_NONE;
+    tvi_place_t* place = &s->places[value];
+    if (is_output && (!computed || place->buffer != TVI_SCHEDULE_NONE)) continue;  // copied at the end
+    if (is_output && !tvi_layout_equal(&s->layouts[value], &plain, tvi_graph_value(s->graph, value)->type.rank)) continue;
+    s->concat_parent[value] = 0;
+    place->buffer = buffer;
+    place->offset = tvi_dim_constant(s->graph->dims, 0);
+    tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain, place->strides);
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t finish_outputs(tvi_schedule_t* s) {
+  tvi_layout_t plain = tvi_layout_plain();
+  for (uint32_t i = 0; i < s->graph->output_count; ++i) {
+    tvi_value_id_t value = s->graph->outputs[i].value;
+    uint32_t buffer = s->graph->input_count + i;  // place_bindings made them first, in this order
+    tvi_place_t from, to;
+    TRIVET_RETURN_IF_ERROR(find_place(s, value, &from));
+    if (from.buffer == buffer) continue;
+    to.buffer = buffer;
+    to.offset = tvi_dim_constant(s->graph->dims, 0);
+    tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain, to.strides);
+    TRIVET_RETURN_IF_ERROR(copy_value(s, value, &from, &to, "output"));
+  }
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_schedule_make_steps(tvi_schedule_t* s) {
+  TRIVET_RETURN_IF_ERROR(place_bindings(s));
+  for (uint32_t i = 0; i < s->cover->order_count; ++i) {
+    uint32_t id = s->cover->order[i], axis = 0;
+    const tvi_cover_region_t* region = &s->cover->regions.data[id];
+    trivet_status_t status;
+    if (!region->program) {
+      status = host_region(s, id);
+    } else if (tvi_schedule_is_concat(s, id, &axis)) {
+      status = concat_region(s, id, axis);
+    } else if (region->outputs.count) {
+      status = program_region(s, id);
+    } else {
+      continue;  // nothing of it is used
+    }
+    if (status) {
+      tvi_node_id_t first = region->nodes.data[0];
+      return tvi_graph_annotate_error(s->graph, first, status);
+    }
+  }
+  // Observed views keep a tensor, so that they can be dumped.
+  for (uint32_t v = 1; v < s->graph->value_count; ++v) {
+    if (!s->graph->values[v].observed || s->graph->values[v].dead) continue;
+    tvi_place_t place;
+    uint32_t tensor = 0;
+    TRIVET_RETURN_IF_ERROR(find_place(s, v, &place));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_add_tensor(s, v, &place, &tensor));
+  }
+  return finish_outputs(s);
+}
