@@ -70,6 +70,16 @@ trivet_status_t trivet_status_make(trivet_status_code_t code, const char* file, 
   return status;
 }
 
+trivet_status_t tvi_status_make_error(trivet_status_code_t code, const char* file, int line,
+                                      const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  trivet_status_t status = trivet_status_make_v(
+      code != TRIVET_STATUS_OK ? code : TRIVET_STATUS_INTERNAL, file, line, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
 trivet_status_code_t trivet_status_code(trivet_status_t status) {
   if (is_bare(status)) return (trivet_status_code_t)(uintptr_t)status;
   return status->code;

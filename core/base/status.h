@@ -14,10 +14,23 @@
 #define TVI_FILE_NAME __FILE__
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// trivet_status_make for errors: never NULL (code OK becomes INTERNAL), and the compiler knows it.
+trivet_status_t tvi_status_make_error(trivet_status_code_t code, const char* file, int line,
+                                      const char* format, ...)
+    TRIVET_PRINTF_FORMAT(4, 5) TRIVET_MUST_USE __attribute__((returns_nonnull, cold));
+
+#ifdef __cplusplus
+}
+#endif
+
 // Makes an error here: TRIVET_STATUS(NOT_FOUND, "no tensor named '%s'", name). The code is written
 // without its prefix. Messages name what is wrong and where, begin lower case, end without a dot.
 #define TRIVET_STATUS(code, ...) \
-  trivet_status_make(TRIVET_STATUS_##code, TVI_FILE_NAME, __LINE__, __VA_ARGS__)
+  tvi_status_make_error(TRIVET_STATUS_##code, TVI_FILE_NAME, __LINE__, __VA_ARGS__)
 
 // The successful status.
 #define TRIVET_OK ((trivet_status_t)0)
