@@ -4,9 +4,10 @@
 // values stay valid as long as the graph. It stands between frontends (which build it), passes
 // (which rewrite it) and cover (after which it is const). The core knows only the operators
 // core.If, core.Loop, core.Scan and core.Call; every other operator is a definition in the
-// registry. Nothing of a target, layout, stride or memory space may enter it. A graph and its
-// subgraphs share the arena, the dimension context and the registry; they belong to one thread at a
-// time.
+// registry. Nothing of a target, layout, stride or memory space may enter it.
+//
+// A graph and its subgraphs share the arena, the dimension context and the registry; they belong to
+// one thread at a time.
 #ifndef TRIVET_CORE_GRAPH_GRAPH_H_
 #define TRIVET_CORE_GRAPH_GRAPH_H_
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Plan: what a compiled network is. The builder fills a tvi_plan_t and writes it; the reader maps a file and gives a verified tvi_plan_t whose
-// arrays live in an arena and whose bytes stay in the mapping. It is the only thing that compiler and runtime both see. It must not know
-// the graph. docs/plan_format.md describes the bytes.
+// Plan: what a compiled network is. The builder fills a tvi_plan_t and writes it; the reader maps a
+// file and gives a verified tvi_plan_t whose arrays live in an arena and whose bytes stay in the
+// mapping. It is the only thing that compiler and runtime both see. It must not know the graph.
+// docs/plan_format.md describes the bytes.
 #ifndef TRIVET_CORE_PLAN_PLAN_H_
 #define TRIVET_CORE_PLAN_PLAN_H_
 
@@ -20,7 +21,8 @@
 #define TVI_PLAN_NONE UINT32_MAX
 #define TVI_PLAN_WEIGHT_ALIGNMENT 64u
 
-// Index of an expression over the plan's symbols. All extents, strides, offsets, sizes and parameters are such indices.
+// Index of an expression over the plan's symbols. All extents, strides, offsets, sizes and
+// parameters are such indices.
 typedef uint32_t tvi_plan_expr_t;
 
 typedef struct tvi_plan_symbol_s {
@@ -43,11 +45,12 @@ typedef enum tvi_plan_buffer_kind_e {
 } tvi_plan_buffer_kind_t;
 
 typedef struct tvi_plan_buffer_s {
-  uint32_t kind;        // tvi_plan_buffer_kind_t
+  uint32_t kind;  // tvi_plan_buffer_kind_t
   uint32_t index;
   tvi_plan_expr_t size;  // bytes
   uint32_t alignment;
-  uint32_t first_step, last_step;  // arena buffers: live from first to last, inclusive, in the order of the main block
+  uint32_t first_step, last_step;  // arena buffers: live from first to last, inclusive, in the
+                                   // order of the main block
 } tvi_plan_buffer_t;
 
 #define TVI_PLAN_TENSOR_OBSERVED 1u
@@ -67,7 +70,8 @@ typedef struct tvi_plan_tensor_s {
 typedef struct tvi_plan_constant_s {
   trivet_string_view_t name;  // original name; empty for derived
   uint32_t dtype, rank;
-  int64_t dims[TRIVET_MAX_RANK];  // logical; packed forms have their own layout, known to the kernel that made them
+  int64_t dims[TRIVET_MAX_RANK];  // logical; packed forms have their own layout, known to the
+                                  // kernel that made them
   uint64_t offset, size;          // in the weights section
   uint64_t hash[2];
 } tvi_plan_constant_t;
@@ -92,7 +96,8 @@ typedef struct tvi_plan_profile_s {
 
 typedef enum tvi_plan_step_kind_e {
   TVI_PLAN_STEP_LAUNCH = 0,
-  TVI_PLAN_STEP_HOST = 1,  // operator's evaluate hook on host tensors; may bind data-dependent symbols
+  TVI_PLAN_STEP_HOST =
+      1,  // operator's evaluate hook on host tensors; may bind data-dependent symbols
   TVI_PLAN_STEP_COPY = 2,
   TVI_PLAN_STEP_BIND = 3,
   TVI_PLAN_STEP_IF = 4,
@@ -100,8 +105,8 @@ typedef enum tvi_plan_step_kind_e {
 } tvi_plan_step_kind_t;
 
 typedef enum tvi_plan_guard_kind_e {
-  TVI_PLAN_GUARD_GE = 0,       // a >= b
-  TVI_PLAN_GUARD_EQ = 1,       // a == b
+  TVI_PLAN_GUARD_GE = 0,         // a >= b
+  TVI_PLAN_GUARD_EQ = 1,         // a == b
   TVI_PLAN_GUARD_DIVISIBLE = 2,  // a % b == 0
 } tvi_plan_guard_kind_t;
 
@@ -110,7 +115,8 @@ typedef struct tvi_plan_guard_s {
   tvi_plan_expr_t a, b;
 } tvi_plan_guard_t;
 
-// One way to do a step. The first whose guards and requirements hold is taken; the last one has none.
+// One way to do a step. The first whose guards and requirements hold is taken; the last one has
+// none.
 typedef struct tvi_plan_alternative_s {
   trivet_string_view_t kernel;  // "cpu.tile"; HOST: the operator, "std.TopK"
   uint32_t kernel_version;
@@ -163,9 +169,10 @@ typedef struct tvi_plan_program_s {
   const tvi_plan_block_t* blocks;
   const tvi_plan_buffer_t* buffers;
   const tvi_plan_tensor_t* tensors;
-  const tvi_plan_guard_t* checks;  // what rewrites assumed of the shapes; false: the shapes are refused
-  uint64_t arena_size;             // for the largest profile
-  uint64_t arena_lower_bound;      // best lower bound of the orders that were tried
+  const tvi_plan_guard_t*
+      checks;                  // what rewrites assumed of the shapes; false: the shapes are refused
+  uint64_t arena_size;         // for the largest profile
+  uint64_t arena_lower_bound;  // best lower bound of the orders that were tried
 } tvi_plan_program_t;
 
 typedef struct tvi_plan_plugin_s {
@@ -173,10 +180,12 @@ typedef struct tvi_plan_plugin_s {
 } tvi_plan_plugin_t;
 
 typedef struct tvi_plan_s {
-  tvi_arena_t* arena;  // owns every array below
-  trivet_string_view_t name;       // of the network
-  trivet_string_view_t build_info;  // JSON: options, tool versions, explain records; no dates, no paths
-  uint32_t symbol_count, expr_count, constant_count, binding_count, profile_count, program_count, plugin_count, reserved;
+  tvi_arena_t* arena;         // owns every array below
+  trivet_string_view_t name;  // of the network
+  trivet_string_view_t
+      build_info;  // JSON: options, tool versions, explain records; no dates, no paths
+  uint32_t symbol_count, expr_count, constant_count, binding_count, profile_count, program_count,
+      plugin_count, reserved;
   const tvi_plan_symbol_t* symbols;
   const tvi_plan_expr_code_t* exprs;
   const tvi_plan_constant_t* constants;
@@ -189,24 +198,26 @@ typedef struct tvi_plan_s {
   uint64_t weights_size;
 } tvi_plan_t;
 
-// Gives the bytes of constant |index| while a plan is written: calls |sink| with exactly constants[index].size bytes.
+// Gives the bytes of constant |index| while a plan is written: calls |sink| with exactly
+// constants[index].size bytes.
 typedef struct tvi_plan_weight_source_s {
   void* self;
   trivet_status_t (*write)(void* self, uint32_t index, trivet_sink_t sink);
 } tvi_plan_weight_source_t;
 
-// Structure, references, ranges: everything that a reader relies on. Used by the writer on what the builder made and by the reader on
-// what it decoded. An error names section, index and field.
+// Structure, references, ranges: everything that a reader relies on. Used by the writer on what the
+// builder made and by the reader on what it decoded. An error names section, index and field.
 trivet_status_t tvi_plan_verify(const tvi_plan_t* plan);
 
 // Same plan, same bytes. Chunk hashes are computed while writing.
-trivet_status_t tvi_plan_write(const tvi_plan_t* plan, const tvi_plan_weight_source_t* weights, trivet_allocator_t allocator,
-                               trivet_sink_t sink);
+trivet_status_t tvi_plan_write(const tvi_plan_t* plan, const tvi_plan_weight_source_t* weights,
+                               trivet_allocator_t allocator, trivet_sink_t sink);
 
 #define TVI_PLAN_READ_VERIFY_WEIGHTS 1u  // hash the weights too (all else is always hashed)
 
 // Reads a plan from |bytes|, which must outlive it (aligned to 64). Never crashes on any bytes.
-trivet_status_t tvi_plan_read(const uint8_t* bytes, uint64_t size, uint32_t flags, trivet_allocator_t allocator, tvi_plan_t** out_plan);
+trivet_status_t tvi_plan_read(const uint8_t* bytes, uint64_t size, uint32_t flags,
+                              trivet_allocator_t allocator, tvi_plan_t** out_plan);
 void tvi_plan_destroy(tvi_plan_t* plan);
 
 // For people, and as JSON for tools.

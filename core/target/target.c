@@ -23,9 +23,12 @@ tvi_layout_t tvi_layout_channels_last(uint32_t rank) {
   return layout;
 }
 
-bool tvi_layout_equal(const tvi_layout_t* a, const tvi_layout_t* b, uint32_t rank) { return memcmp(a->order, b->order, rank) == 0; }
+bool tvi_layout_equal(const tvi_layout_t* a, const tvi_layout_t* b, uint32_t rank) {
+  return memcmp(a->order, b->order, rank) == 0;
+}
 
-void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operand_t* operand, tvi_layout_t layout) {
+void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operand_t* operand,
+                                  tvi_layout_t layout) {
   const trivet_type_t* type = &tvi_graph_value(graph, operand->value)->type;
   operand->dense = true;
   operand->layout = layout;
@@ -37,10 +40,13 @@ void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operan
   }
 }
 
-static void append_dim(tvi_string_builder_t* text, trivet_dim_t dim, const trivet_region_t* region) {
+static void append_dim(tvi_string_builder_t* text, trivet_dim_t dim,
+                       const trivet_region_t* region) {
   int64_t value = -1;
-  trivet_status_t status = dim ? tvi_dim_evaluate(dim, region->symbols, region->symbol_count, &value) : TRIVET_OK;
-  trivet_status_free(status);  // unknown sizes count as -1: equal regions still get equal signatures
+  trivet_status_t status =
+      dim ? tvi_dim_evaluate(dim, region->symbols, region->symbol_count, &value) : TRIVET_OK;
+  trivet_status_free(
+      status);  // unknown sizes count as -1: equal regions still get equal signatures
   tvi_string_builder_append_i64(text, value);
   // A dynamic extent is another region than a static one of the same size.
   tvi_string_builder_append_char(text, dim && tvi_dim_is_constant(dim, NULL) ? ' ' : '~');
@@ -54,7 +60,8 @@ trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out
   for (uint32_t i = 0; i < operand_count; ++i) {
     const tvi_region_operand_t* operand = &region->operands[i];
     const tvi_value_t* value = tvi_graph_value(region->graph, operand->value);
-    tvi_string_builder_appendf(&text, "%s %s %s [", operand->is_output ? "out" : "in", trivet_dtype_name(value->type.dtype),
+    tvi_string_builder_appendf(&text, "%s %s %s [", operand->is_output ? "out" : "in",
+                               trivet_dtype_name(value->type.dtype),
                                value->constant ? "constant" : "value");
     for (uint32_t d = 0; d < value->type.rank; ++d) {
       append_dim(&text, value->type.dims[d], region);
@@ -63,12 +70,15 @@ trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out
     tvi_string_builder_append_cstr(&text, "]\n");
   }
   if (region->program) {
-    // Positions and opcodes, not names: loads name values by their place among the region's operands.
+    // Positions and opcodes, not names: loads name values by their place among the region's
+    // operands.
     const tvi_kir_program_t* program = region->program;
     for (uint32_t s = 0; s < program->stage_count; ++s) {
       const tvi_kir_stage_t* stage = &program->stages[s];
-      tvi_string_builder_appendf(&text, "stage %d %d [", (int)stage->kind, stage->monoid ? (int)stage->monoid->kind : -1);
-      for (uint32_t e = 0; e < stage->parallel_count + stage->reduced_count; ++e) append_dim(&text, stage->extents[e], region);
+      tvi_string_builder_appendf(&text, "stage %d %d [", (int)stage->kind,
+                                 stage->monoid ? (int)stage->monoid->kind : -1);
+      for (uint32_t e = 0; e < stage->parallel_count + stage->reduced_count; ++e)
+        append_dim(&text, stage->extents[e], region);
       tvi_string_builder_append_cstr(&text, "]\n");
       for (uint32_t i = 0; i < stage->instr_count; ++i) {
         const tvi_kir_instr_t* instr = &stage->instrs[i];
@@ -76,8 +86,10 @@ trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out
         for (uint32_t a = 0; a < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++a) {
           tvi_string_builder_appendf(&text, " %u", instr->args[a]);
         }
-        if (instr->opcode == TVI_KIR_CONST) tvi_string_builder_appendf(&text, " #%llx", (unsigned long long)instr->imm.i64);
-        if (instr->opcode == TVI_KIR_INDEX) tvi_string_builder_appendf(&text, " i%lld", (long long)instr->imm.i64);
+        if (instr->opcode == TVI_KIR_CONST)
+          tvi_string_builder_appendf(&text, " #%llx", (unsigned long long)instr->imm.i64);
+        if (instr->opcode == TVI_KIR_INDEX)
+          tvi_string_builder_appendf(&text, " i%lld", (long long)instr->imm.i64);
         if (instr->opcode == TVI_KIR_EXTENT) append_dim(&text, instr->imm.dim, region);
         if (instr->opcode == TVI_KIR_LOAD) {
           tvi_string_builder_appendf(&text, " v%u", instr->imm.load->value);
@@ -89,7 +101,8 @@ trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out
       }
     }
   } else if (region->node_count) {
-    tvi_string_builder_append_cstr(&text, tvi_graph_node(region->graph, region->nodes[0])->op->definition->name);
+    tvi_string_builder_append_cstr(
+        &text, tvi_graph_node(region->graph, region->nodes[0])->op->definition->name);
   }
   trivet_status_t status = tvi_string_builder_status(&text);
   if (!status) {

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the build half of a kernel sees: the region it may run, the layouts its operands would have, the proposal it answers with, and the
-// emission that it writes its step into. It stands between cover (which forms regions) and schedule (which orders steps). Memory order enters
-// the way of the data here: graph and kernel IR know none.
+// What the build half of a kernel sees: the region it may run, the layouts its operands would have,
+// the proposal it answers with, and the emission that it writes its step into. It stands between
+// cover (which forms regions) and schedule (which orders steps). Memory order enters the way of the
+// data here: graph and kernel IR know none.
 #ifndef TRIVET_CORE_TARGET_TARGET_H_
 #define TRIVET_CORE_TARGET_TARGET_H_
 
 #include "core/graph/graph.h"
 
-// Memory order of a dense value: dimensions from outermost to innermost. NCHW is 0,1,2,3; channels last is 0,2,3,1.
+// Memory order of a dense value: dimensions from outermost to innermost. NCHW is 0,1,2,3; channels
+// last is 0,2,3,1.
 typedef struct tvi_layout_s {
   uint8_t order[TRIVET_MAX_RANK];
 } tvi_layout_t;
 
-tvi_layout_t tvi_layout_plain(void);                       // 0, 1, 2, ...
-tvi_layout_t tvi_layout_channels_last(uint32_t rank);      // 0, 2, ..., rank-1, 1; plain below rank 3
+tvi_layout_t tvi_layout_plain(void);                   // 0, 1, 2, ...
+tvi_layout_t tvi_layout_channels_last(uint32_t rank);  // 0, 2, ..., rank-1, 1; plain below rank 3
 bool tvi_layout_equal(const tvi_layout_t* a, const tvi_layout_t* b, uint32_t rank);
 
 // An operand of a region as a kernel would get it: a dense buffer in |layout|, or a strided view.
@@ -24,11 +26,13 @@ typedef struct tvi_region_operand_s {
   bool is_output;
   uint16_t reserved;
   tvi_layout_t layout;  // order of decreasing strides
-  trivet_dim_t strides[TRIVET_MAX_RANK];  // elements; for a dense operand the products that |layout| implies
+  trivet_dim_t
+      strides[TRIVET_MAX_RANK];  // elements; for a dense operand the products that |layout| implies
 } tvi_region_operand_t;
 
 // Makes |operand| a dense buffer of its value in |layout|.
-void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operand_t* operand, tvi_layout_t layout);
+void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operand_t* operand,
+                                  tvi_layout_t layout);
 
 // A region: nodes that one step computes. Operands: inputs first, then outputs.
 struct trivet_region_s {
@@ -39,10 +43,12 @@ struct trivet_region_s {
   uint32_t output_count;
   uint32_t thread_count;  // that the plan is built for
   const tvi_region_operand_t* operands;
-  // What it computes; values of kind INPUT and OUTPUT carry the graph's value id as tag. NULL: a host function.
+  // What it computes; values of kind INPUT and OUTPUT carry the graph's value id as tag. NULL: a
+  // host function.
   const tvi_kir_program_t* program;
   const char* made_by;     // fuser, "fuse-epilogue"
-  const int64_t* symbols;  // values of all symbols for the shapes to optimise for (profile opt), by symbol index
+  const int64_t* symbols;  // values of all symbols for the shapes to optimise for (profile opt), by
+                           // symbol index
   uint32_t symbol_count;
   uint32_t reserved;
 };
@@ -50,9 +56,9 @@ struct trivet_region_s {
 // One tactic: a way to run the region with the given operand layouts.
 typedef struct tvi_tactic_s {
   const trivet_kernel_t* kernel;
-  uint64_t id;     // the kernel's own number, handed back to emit
-  double price;    // estimated nanoseconds
-  char name[64];   // "onednn direct", for people, caches and lock files
+  uint64_t id;    // the kernel's own number, handed back to emit
+  double price;   // estimated nanoseconds
+  char name[64];  // "onednn direct", for people, caches and lock files
 } tvi_tactic_t;
 
 // What propose fills. The owner provides |self| and the functions.
@@ -60,10 +66,12 @@ struct trivet_proposal_s {
   void* self;
   trivet_status_t (*add)(void* self, const tvi_tactic_t* tactic);
   // Why the kernel does not run this region; kept for --explain. printf-formatted.
-  void (*decline)(void* self, const trivet_kernel_t* kernel, const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
+  void (*decline)(void* self, const trivet_kernel_t* kernel, const char* format, ...)
+      TRIVET_PRINTF_FORMAT(3, 4);
 };
 
-// Constant made at build time: bytes in a form that only the kernel knows (packed weights). Deterministic bytes: the plan depends on them.
+// Constant made at build time: bytes in a form that only the kernel knows (packed weights).
+// Deterministic bytes: the plan depends on them.
 typedef struct tvi_packed_constant_s {
   trivet_string_view_t name;  // of the source, empty if several
   const void* data;           // copied by add_packed
@@ -73,7 +81,8 @@ typedef struct tvi_packed_constant_s {
   int64_t dims[TRIVET_MAX_RANK];
 } tvi_packed_constant_t;
 
-// What emit fills: the operands of the step in the kernel's own order, its blob and its integer parameters.
+// What emit fills: the operands of the step in the kernel's own order, its blob and its integer
+// parameters.
 struct trivet_emission_s {
   void* self;
   tvi_arena_t* arena;  // scratch until emit returns
@@ -87,8 +96,8 @@ struct trivet_emission_s {
   trivet_status_t (*require)(void* self, const char* requirement);
 };
 
-// Signature of a region: a hash of program, types, layouts, shapes to optimise for and thread count; no names, no weights. Equal regions
-// share a decision.
+// Signature of a region: a hash of program, types, layouts, shapes to optimise for and thread
+// count; no names, no weights. Equal regions share a decision.
 trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out_hash[2]);
 
 #endif  // TRIVET_CORE_TARGET_TARGET_H_

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// trivet/plugin.h: everything that an extension of Trivet includes. An extension is one shared object with one exported symbol,
-// trivet_plugin_query, and links nothing of Trivet: what it needs from the host arrives through handles.
+// trivet/plugin.h: everything that an extension of Trivet includes. An extension is one shared
+// object with one exported symbol, trivet_plugin_query, and links nothing of Trivet: what it needs
+// from the host arrives through handles.
 //
 // Rules that hold for the whole file
-//  - A handle is a pointer to a struct whose first member is a pointer to a constant function table. The inline functions below are
-//    the way to call it; plugins never keep a handle beyond the callback that received it.
-//  - Every struct that crosses begins with trivet_header_t. Fields are only appended; a reader tests TRIVET_HAS_FIELD before a field
-//    newer than the first release. Types are fixed-width integers, pointers and function pointers.
-//  - Definitions are constant data of the plugin; the host keeps pointers to them until the registry is destroyed.
+//  - A handle is a pointer to a struct whose first member is a pointer to a constant function
+//    table. The inline functions below are the way to call it; plugins never keep a handle beyond
+//    the callback that received it.
+//  - Every struct that crosses begins with trivet_header_t. Fields are only appended; a reader
+//    tests TRIVET_HAS_FIELD before a field newer than the first release. Types are fixed-width
+//    integers, pointers and function pointers.
+//  - Definitions are constant data of the plugin; the host keeps pointers to them until the
+//    registry is destroyed.
 //  - Strings in definitions are NUL-terminated UTF-8 constants; elsewhere lifetimes are stated.
-//  - No C++ exception and no longjmp crosses. Every callback may be called from any thread; definitions are shared, so callbacks keep
-//    no mutable state outside the handles they are given.
+//  - No C++ exception and no longjmp crosses. Every callback may be called from any thread;
+//    definitions are shared, so callbacks keep no mutable state outside the handles they are given.
 //  - The major version is 0: everything may still change until the ABI is declared stable.
 #ifndef TRIVET_PLUGIN_H_
 #define TRIVET_PLUGIN_H_
@@ -40,14 +44,16 @@ extern "C" {
 #define TRIVET_STRUCT_TENSOR 0x5450000cu
 #define TRIVET_STRUCT_ORIGIN 0x5450000du
 
-// Halves of a definition: what it is needed for. A runtime without compiler ignores definitions without TRIVET_HALF_RUN.
+// Halves of a definition: what it is needed for. A runtime without compiler ignores definitions
+// without TRIVET_HALF_RUN.
 #define TRIVET_HALF_BUILD 1u
 #define TRIVET_HALF_RUN 2u
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// Dimensions: interned symbolic integer expressions. Two equal expressions of one graph are the same pointer. A dimension lives as
-// long as its graph. Arithmetic saturates nowhere: an overflow yields NULL, and every consumer accepts NULL by returning an error.
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
+// Dimensions: interned symbolic integer expressions. Two equal expressions of one graph are the
+// same pointer. A dimension lives as long as its graph. Arithmetic saturates nowhere: an overflow
+// yields NULL, and every consumer accepts NULL by returning an error.
+// -------------------------------------------------------------------------------------------------
 typedef const struct trivet_dim_s* trivet_dim_t;
 
 #define TRIVET_DIM_ADD 1u
@@ -68,15 +74,15 @@ typedef struct trivet_type_s {
   trivet_dim_t dims[TRIVET_MAX_RANK];
 } trivet_type_t;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Attributes: typed key/values, checked against the operator's declaration when a node is made.
-// ---------------------------------------------------------------------------------------------------------------------------------
-#define TRIVET_ATTR_I64 1u      // data: int64_t[count]
-#define TRIVET_ATTR_F32 2u      // data: double[count] (an f32 attribute is exact in a double)
-#define TRIVET_ATTR_STRING 3u   // data: trivet_string_view_t[count]
-#define TRIVET_ATTR_DTYPE 4u    // data: uint32_t[count], TRIVET_DTYPE_*
-#define TRIVET_ATTR_TENSOR 5u   // data: trivet_tensor_t[count]
-#define TRIVET_ATTR_GRAPH 6u    // data: uint32_t[count], ids from begin_subgraph
+// -------------------------------------------------------------------------------------------------
+#define TRIVET_ATTR_I64 1u     // data: int64_t[count]
+#define TRIVET_ATTR_F32 2u     // data: double[count] (an f32 attribute is exact in a double)
+#define TRIVET_ATTR_STRING 3u  // data: trivet_string_view_t[count]
+#define TRIVET_ATTR_DTYPE 4u   // data: uint32_t[count], TRIVET_DTYPE_*
+#define TRIVET_ATTR_TENSOR 5u  // data: trivet_tensor_t[count]
+#define TRIVET_ATTR_GRAPH 6u   // data: uint32_t[count], ids from begin_subgraph
 
 #define TRIVET_ATTR_LIST 1u  // flag: a list (also of one element); without it count is 1
 
@@ -97,16 +103,17 @@ typedef struct trivet_tensor_s {
   uint64_t size;  // bytes at |data|
 } trivet_tensor_t;
 
-// Where something came from; shown in errors, explain, profile and dumps. Views are copied by the callee.
+// Where something came from; shown in errors, explain, profile and dumps. Views are copied by the
+// callee.
 typedef struct trivet_origin_s {
   trivet_string_view_t file;
   trivet_string_view_t node;  // name of the node in the model
   trivet_string_view_t op;    // operator as the model calls it, "ai.onnx.Conv"
 } trivet_origin_t;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Node view: what the infer and lower hooks of an operator see of one node.
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 typedef struct trivet_node_view_s trivet_node_view_t;
 
 typedef struct trivet_node_view_api_s {
@@ -116,41 +123,56 @@ typedef struct trivet_node_view_api_s {
   uint32_t (*output_count)(const trivet_node_view_t* view);  // outputs asked for
   // Type of input |index|, NULL if the operand is absent. Valid during the callback.
   const trivet_type_t* (*input_type)(const trivet_node_view_t* view, uint32_t index);
-  // Contents of a small integer or bool input (at most 1024 elements) as dimensions, row-major; NULL if unknown at build time.
-  const trivet_dim_t* (*input_ints)(const trivet_node_view_t* view, uint32_t index, uint64_t* out_count);
+  // Contents of a small integer or bool input (at most 1024 elements) as dimensions, row-major;
+  // NULL if unknown at build time.
+  const trivet_dim_t* (*input_ints)(const trivet_node_view_t* view, uint32_t index,
+                                    uint64_t* out_count);
   // A constant input's contents; NULL if not constant.
   const trivet_tensor_t* (*input_constant)(const trivet_node_view_t* view, uint32_t index);
-  // Attribute by name with the declared default applied; NULL: optional and absent, or not declared.
+  // Attribute by name with the declared default applied; NULL: optional and absent, or not
+  // declared.
   const trivet_attribute_t* (*attribute)(const trivet_node_view_t* view, const char* name);
-  // Output type: in infer what was set so far, in lower what infer decided. NULL: output not asked for.
+  // Output type: in infer what was set so far, in lower what infer decided. NULL: output not asked
+  // for.
   const trivet_type_t* (*output_type)(const trivet_node_view_t* view, uint32_t index);
   trivet_dim_t (*dim_constant)(trivet_node_view_t* view, int64_t value);
   trivet_dim_t (*dim_binary)(trivet_node_view_t* view, uint32_t op, trivet_dim_t a, trivet_dim_t b);
   // 1 and the value if |dim| is a constant.
   uint32_t (*dim_value)(const trivet_node_view_t* view, trivet_dim_t dim, int64_t* out_value);
   // Range that |dim| is known to lie in (from profiles and symbol bounds).
-  void (*dim_range)(const trivet_node_view_t* view, trivet_dim_t dim, int64_t* out_min, int64_t* out_max);
+  void (*dim_range)(const trivet_node_view_t* view, trivet_dim_t dim, int64_t* out_min,
+                    int64_t* out_max);
   // A new symbol for a size that is known only after the node has run, between 0 and |upper|.
-  trivet_dim_t (*dim_data_dependent)(trivet_node_view_t* view, const char* name, trivet_dim_t upper);
+  trivet_dim_t (*dim_data_dependent)(trivet_node_view_t* view, const char* name,
+                                     trivet_dim_t upper);
   // infer only: states the type of output |index|.
-  trivet_status_t (*set_output)(trivet_node_view_t* view, uint32_t index, uint32_t dtype, uint32_t rank, const trivet_dim_t* dims);
+  trivet_status_t (*set_output)(trivet_node_view_t* view, uint32_t index, uint32_t dtype,
+                                uint32_t rank, const trivet_dim_t* dims);
   // infer only: states the contents of a small integer output as dimensions (Shape, for example).
-  trivet_status_t (*set_output_ints)(trivet_node_view_t* view, uint32_t index, const trivet_dim_t* values, uint64_t count);
-  // lower only: appends printf-formatted kernel-IR (or graph) text; see docs/kernel_ir.md, section 7.
-  trivet_status_t (*emit)(trivet_node_view_t* view, const char* format, ...) TRIVET_PRINTF_FORMAT(2, 3);
+  trivet_status_t (*set_output_ints)(trivet_node_view_t* view, uint32_t index,
+                                     const trivet_dim_t* values, uint64_t count);
+  // lower only: appends printf-formatted kernel-IR (or graph) text; see docs/kernel_ir.md, section
+  // 7.
+  trivet_status_t (*emit)(trivet_node_view_t* view, const char* format, ...)
+      TRIVET_PRINTF_FORMAT(2, 3);
   // Text of a dimension for emit, "$(batch*3)"; valid during the callback.
   const char* (*dim_text)(trivet_node_view_t* view, trivet_dim_t dim);
-  // An error that names the node, its operator and origin. The printf-formatted rest says what is wrong.
-  trivet_status_t (*error)(const trivet_node_view_t* view, uint32_t code, const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
-  // Types of the outputs of a graph attribute, for operators that hold subgraphs; NULL past the end.
-  const trivet_type_t* (*subgraph_output_type)(const trivet_node_view_t* view, const char* attribute, uint32_t index);
+  // An error that names the node, its operator and origin. The printf-formatted rest says what is
+  // wrong.
+  trivet_status_t (*error)(const trivet_node_view_t* view, uint32_t code, const char* format, ...)
+      TRIVET_PRINTF_FORMAT(3, 4);
+  // Types of the outputs of a graph attribute, for operators that hold subgraphs; NULL past the
+  // end.
+  const trivet_type_t* (*subgraph_output_type)(const trivet_node_view_t* view,
+                                               const char* attribute, uint32_t index);
 } trivet_node_view_api_t;
 
 struct trivet_node_view_s {
   const trivet_node_view_api_t* api;
 };
 
-// Evaluation: what the evaluate hook of an operator sees. Inputs are host tensors; outputs are allocated on request.
+// Evaluation: what the evaluate hook of an operator sees. Inputs are host tensors; outputs are
+// allocated on request.
 typedef struct trivet_evaluation_s trivet_evaluation_t;
 
 typedef struct trivet_evaluation_api_s {
@@ -158,28 +180,32 @@ typedef struct trivet_evaluation_api_s {
   uint32_t abi_minor;
   uint32_t (*input_count)(const trivet_evaluation_t* evaluation);
   uint32_t (*output_count)(const trivet_evaluation_t* evaluation);
-  const trivet_tensor_t* (*input)(const trivet_evaluation_t* evaluation, uint32_t index);  // NULL: absent
+  const trivet_tensor_t* (*input)(const trivet_evaluation_t* evaluation,
+                                  uint32_t index);  // NULL: absent
   const trivet_attribute_t* (*attribute)(const trivet_evaluation_t* evaluation, const char* name);
-  // Memory for output |index| (NULL tensor if the output was not asked for). Its contents are undefined; all of it must be written.
-  // Each extent is at most what infer promised.
-  trivet_status_t (*output)(trivet_evaluation_t* evaluation, uint32_t index, uint32_t dtype, uint32_t rank, const int64_t* dims,
-                            trivet_tensor_t** out_tensor);
+  // Memory for output |index| (NULL tensor if the output was not asked for). Its contents are
+  // undefined; all of it must be written. Each extent is at most what infer promised.
+  trivet_status_t (*output)(trivet_evaluation_t* evaluation, uint32_t index, uint32_t dtype,
+                            uint32_t rank, const int64_t* dims, trivet_tensor_t** out_tensor);
   // Scratch memory that lives until the callback returns.
   trivet_status_t (*scratch)(trivet_evaluation_t* evaluation, uint64_t size, void** out_memory);
-  trivet_status_t (*error)(const trivet_evaluation_t* evaluation, uint32_t code, const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
+  trivet_status_t (*error)(const trivet_evaluation_t* evaluation, uint32_t code, const char* format,
+                           ...) TRIVET_PRINTF_FORMAT(3, 4);
 } trivet_evaluation_api_t;
 
 struct trivet_evaluation_s {
   const trivet_evaluation_api_t* api;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// Operator: what a node means, on no device in particular. States its meaning in exactly one of three forms: kernel-IR statements
-// (in |text| or by |lower|), a graph of other operators (likewise), or a host function (|evaluate|).
-// ---------------------------------------------------------------------------------------------------------------------------------
-#define TRIVET_OPERATOR_IMPURE 1u         // has effects or draws random numbers: never merged, folded or dropped when used
+// -------------------------------------------------------------------------------------------------
+// Operator: what a node means, on no device in particular. States its meaning in exactly one of
+// three forms: kernel-IR statements (in |text| or by |lower|), a graph of other operators
+// (likewise), or a host function (|evaluate|).
+// -------------------------------------------------------------------------------------------------
+#define TRIVET_OPERATOR_IMPURE \
+  1u  // has effects or draws random numbers: never merged, folded or dropped when used
 #define TRIVET_OPERATOR_NONDETERMINISTIC 2u
-#define TRIVET_OPERATOR_COMMUTATIVE 4u    // the first two operands may be swapped
+#define TRIVET_OPERATOR_COMMUTATIVE 4u      // the first two operands may be swapped
 #define TRIVET_OPERATOR_LOWERS_TO_GRAPH 8u  // |lower| prints the lines of a graph, not kernel IR
 
 typedef struct trivet_operator_s {
@@ -198,10 +224,11 @@ typedef struct trivet_operator_s {
   trivet_status_t (*evaluate)(const struct trivet_operator_s* op, trivet_evaluation_t* evaluation);
 } trivet_operator_t;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Graph builder: how a frontend makes a graph.
-// ---------------------------------------------------------------------------------------------------------------------------------
-typedef uint32_t trivet_value_t;  // id of a value in the graph being built; 0: none (absent operand)
+// -------------------------------------------------------------------------------------------------
+typedef uint32_t
+    trivet_value_t;  // id of a value in the graph being built; 0: none (absent operand)
 
 typedef struct trivet_graph_builder_s trivet_graph_builder_t;
 
@@ -214,35 +241,51 @@ typedef struct trivet_graph_builder_api_s {
   trivet_dim_t (*dim_constant)(trivet_graph_builder_t* builder, int64_t value);
   // The symbol called |name|, made on first use (range 0 .. 2^31 until a profile narrows it).
   trivet_dim_t (*dim_symbol)(trivet_graph_builder_t* builder, trivet_string_view_t name);
-  trivet_dim_t (*dim_binary)(trivet_graph_builder_t* builder, uint32_t op, trivet_dim_t a, trivet_dim_t b);
-  uint32_t (*dim_value)(const trivet_graph_builder_t* builder, trivet_dim_t dim, int64_t* out_value);
+  trivet_dim_t (*dim_binary)(trivet_graph_builder_t* builder, uint32_t op, trivet_dim_t a,
+                             trivet_dim_t b);
+  uint32_t (*dim_value)(const trivet_graph_builder_t* builder, trivet_dim_t dim,
+                        int64_t* out_value);
   // In a subgraph: a formal input of the body.
-  trivet_status_t (*add_input)(trivet_graph_builder_t* builder, trivet_string_view_t name, const trivet_type_t* type,
-                               trivet_value_t* out_value);
-  // |size| must be what dtype and dims ask for. |name| is the original name (weights are refitted and reported by it).
-  trivet_status_t (*add_constant)(trivet_graph_builder_t* builder, trivet_string_view_t name, const trivet_tensor_t* tensor,
-                                  uint32_t flags, trivet_value_t* out_value);
-  // Adds a node of operator |op| ("std.Conv"; version 0: newest), checks operands and attributes against its declaration and infers the
-  // types of its outputs. Inputs may refer to values of enclosing graphs; the capture is recorded.
-  trivet_status_t (*add_node)(trivet_graph_builder_t* builder, const char* op, uint32_t version, const trivet_value_t* inputs,
-                              uint32_t input_count, const trivet_attribute_t* attributes, uint32_t attribute_count,
-                              const trivet_origin_t* origin, uint32_t output_count, trivet_value_t* out_outputs);
-  // Names a value as the model does: for observing, dumping and error texts. A value may have several names.
-  trivet_status_t (*name_value)(trivet_graph_builder_t* builder, trivet_value_t value, trivet_string_view_t name);
-  trivet_status_t (*add_output)(trivet_graph_builder_t* builder, trivet_string_view_t name, trivet_value_t value);
+  trivet_status_t (*add_input)(trivet_graph_builder_t* builder, trivet_string_view_t name,
+                               const trivet_type_t* type, trivet_value_t* out_value);
+  // |size| must be what dtype and dims ask for. |name| is the original name (weights are refitted
+  // and reported by it).
+  trivet_status_t (*add_constant)(trivet_graph_builder_t* builder, trivet_string_view_t name,
+                                  const trivet_tensor_t* tensor, uint32_t flags,
+                                  trivet_value_t* out_value);
+  // Adds a node of operator |op| ("std.Conv"; version 0: newest), checks operands and attributes
+  // against its declaration and infers the types of its outputs. Inputs may refer to values of
+  // enclosing graphs; the capture is recorded.
+  trivet_status_t (*add_node)(trivet_graph_builder_t* builder, const char* op, uint32_t version,
+                              const trivet_value_t* inputs, uint32_t input_count,
+                              const trivet_attribute_t* attributes, uint32_t attribute_count,
+                              const trivet_origin_t* origin, uint32_t output_count,
+                              trivet_value_t* out_outputs);
+  // Names a value as the model does: for observing, dumping and error texts. A value may have
+  // several names.
+  trivet_status_t (*name_value)(trivet_graph_builder_t* builder, trivet_value_t value,
+                                trivet_string_view_t name);
+  trivet_status_t (*add_output)(trivet_graph_builder_t* builder, trivet_string_view_t name,
+                                trivet_value_t value);
   // Valid until the next call on the builder.
   const trivet_type_t* (*value_type)(const trivet_graph_builder_t* builder, trivet_value_t value);
-  const trivet_dim_t* (*value_ints)(trivet_graph_builder_t* builder, trivet_value_t value, uint64_t* out_count);
-  const trivet_tensor_t* (*value_constant)(const trivet_graph_builder_t* builder, trivet_value_t value);
+  const trivet_dim_t* (*value_ints)(trivet_graph_builder_t* builder, trivet_value_t value,
+                                    uint64_t* out_count);
+  const trivet_tensor_t* (*value_constant)(const trivet_graph_builder_t* builder,
+                                           trivet_value_t value);
   // 1 if the registry holds the operator.
   uint32_t (*has_operator)(const trivet_graph_builder_t* builder, const char* op, uint32_t version);
-  // Until end_subgraph, inputs, nodes and outputs go to a new graph; the id serves as a TRIVET_ATTR_GRAPH attribute of a later node.
-  trivet_status_t (*begin_subgraph)(trivet_graph_builder_t* builder, trivet_string_view_t name, uint32_t* out_graph);
+  // Until end_subgraph, inputs, nodes and outputs go to a new graph; the id serves as a
+  // TRIVET_ATTR_GRAPH attribute of a later node.
+  trivet_status_t (*begin_subgraph)(trivet_graph_builder_t* builder, trivet_string_view_t name,
+                                    uint32_t* out_graph);
   trivet_status_t (*end_subgraph)(trivet_graph_builder_t* builder);
   // Memory from the host's allocator, valid until parse returns.
   trivet_status_t (*scratch)(trivet_graph_builder_t* builder, uint64_t size, void** out_memory);
-  trivet_status_t (*error)(const trivet_graph_builder_t* builder, uint32_t code, const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
-  void (*log)(const trivet_graph_builder_t* builder, uint32_t severity, const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
+  trivet_status_t (*error)(const trivet_graph_builder_t* builder, uint32_t code, const char* format,
+                           ...) TRIVET_PRINTF_FORMAT(3, 4);
+  void (*log)(const trivet_graph_builder_t* builder, uint32_t severity, const char* format, ...)
+      TRIVET_PRINTF_FORMAT(3, 4);
 } trivet_graph_builder_api_t;
 
 struct trivet_graph_builder_s {
@@ -257,9 +300,11 @@ typedef struct trivet_source_api_s {
   uint32_t abi_minor;
   trivet_string_view_t (*path)(const trivet_source_t* source);  // empty: read from memory
   const uint8_t* (*bytes)(const trivet_source_t* source, uint64_t* out_size);
-  // Maps a file named relative to the model's folder; refuses absolute paths, "..", links that leave the folder. The mapping lives as long
-  // as the graph; asking again for the same name gives the same bytes.
-  trivet_status_t (*open)(trivet_source_t* source, trivet_string_view_t relative_path, const uint8_t** out_bytes, uint64_t* out_size);
+  // Maps a file named relative to the model's folder; refuses absolute paths, "..", links that
+  // leave the folder. The mapping lives as long as the graph; asking again for the same name gives
+  // the same bytes.
+  trivet_status_t (*open)(trivet_source_t* source, trivet_string_view_t relative_path,
+                          const uint8_t** out_bytes, uint64_t* out_size);
   // Option given by the user to this frontend; NULL: not given.
   const char* (*option)(const trivet_source_t* source, const char* name);
   // The host's allocator, for libraries that take one.
@@ -273,41 +318,47 @@ struct trivet_source_s {
 // Frontend: reads a model format.
 typedef struct trivet_frontend_s {
   trivet_header_t header;
-  const char* name;     // "onnx"
+  const char* name;  // "onnx"
   const char* summary;
   uint32_t version;
   uint32_t flags;  // 0
   void* self;
-  // Required. How sure the frontend is that the bytes are its own: 0 (no) .. 100. Must be cheap and must not read far.
+  // Required. How sure the frontend is that the bytes are its own: 0 (no) .. 100. Must be cheap and
+  // must not read far.
   uint32_t (*probe)(const struct trivet_frontend_s* frontend, const trivet_source_t* source);
   // Required. Builds the graph. On error the host drops what was built.
-  trivet_status_t (*parse)(const struct trivet_frontend_s* frontend, trivet_source_t* source, trivet_graph_builder_t* builder);
+  trivet_status_t (*parse)(const struct trivet_frontend_s* frontend, trivet_source_t* source,
+                           trivet_graph_builder_t* builder);
 } trivet_frontend_t;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Pass: graph -> graph.
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 typedef struct trivet_graph_s trivet_graph_t;
 typedef struct trivet_pass_context_s trivet_pass_context_t;
 
 typedef struct trivet_pass_s {
   trivet_header_t header;
-  const char* name;          // "fold-constants"
+  const char* name;  // "fold-constants"
   const char* summary;
-  const char* const* after;  // NULL-terminated names of passes that must have run earlier if they run at all, or NULL
+  const char* const* after;  // NULL-terminated names of passes that must have run earlier if they
+                             // run at all, or NULL
   const char* const* before;
   void* self;
   // Required. |out_changed| receives 1 if the graph changed.
-  trivet_status_t (*run)(const struct trivet_pass_s* pass, trivet_pass_context_t* context, trivet_graph_t* graph, uint32_t* out_changed);
+  trivet_status_t (*run)(const struct trivet_pass_s* pass, trivet_pass_context_t* context,
+                         trivet_graph_t* graph, uint32_t* out_changed);
 } trivet_pass_t;
 
 // Rewrite: a pass given as text.
 //
-//   match { %s = std.Sigmoid(%x)  %y = std.Mul(%x, %s) } where one_use(%s) to { %y = acme.Swish(%x) }
+//   match { %s = std.Sigmoid(%x)  %y = std.Mul(%x, %s) } where one_use(%s) to { %y = acme.Swish(%x)
+//   }
 //
-// Operands of commutative operators match in either order; "%c = const" matches a constant, "%c = const 1.0" one whose elements are all
-// that value, "{ axes = $a }" binds an attribute, which may be used on the right side. Conditions: one_use(%v), dtype(%v) == f32,
-// rank(%v) == 4, last_axis($a, %v), same_shape(%a, %b), scalar(%v), has_const_shape(%v).
+// Operands of commutative operators match in either order; "%c = const" matches a constant, "%c =
+// const 1.0" one whose elements are all that value, "{ axes = $a }" binds an attribute, which may
+// be used on the right side. Conditions: one_use(%v), dtype(%v) == f32, rank(%v) == 4,
+// last_axis($a, %v), same_shape(%a, %b), scalar(%v), has_const_shape(%v).
 typedef struct trivet_rewrite_s {
   trivet_header_t header;
   const char* name;
@@ -317,8 +368,8 @@ typedef struct trivet_rewrite_s {
   const char* const* before;
 } trivet_rewrite_t;
 
-// Scalar function: kernel-IR text of one `fn`, usable in every operator text; |cuda| optionally gives the body of a CUDA C device function
-// that is used instead where it lands in a CUDA kernel.
+// Scalar function: kernel-IR text of one `fn`, usable in every operator text; |cuda| optionally
+// gives the body of a CUDA C device function that is used instead where it lands in a CUDA kernel.
 typedef struct trivet_scalar_function_s {
   trivet_header_t header;
   const char* name;  // "acme.mish"
@@ -327,19 +378,21 @@ typedef struct trivet_scalar_function_s {
   const char* summary;
 } trivet_scalar_function_t;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// Kernel: one way to run a region on a target. The build half proposes tactics for regions and emits the step; the run half executes
-// it from the plan. A step of a plan is: kernel name, blob (the kernel's own program or parameters), operands, integer parameters.
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
+// Kernel: one way to run a region on a target. The build half proposes tactics for regions and
+// emits the step; the run half executes it from the plan. A step of a plan is: kernel name, blob
+// (the kernel's own program or parameters), operands, integer parameters.
+// -------------------------------------------------------------------------------------------------
 // One operand of a launch. Strides are in elements; an operand may be a view of a larger buffer.
 typedef struct trivet_operand_s {
   uint32_t dtype;
   uint32_t rank;
   int64_t dims[TRIVET_MAX_RANK];
   int64_t strides[TRIVET_MAX_RANK];
-  uint32_t flags;      // TRIVET_OPERAND_*
-  uint32_t alignment;  // bytes that the address is certainly a multiple of
-  const void* constant;  // TRIVET_OPERAND_CONSTANT: the address, valid as long as the engine; otherwise NULL
+  uint32_t flags;        // TRIVET_OPERAND_*
+  uint32_t alignment;    // bytes that the address is certainly a multiple of
+  const void* constant;  // TRIVET_OPERAND_CONSTANT: the address, valid as long as the engine;
+                         // otherwise NULL
 } trivet_operand_t;
 
 #define TRIVET_OPERAND_OUTPUT 1u
@@ -352,10 +405,11 @@ typedef struct trivet_executor_api_s {
   uint32_t struct_size;
   uint32_t abi_minor;
   uint32_t (*thread_count)(const trivet_executor_t* executor);
-  // Calls task(argument, i, count) for i in [0, count) on |count| threads at the same time (count <= thread_count), the caller being one of
-  // them, and returns when all have. Tasks must not call it again.
-  void (*parallel)(trivet_executor_t* executor, uint32_t count, void (*task)(void* argument, uint32_t index, uint32_t count),
-                   void* argument);
+  // Calls task(argument, i, count) for i in [0, count) on |count| threads at the same time (count
+  // <= thread_count), the caller being one of them, and returns when all have. Tasks must not call
+  // it again.
+  void (*parallel)(trivet_executor_t* executor, uint32_t count,
+                   void (*task)(void* argument, uint32_t index, uint32_t count), void* argument);
 } trivet_executor_api_t;
 struct trivet_executor_s {
   const trivet_executor_api_t* api;
@@ -386,7 +440,8 @@ typedef struct trivet_kernel_launch_s {
   void* stream;  // of the target's device table; NULL on the host
 } trivet_kernel_launch_t;
 
-typedef struct trivet_region_s trivet_region_t;  // build half: opaque here until the extension work opens it
+typedef struct trivet_region_s
+    trivet_region_t;  // build half: opaque here until the extension work opens it
 typedef struct trivet_proposal_s trivet_proposal_t;
 typedef struct trivet_emission_s trivet_emission_t;
 
@@ -395,33 +450,41 @@ typedef struct trivet_emission_s trivet_emission_t;
 
 typedef struct trivet_kernel_s {
   trivet_header_t header;
-  const char* name;     // "cpu.tile", "cpu_onednn.convolution"
-  const char* target;   // "cpu"
+  const char* name;    // "cpu.tile", "cpu_onednn.convolution"
+  const char* target;  // "cpu"
   const char* summary;
-  uint32_t version;     // of the blob's form; a plan names it, and load refuses another
-  uint32_t halves;      // TRIVET_HALF_*
+  uint32_t version;  // of the blob's form; a plan names it, and load refuses another
+  uint32_t halves;   // TRIVET_HALF_*
   uint32_t flags;    // TRIVET_KERNEL_*
   uint32_t reserved;
   void* self;
-  // Build half. Optional: NULL means that the kernel is only emitted by its own target.
-  // Adds a tactic per way to run |region|, with its price, or declines with a reason. Concurrent for different regions.
-  trivet_status_t (*propose)(const struct trivet_kernel_s* kernel, const trivet_region_t* region, trivet_proposal_t* proposal);
+  // Build half. Optional: NULL means that the kernel is only emitted by its own target. Adds a
+  // tactic per way to run |region|, with its price, or declines with a reason. Concurrent for
+  // different regions.
+  trivet_status_t (*propose)(const struct trivet_kernel_s* kernel, const trivet_region_t* region,
+                             trivet_proposal_t* proposal);
   // Writes the step for a chosen tactic.
-  trivet_status_t (*emit)(const struct trivet_kernel_s* kernel, const trivet_region_t* region, uint64_t tactic,
-                          trivet_emission_t* emission);
-  // Run half. Required where halves has TRIVET_HALF_RUN. load: once per step and engine; checks every byte of the blob; what it returns is
-  // immutable and shared by threads. prepare: once per context and set of shapes; may allocate. run: allocates nothing, takes no lock.
-  trivet_status_t (*load)(const struct trivet_kernel_s* kernel, const trivet_kernel_load_t* load, void** out_loaded);
-  void (*unload)(const struct trivet_kernel_s* kernel, void* loaded, const trivet_allocator_t* allocator);
-  trivet_status_t (*prepare)(const struct trivet_kernel_s* kernel, void* loaded, const trivet_kernel_prepare_t* prepare,
-                             uint64_t* out_workspace_size, void** out_prepared);
-  void (*release)(const struct trivet_kernel_s* kernel, void* prepared, const trivet_allocator_t* allocator);
-  trivet_status_t (*run)(const struct trivet_kernel_s* kernel, void* prepared, const trivet_kernel_launch_t* launch);
+  trivet_status_t (*emit)(const struct trivet_kernel_s* kernel, const trivet_region_t* region,
+                          uint64_t tactic, trivet_emission_t* emission);
+  // Run half. Required where halves has TRIVET_HALF_RUN. load: once per step and engine; checks
+  // every byte of the blob; what it returns is immutable and shared by threads. prepare: once per
+  // context and set of shapes; may allocate. run: allocates nothing, takes no lock.
+  trivet_status_t (*load)(const struct trivet_kernel_s* kernel, const trivet_kernel_load_t* load,
+                          void** out_loaded);
+  void (*unload)(const struct trivet_kernel_s* kernel, void* loaded,
+                 const trivet_allocator_t* allocator);
+  trivet_status_t (*prepare)(const struct trivet_kernel_s* kernel, void* loaded,
+                             const trivet_kernel_prepare_t* prepare, uint64_t* out_workspace_size,
+                             void** out_prepared);
+  void (*release)(const struct trivet_kernel_s* kernel, void* prepared,
+                  const trivet_allocator_t* allocator);
+  trivet_status_t (*run)(const struct trivet_kernel_s* kernel, void* prepared,
+                         const trivet_kernel_launch_t* launch);
 } trivet_kernel_t;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Plugin: what trivet_plugin_query returns.
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Sanitizers that the objects were built with; host and plugin must agree, as mixing them crashes.
 #define TRIVET_SANITIZER_NONE 0u
 #define TRIVET_SANITIZER_ADDRESS 1u
@@ -450,12 +513,14 @@ typedef struct trivet_plugin_s {
   const char* name;    // [a-z0-9_]+, equals the base name of the file
   const char* version;
   const char* summary;
-  const void* const* definitions;  // definition_count pointers to structs that begin with trivet_header_t
+  const void* const*
+      definitions;  // definition_count pointers to structs that begin with trivet_header_t
   uint64_t definition_count;
 } trivet_plugin_t;
 
 // The one exported symbol. Pure: no allocation, no state. NULL means "not for this host".
-typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major, uint32_t host_minor);
+typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major,
+                                                           uint32_t host_minor);
 #define TRIVET_PLUGIN_QUERY_SYMBOL "trivet_plugin_query"
 
 #if defined(__cplusplus)
@@ -464,10 +529,11 @@ typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major, 
 #define TRIVET_EXTERN_C
 #endif
 
-#define TRIVET_HEADER(type, tag) {(uint32_t)sizeof(type), (tag), 0}
+#define TRIVET_HEADER(type, tag) \
+  { (uint32_t)sizeof(type), (tag), 0 }
 
-// A plugin that is linked in instead of loaded gives its query function another name: compile it with
-// -DTRIVET_PLUGIN_STATIC_NAME=trivet_plugin_query_<name>.
+// A plugin that is linked in instead of loaded gives its query function another name: compile it
+// with -DTRIVET_PLUGIN_STATIC_NAME=trivet_plugin_query_<name>.
 #if defined(TRIVET_PLUGIN_STATIC_NAME)
 #define TRIVET_PLUGIN_QUERY_NAME TRIVET_PLUGIN_STATIC_NAME
 #else
@@ -475,100 +541,142 @@ typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major, 
 #endif
 
 // TRIVET_PLUGIN("acme_ops", "1.0", "what it brings", &op1, &op2): the whole of a plugin's entry.
-#define TRIVET_PLUGIN_HALVES(plugin_name, plugin_version, plugin_summary, plugin_halves, ...)                                   \
-  static const void* const trivet_plugin_definitions_[] = {__VA_ARGS__};                                                        \
-  static const trivet_plugin_t trivet_plugin_ = {TRIVET_HEADER(trivet_plugin_t, TRIVET_STRUCT_PLUGIN),                           \
-                                                 TRIVET_ABI_MAJOR,                                                              \
-                                                 TRIVET_ABI_MINOR,                                                              \
-                                                 TRIVET_SANITIZER,                                                              \
-                                                 (plugin_halves),                                                               \
-                                                 (plugin_name),                                                                 \
-                                                 (plugin_version),                                                              \
-                                                 (plugin_summary),                                                              \
-                                                 trivet_plugin_definitions_,                                                    \
-                                                 sizeof(trivet_plugin_definitions_) / sizeof(trivet_plugin_definitions_[0])};   \
-  TRIVET_EXTERN_C __attribute__((visibility("default"))) const trivet_plugin_t* TRIVET_PLUGIN_QUERY_NAME(uint32_t host_major,    \
-                                                                                                        uint32_t host_minor);  \
-  TRIVET_EXTERN_C __attribute__((visibility("default"))) const trivet_plugin_t* TRIVET_PLUGIN_QUERY_NAME(uint32_t host_major,    \
-                                                                                                        uint32_t host_minor) { \
-    (void)host_minor;                                                                                                           \
-    return host_major == TRIVET_ABI_MAJOR ? &trivet_plugin_ : 0;                                                                \
+#define TRIVET_PLUGIN_HALVES(plugin_name, plugin_version, plugin_summary, plugin_halves, ...) \
+  static const void* const trivet_plugin_definitions_[] = {__VA_ARGS__};                      \
+  static const trivet_plugin_t trivet_plugin_ = {                                             \
+      TRIVET_HEADER(trivet_plugin_t, TRIVET_STRUCT_PLUGIN),                                   \
+      TRIVET_ABI_MAJOR,                                                                       \
+      TRIVET_ABI_MINOR,                                                                       \
+      TRIVET_SANITIZER,                                                                       \
+      (plugin_halves),                                                                        \
+      (plugin_name),                                                                          \
+      (plugin_version),                                                                       \
+      (plugin_summary),                                                                       \
+      trivet_plugin_definitions_,                                                             \
+      sizeof(trivet_plugin_definitions_) / sizeof(trivet_plugin_definitions_[0])};            \
+  TRIVET_EXTERN_C __attribute__((visibility("default"))) const trivet_plugin_t*               \
+  TRIVET_PLUGIN_QUERY_NAME(uint32_t host_major, uint32_t host_minor);                         \
+  TRIVET_EXTERN_C __attribute__((visibility("default"))) const trivet_plugin_t*               \
+  TRIVET_PLUGIN_QUERY_NAME(uint32_t host_major, uint32_t host_minor) {                        \
+    (void)host_minor;                                                                         \
+    return host_major == TRIVET_ABI_MAJOR ? &trivet_plugin_ : 0;                              \
   }
 #define TRIVET_PLUGIN(plugin_name, plugin_version, plugin_summary, ...) \
   TRIVET_PLUGIN_HALVES(plugin_name, plugin_version, plugin_summary, TRIVET_HALF_BUILD, __VA_ARGS__)
 
-// TRIVET_OPERATOR(variable, "acme.AddScalar", 1, "summary", "text"): an operator that its text says wholly.
+// TRIVET_OPERATOR(variable, "acme.AddScalar", 1, "summary", "text"): an operator that its text says
+// wholly.
 #define TRIVET_OPERATOR(variable, op_name, op_version, op_summary, op_text) \
   static const trivet_operator_t variable = {                               \
-      TRIVET_HEADER(trivet_operator_t, TRIVET_STRUCT_OPERATOR), (op_name), (op_text), (op_summary), (op_version), 0, 0, 0, 0, 0}
+      TRIVET_HEADER(trivet_operator_t, TRIVET_STRUCT_OPERATOR),             \
+      (op_name),                                                            \
+      (op_text),                                                            \
+      (op_summary),                                                         \
+      (op_version),                                                         \
+      0,                                                                    \
+      0,                                                                    \
+      0,                                                                    \
+      0,                                                                    \
+      0}
 // With hooks; each may be NULL.
-#define TRIVET_OPERATOR_WITH(variable, op_name, op_version, op_flags, op_summary, op_text, op_infer, op_lower, op_evaluate) \
-  static const trivet_operator_t variable = {TRIVET_HEADER(trivet_operator_t, TRIVET_STRUCT_OPERATOR),                     \
-                                             (op_name),                                                                   \
-                                             (op_text),                                                                   \
-                                             (op_summary),                                                                \
-                                             (op_version),                                                                \
-                                             (op_flags),                                                                  \
-                                             0,                                                                           \
-                                             (op_infer),                                                                  \
-                                             (op_lower),                                                                  \
-                                             (op_evaluate)}
+#define TRIVET_OPERATOR_WITH(variable, op_name, op_version, op_flags, op_summary, op_text, \
+                             op_infer, op_lower, op_evaluate)                              \
+  static const trivet_operator_t variable = {                                              \
+      TRIVET_HEADER(trivet_operator_t, TRIVET_STRUCT_OPERATOR),                            \
+      (op_name),                                                                           \
+      (op_text),                                                                           \
+      (op_summary),                                                                        \
+      (op_version),                                                                        \
+      (op_flags),                                                                          \
+      0,                                                                                   \
+      (op_infer),                                                                          \
+      (op_lower),                                                                          \
+      (op_evaluate)}
 // TRIVET_REWRITE(variable, "acme-swish", "summary", "match {...} to {...}")
 #define TRIVET_REWRITE(variable, rewrite_name, rewrite_summary, rewrite_text) \
   static const trivet_rewrite_t variable = {                                  \
-      TRIVET_HEADER(trivet_rewrite_t, TRIVET_STRUCT_REWRITE), (rewrite_name), (rewrite_summary), (rewrite_text), 0, 0}
+      TRIVET_HEADER(trivet_rewrite_t, TRIVET_STRUCT_REWRITE),                 \
+      (rewrite_name),                                                         \
+      (rewrite_summary),                                                      \
+      (rewrite_text),                                                         \
+      0,                                                                      \
+      0}
 
-// ---------------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // Inline helpers over the handles.
-// ---------------------------------------------------------------------------------------------------------------------------------
-static inline uint32_t trivet_view_input_count(const trivet_node_view_t* v) { return v->api->input_count(v); }
-static inline uint32_t trivet_view_output_count(const trivet_node_view_t* v) { return v->api->output_count(v); }
-static inline const trivet_type_t* trivet_view_input_type(const trivet_node_view_t* v, uint32_t i) { return v->api->input_type(v, i); }
-static inline const trivet_type_t* trivet_view_output_type(const trivet_node_view_t* v, uint32_t i) { return v->api->output_type(v, i); }
-static inline const trivet_dim_t* trivet_view_input_ints(const trivet_node_view_t* v, uint32_t i, uint64_t* out_count) {
+// -------------------------------------------------------------------------------------------------
+static inline uint32_t trivet_view_input_count(const trivet_node_view_t* v) {
+  return v->api->input_count(v);
+}
+static inline uint32_t trivet_view_output_count(const trivet_node_view_t* v) {
+  return v->api->output_count(v);
+}
+static inline const trivet_type_t* trivet_view_input_type(const trivet_node_view_t* v, uint32_t i) {
+  return v->api->input_type(v, i);
+}
+static inline const trivet_type_t* trivet_view_output_type(const trivet_node_view_t* v,
+                                                           uint32_t i) {
+  return v->api->output_type(v, i);
+}
+static inline const trivet_dim_t* trivet_view_input_ints(const trivet_node_view_t* v, uint32_t i,
+                                                         uint64_t* out_count) {
   return v->api->input_ints(v, i, out_count);
 }
-static inline const trivet_tensor_t* trivet_view_input_constant(const trivet_node_view_t* v, uint32_t i) {
+static inline const trivet_tensor_t* trivet_view_input_constant(const trivet_node_view_t* v,
+                                                                uint32_t i) {
   return v->api->input_constant(v, i);
 }
-static inline const trivet_attribute_t* trivet_view_attribute(const trivet_node_view_t* v, const char* name) {
+static inline const trivet_attribute_t* trivet_view_attribute(const trivet_node_view_t* v,
+                                                              const char* name) {
   return v->api->attribute(v, name);
 }
 // Scalar attributes; |fallback| where the attribute is absent.
-static inline int64_t trivet_view_attr_i64(const trivet_node_view_t* v, const char* name, int64_t fallback) {
+static inline int64_t trivet_view_attr_i64(const trivet_node_view_t* v, const char* name,
+                                           int64_t fallback) {
   const trivet_attribute_t* a = v->api->attribute(v, name);
   return a && a->kind == TRIVET_ATTR_I64 && a->count ? ((const int64_t*)a->data)[0] : fallback;
 }
-static inline double trivet_view_attr_f64(const trivet_node_view_t* v, const char* name, double fallback) {
+static inline double trivet_view_attr_f64(const trivet_node_view_t* v, const char* name,
+                                          double fallback) {
   const trivet_attribute_t* a = v->api->attribute(v, name);
   return a && a->kind == TRIVET_ATTR_F32 && a->count ? ((const double*)a->data)[0] : fallback;
 }
-static inline uint32_t trivet_view_attr_dtype(const trivet_node_view_t* v, const char* name, uint32_t fallback) {
+static inline uint32_t trivet_view_attr_dtype(const trivet_node_view_t* v, const char* name,
+                                              uint32_t fallback) {
   const trivet_attribute_t* a = v->api->attribute(v, name);
   return a && a->kind == TRIVET_ATTR_DTYPE && a->count ? ((const uint32_t*)a->data)[0] : fallback;
 }
-static inline const int64_t* trivet_view_attr_i64s(const trivet_node_view_t* v, const char* name, uint64_t* out_count) {
+static inline const int64_t* trivet_view_attr_i64s(const trivet_node_view_t* v, const char* name,
+                                                   uint64_t* out_count) {
   const trivet_attribute_t* a = v->api->attribute(v, name);
   *out_count = a && a->kind == TRIVET_ATTR_I64 ? a->count : 0;
   return *out_count ? (const int64_t*)a->data : (const int64_t*)0;
 }
-static inline trivet_string_view_t trivet_view_attr_string(const trivet_node_view_t* v, const char* name) {
+static inline trivet_string_view_t trivet_view_attr_string(const trivet_node_view_t* v,
+                                                           const char* name) {
   const trivet_attribute_t* a = v->api->attribute(v, name);
   trivet_string_view_t none = {0, 0};
-  return a && a->kind == TRIVET_ATTR_STRING && a->count ? ((const trivet_string_view_t*)a->data)[0] : none;
+  return a && a->kind == TRIVET_ATTR_STRING && a->count ? ((const trivet_string_view_t*)a->data)[0]
+                                                        : none;
 }
-static inline trivet_dim_t trivet_view_dim(trivet_node_view_t* v, int64_t value) { return v->api->dim_constant(v, value); }
-static inline trivet_dim_t trivet_view_dim_binary(trivet_node_view_t* v, uint32_t op, trivet_dim_t a, trivet_dim_t b) {
+static inline trivet_dim_t trivet_view_dim(trivet_node_view_t* v, int64_t value) {
+  return v->api->dim_constant(v, value);
+}
+static inline trivet_dim_t trivet_view_dim_binary(trivet_node_view_t* v, uint32_t op,
+                                                  trivet_dim_t a, trivet_dim_t b) {
   return v->api->dim_binary(v, op, a, b);
 }
-static inline uint32_t trivet_view_dim_value(const trivet_node_view_t* v, trivet_dim_t dim, int64_t* out_value) {
+static inline uint32_t trivet_view_dim_value(const trivet_node_view_t* v, trivet_dim_t dim,
+                                             int64_t* out_value) {
   return v->api->dim_value(v, dim, out_value);
 }
-static inline trivet_status_t trivet_view_set_output(trivet_node_view_t* v, uint32_t i, uint32_t dtype, uint32_t rank,
+static inline trivet_status_t trivet_view_set_output(trivet_node_view_t* v, uint32_t i,
+                                                     uint32_t dtype, uint32_t rank,
                                                      const trivet_dim_t* dims) {
   return v->api->set_output(v, i, dtype, rank, dims);
 }
-// Printf-formatted variadic calls go through the table: v->api->emit(v, "...", ...), v->api->error(v, code, "...", ...).
+// Printf-formatted variadic calls go through the table: v->api->emit(v, "...", ...),
+// v->api->error(v, code, "...", ...).
 #define TRIVET_VIEW_EMIT(view, ...) ((view)->api->emit((view), __VA_ARGS__))
 #define TRIVET_VIEW_ERROR(view, code, ...) ((view)->api->error((view), (code), __VA_ARGS__))
 

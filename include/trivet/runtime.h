@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// trivet/runtime.h: loads plans and runs them. The whole of libtrivet_runtime.so, which needs libc, libm, libdl and pthread only.
+// trivet/runtime.h: loads plans and runs them. The whole of libtrivet_runtime.so, which needs libc,
+// libm, libdl and pthread only.
 //
-//   trivet_runtime_create -> trivet_engine_load -> trivet_context_create -> set shapes and addresses -> prepare -> run
+//   trivet_runtime_create -> trivet_engine_load -> trivet_context_create -> set shapes and
+//   addresses -> prepare -> run
 //
-// A runtime and its engines may be used by many threads at once; a context belongs to one thread at a time. Destroy in reverse order. Every
-// call that can fail returns a status; on error outputs are untouched. No global state; the environment is not read.
+// A runtime and its engines may be used by many threads at once; a context belongs to one thread at
+// a time. Destroy in reverse order. Every call that can fail returns a status; on error outputs are
+// untouched. No global state; the environment is not read.
 #ifndef TRIVET_RUNTIME_H_
 #define TRIVET_RUNTIME_H_
 
@@ -35,15 +38,19 @@ typedef struct trivet_runtime_options_s {
 } trivet_runtime_options_t;
 
 // |options| may be NULL. The runtime holds the built-in kernels of the CPU.
-TRIVET_API trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options, trivet_runtime_t** out_runtime);
+TRIVET_API trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
+                                                 trivet_runtime_t** out_runtime);
 TRIVET_API void trivet_runtime_destroy(trivet_runtime_t* runtime);
-// Loads a plugin for its run half. |path| is absolute or contains a separator. Not while engines are being loaded.
+// Loads a plugin for its run half. |path| is absolute or contains a separator. Not while engines
+// are being loaded.
 TRIVET_API trivet_status_t trivet_runtime_load_plugin(trivet_runtime_t* runtime, const char* path);
 // Loads every plugin of the folders of "a:b".
-TRIVET_API trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime, const char* path_list);
+TRIVET_API trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime,
+                                                           const char* path_list);
 TRIVET_API const char* trivet_version(void);
 
-#define TRIVET_ENGINE_VERIFY_WEIGHTS 1u  // hash the weights on loading; everything else is always hashed
+#define TRIVET_ENGINE_VERIFY_WEIGHTS \
+  1u  // hash the weights on loading; everything else is always hashed
 
 typedef struct trivet_engine_options_s {
   trivet_header_t header;
@@ -51,13 +58,18 @@ typedef struct trivet_engine_options_s {
   uint32_t reserved;
 } trivet_engine_options_t;
 
-// Maps the file read-only. DATA_LOSS: not a plan, truncated or altered; INCOMPATIBLE: other version, target or machine; UNAVAILABLE: a
-// plugin or library is missing. The message says what and where.
-TRIVET_API trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path, const trivet_engine_options_t* options,
+// Maps the file read-only. DATA_LOSS: not a plan, truncated or altered; INCOMPATIBLE: other
+// version, target or machine; UNAVAILABLE: a plugin or library is missing. The message says what
+// and where.
+TRIVET_API trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
+                                              const trivet_engine_options_t* options,
                                               trivet_engine_t** out_engine);
-// |bytes| must stay valid and unchanged until the engine is destroyed; any alignment (64 avoids a copy).
-TRIVET_API trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void* bytes, uint64_t size,
-                                                     const trivet_engine_options_t* options, trivet_engine_t** out_engine);
+// |bytes| must stay valid and unchanged until the engine is destroyed; any alignment (64 avoids a
+// copy).
+TRIVET_API trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
+                                                     uint64_t size,
+                                                     const trivet_engine_options_t* options,
+                                                     trivet_engine_t** out_engine);
 TRIVET_API void trivet_engine_destroy(trivet_engine_t* engine);
 
 #define TRIVET_TENSOR_INPUT 0u
@@ -76,17 +88,21 @@ typedef struct trivet_tensor_info_s {
 
 // Inputs first, then outputs, then observed values.
 TRIVET_API uint32_t trivet_engine_tensor_count(const trivet_engine_t* engine);
-TRIVET_API trivet_status_t trivet_engine_tensor_info(const trivet_engine_t* engine, uint32_t index, trivet_tensor_info_t* out_info);
+TRIVET_API trivet_status_t trivet_engine_tensor_info(const trivet_engine_t* engine, uint32_t index,
+                                                     trivet_tensor_info_t* out_info);
 // UINT32_MAX: no such tensor.
 TRIVET_API uint32_t trivet_engine_tensor_index(const trivet_engine_t* engine, const char* name);
 TRIVET_API uint32_t trivet_engine_profile_count(const trivet_engine_t* engine);
 // |which| 0 min, 1 opt, 2 max of input |name|; |out_dims| has room for TRIVET_DIMS_MAX.
-TRIVET_API trivet_status_t trivet_engine_profile_shape(const trivet_engine_t* engine, uint32_t profile, const char* name, uint32_t which,
-                                                       uint32_t* out_rank, int64_t* out_dims);
+TRIVET_API trivet_status_t trivet_engine_profile_shape(const trivet_engine_t* engine,
+                                                       uint32_t profile, const char* name,
+                                                       uint32_t which, uint32_t* out_rank,
+                                                       int64_t* out_dims);
 // Text or JSON description; freed with trivet_string_free.
 #define TRIVET_INSPECT_TEXT 0u
 #define TRIVET_INSPECT_JSON 1u
-TRIVET_API trivet_status_t trivet_engine_inspect(const trivet_engine_t* engine, uint32_t format, char** out_text);
+TRIVET_API trivet_status_t trivet_engine_inspect(const trivet_engine_t* engine, uint32_t format,
+                                                 char** out_text);
 TRIVET_API void trivet_string_free(trivet_runtime_t* runtime, char* text);
 
 typedef struct trivet_context_options_s {
@@ -95,18 +111,26 @@ typedef struct trivet_context_options_s {
   uint32_t profile;
 } trivet_context_options_t;
 
-TRIVET_API trivet_status_t trivet_context_create(trivet_engine_t* engine, const trivet_context_options_t* options,
+TRIVET_API trivet_status_t trivet_context_create(trivet_engine_t* engine,
+                                                 const trivet_context_options_t* options,
                                                  trivet_context_t** out_context);
 TRIVET_API void trivet_context_destroy(trivet_context_t* context);
-// OUT_OF_RANGE names the tensor, the dimension and both numbers when the shape lies outside the profile.
-TRIVET_API trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* name, uint32_t rank, const int64_t* dims);
-// Memory for an input or output, or for an observed value that shall be copied out. It must hold the whole tensor for the shapes at run time.
-TRIVET_API trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name, void* address);
-// Binds symbols, plans memory, lets kernels prepare. May allocate. Called by run when shapes changed since; call it to keep run free of that.
+// OUT_OF_RANGE names the tensor, the dimension and both numbers when the shape lies outside the
+// profile.
+TRIVET_API trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* name,
+                                                    uint32_t rank, const int64_t* dims);
+// Memory for an input or output, or for an observed value that shall be copied out. It must hold
+// the whole tensor for the shapes at run time.
+TRIVET_API trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name,
+                                                      void* address);
+// Binds symbols, plans memory, lets kernels prepare. May allocate. Called by run when shapes
+// changed since; call it to keep run free of that.
 TRIVET_API trivet_status_t trivet_context_prepare(trivet_context_t* context);
 // Shape of any tensor after prepare; extents that depend on data are known after run (-1 before).
-TRIVET_API trivet_status_t trivet_context_shape(const trivet_context_t* context, const char* name, uint32_t* out_rank, int64_t* out_dims);
-// Runs to the end. After prepare: no allocation of ours, no lock, no look-up by name (except in plans with data-dependent shapes).
+TRIVET_API trivet_status_t trivet_context_shape(const trivet_context_t* context, const char* name,
+                                                uint32_t* out_rank, int64_t* out_dims);
+// Runs to the end. After prepare: no allocation of ours, no lock, no look-up by name (except in
+// plans with data-dependent shapes).
 TRIVET_API trivet_status_t trivet_context_run(trivet_context_t* context);
 
 typedef struct trivet_context_statistics_s {
@@ -119,20 +143,23 @@ typedef struct trivet_context_statistics_s {
   uint64_t prepare_count;
   uint64_t step_count;
 } trivet_context_statistics_t;
-TRIVET_API trivet_status_t trivet_context_statistics(const trivet_context_t* context, trivet_context_statistics_t* out_statistics);
+TRIVET_API trivet_status_t trivet_context_statistics(const trivet_context_t* context,
+                                                     trivet_context_statistics_t* out_statistics);
 
 // Profiling: once enabled, run measures every step.
 typedef struct trivet_layer_record_s {
   trivet_header_t header;
-  const char* name;    // original nodes
-  const char* kernel;  // kernel and tactic
+  const char* name;      // original nodes
+  const char* kernel;    // kernel and tactic
   uint64_t nanoseconds;  // summed over runs
   uint64_t count;
   uint64_t bytes;  // read and written per run
 } trivet_layer_record_t;
-TRIVET_API trivet_status_t trivet_context_enable_profile(trivet_context_t* context, uint32_t enabled);
+TRIVET_API trivet_status_t trivet_context_enable_profile(trivet_context_t* context,
+                                                         uint32_t enabled);
 TRIVET_API uint32_t trivet_context_layer_count(const trivet_context_t* context);
-TRIVET_API trivet_status_t trivet_context_layer(const trivet_context_t* context, uint32_t index, trivet_layer_record_t* out_record);
+TRIVET_API trivet_status_t trivet_context_layer(const trivet_context_t* context, uint32_t index,
+                                                trivet_layer_record_t* out_record);
 
 #ifdef __cplusplus
 }

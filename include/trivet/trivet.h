@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// trivet/trivet.h: compiles networks into plans. The whole of libtrivet.so; what runs plans is in trivet/runtime.h, included here.
+// trivet/trivet.h: compiles networks into plans. The whole of libtrivet.so; what runs plans is in
+// trivet/runtime.h, included here.
 //
 //   trivet_builder_create -> load plugins -> trivet_network_create -> parse a model or add layers
 //     -> trivet_config_create -> profiles, options -> trivet_build -> plan bytes in a sink
 //
-// Objects belong to one thread at a time; several builders may work in several threads at once. No global state; the environment is
-// not read. Every call that can fail returns a status; on error outputs are untouched. Strings are copied.
+// Objects belong to one thread at a time; several builders may work in several threads at once. No
+// global state; the environment is not read. Every call that can fail returns a status; on error
+// outputs are untouched. Strings are copied.
 #ifndef TRIVET_TRIVET_H_
 #define TRIVET_TRIVET_H_
 
@@ -36,65 +38,89 @@ typedef struct trivet_builder_options_s {
   trivet_logger_t logger;        // log NULL: silent
 } trivet_builder_options_t;
 
-TRIVET_API trivet_status_t trivet_builder_create(const trivet_builder_options_t* options, trivet_builder_t** out_builder);
+TRIVET_API trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
+                                                 trivet_builder_t** out_builder);
 TRIVET_API void trivet_builder_destroy(trivet_builder_t* builder);
-// Loads one plugin (path with a separator), or all of the folders of "a:b". Before networks are made.
+// Loads one plugin (path with a separator), or all of the folders of "a:b". Before networks are
+// made.
 TRIVET_API trivet_status_t trivet_builder_load_plugin(trivet_builder_t* builder, const char* path);
-TRIVET_API trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder, const char* path_list);
+TRIVET_API trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder,
+                                                           const char* path_list);
 TRIVET_API uint32_t trivet_builder_plugin_count(const trivet_builder_t* builder);
-TRIVET_API trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* builder, uint32_t index, const char** out_name,
-                                                      const char** out_version, const char** out_path);
+TRIVET_API trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* builder,
+                                                      uint32_t index, const char** out_name,
+                                                      const char** out_version,
+                                                      const char** out_path);
 
 // ---------------------------------------------------------------------------------------------
 // Network: a graph being built
 // ---------------------------------------------------------------------------------------------
-TRIVET_API trivet_status_t trivet_network_create(trivet_builder_t* builder, const char* name, trivet_network_t** out_network);
+TRIVET_API trivet_status_t trivet_network_create(trivet_builder_t* builder, const char* name,
+                                                 trivet_network_t** out_network);
 TRIVET_API void trivet_network_destroy(trivet_network_t* network);
 
 typedef struct trivet_parse_options_s {
   trivet_header_t header;
-  const char* frontend;  // NULL: the one that recognises the bytes best
+  const char* frontend;             // NULL: the one that recognises the bytes best
   const char* const* option_names;  // handed to the frontend
   const char* const* option_values;
   uint64_t option_count;
-  const char* file_name;  // parse_memory: used in reports and as the folder of external data; NULL: none
+  const char*
+      file_name;  // parse_memory: used in reports and as the folder of external data; NULL: none
 } trivet_parse_options_t;
 
 // Reads a model into an empty network. The file stays mapped as long as the network.
-TRIVET_API trivet_status_t trivet_network_parse_file(trivet_network_t* network, const char* path, const trivet_parse_options_t* options);
+TRIVET_API trivet_status_t trivet_network_parse_file(trivet_network_t* network, const char* path,
+                                                     const trivet_parse_options_t* options);
 // |bytes| must outlive the network.
-TRIVET_API trivet_status_t trivet_network_parse_memory(trivet_network_t* network, const void* bytes, uint64_t size,
+TRIVET_API trivet_status_t trivet_network_parse_memory(trivet_network_t* network, const void* bytes,
+                                                       uint64_t size,
                                                        const trivet_parse_options_t* options);
 // Reads Trivet's own text form of a graph (what trivet_network_print writes).
-TRIVET_API trivet_status_t trivet_network_parse_text(trivet_network_t* network, const char* text, uint64_t size);
+TRIVET_API trivet_status_t trivet_network_parse_text(trivet_network_t* network, const char* text,
+                                                     uint64_t size);
 #define TRIVET_PRINT_ORIGINS 1u
 #define TRIVET_PRINT_CONSTANTS 2u  // all contents inline, so that the text is self-contained
-TRIVET_API trivet_status_t trivet_network_print(const trivet_network_t* network, uint32_t flags, trivet_sink_t sink);
+TRIVET_API trivet_status_t trivet_network_print(const trivet_network_t* network, uint32_t flags,
+                                                trivet_sink_t sink);
 // Runs passes by name: "a,(b,c)*,d". NULL |config|: defaults.
-TRIVET_API trivet_status_t trivet_network_run_passes(trivet_network_t* network, const char* pipeline, const trivet_config_t* config);
+TRIVET_API trivet_status_t trivet_network_run_passes(trivet_network_t* network,
+                                                     const char* pipeline,
+                                                     const trivet_config_t* config);
 
-// Layer by layer. A trivet_value_t is a tensor of the network. Dimensions: |dims[i]| >= 0 is an extent; -1 takes the symbol named by
-// |symbols[i]| (NULL: a symbol made from the input's name and the axis); |symbols| may be NULL where no dimension is -1.
-TRIVET_API trivet_status_t trivet_network_add_input(trivet_network_t* network, const char* name, trivet_dtype_t dtype, uint32_t rank,
-                                                    const int64_t* dims, const char* const* symbols, trivet_value_t* out_value);
+// Layer by layer. A trivet_value_t is a tensor of the network. Dimensions: |dims[i]| >= 0 is an
+// extent; -1 takes the symbol named by |symbols[i]| (NULL: a symbol made from the input's name and
+// the axis); |symbols| may be NULL where no dimension is -1.
+TRIVET_API trivet_status_t trivet_network_add_input(trivet_network_t* network, const char* name,
+                                                    trivet_dtype_t dtype, uint32_t rank,
+                                                    const int64_t* dims, const char* const* symbols,
+                                                    trivet_value_t* out_value);
 // |data| is dense and row-major; copied unless |flags| is TRIVET_CONSTANT_VIEW.
-TRIVET_API trivet_status_t trivet_network_add_constant(trivet_network_t* network, const char* name, const trivet_tensor_t* tensor,
+TRIVET_API trivet_status_t trivet_network_add_constant(trivet_network_t* network, const char* name,
+                                                       const trivet_tensor_t* tensor,
                                                        uint32_t flags, trivet_value_t* out_value);
 // Any operator of the registry. The typed calls below are short for this.
-TRIVET_API trivet_status_t trivet_network_add_node(trivet_network_t* network, const char* op, const trivet_value_t* inputs,
-                                                   uint32_t input_count, const trivet_attribute_t* attributes,
-                                                   uint32_t attribute_count, const char* name, uint32_t output_count,
-                                                   trivet_value_t* out_outputs);
-TRIVET_API trivet_status_t trivet_network_mark_output(trivet_network_t* network, trivet_value_t value, const char* name);
-// The value keeps a buffer in the plan and can be read by |name| (an original name of the model), whatever is fused around it.
+TRIVET_API trivet_status_t trivet_network_add_node(
+    trivet_network_t* network, const char* op, const trivet_value_t* inputs, uint32_t input_count,
+    const trivet_attribute_t* attributes, uint32_t attribute_count, const char* name,
+    uint32_t output_count, trivet_value_t* out_outputs);
+TRIVET_API trivet_status_t trivet_network_mark_output(trivet_network_t* network,
+                                                      trivet_value_t value, const char* name);
+// The value keeps a buffer in the plan and can be read by |name| (an original name of the model),
+// whatever is fused around it.
 TRIVET_API trivet_status_t trivet_network_observe(trivet_network_t* network, const char* name);
-TRIVET_API trivet_status_t trivet_network_value_name(trivet_network_t* network, trivet_value_t value, const char* name);
-TRIVET_API trivet_status_t trivet_network_value_type(const trivet_network_t* network, trivet_value_t value, trivet_tensor_info_t* out_info);
+TRIVET_API trivet_status_t trivet_network_value_name(trivet_network_t* network,
+                                                     trivet_value_t value, const char* name);
+TRIVET_API trivet_status_t trivet_network_value_type(const trivet_network_t* network,
+                                                     trivet_value_t value,
+                                                     trivet_tensor_info_t* out_info);
 TRIVET_API uint32_t trivet_network_input_count(const trivet_network_t* network);
 TRIVET_API uint32_t trivet_network_output_count(const trivet_network_t* network);
 // Name, type and shape; -1 for symbolic extents.
-TRIVET_API trivet_status_t trivet_network_input(const trivet_network_t* network, uint32_t index, trivet_tensor_info_t* out_info);
-TRIVET_API trivet_status_t trivet_network_output(const trivet_network_t* network, uint32_t index, trivet_tensor_info_t* out_info);
+TRIVET_API trivet_status_t trivet_network_input(const trivet_network_t* network, uint32_t index,
+                                                trivet_tensor_info_t* out_info);
+TRIVET_API trivet_status_t trivet_network_output(const trivet_network_t* network, uint32_t index,
+                                                 trivet_tensor_info_t* out_info);
 
 // ---------------------------------------------------------------------------------------------
 // Config: how to build
@@ -103,57 +129,73 @@ TRIVET_API trivet_status_t trivet_network_output(const trivet_network_t* network
 #define TRIVET_TACTICS_TIMED 1u      // measured, all times kept in the timing cache
 #define TRIVET_TACTICS_LOCKED 2u     // from a lock file; a region that it does not know is an error
 
-TRIVET_API trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t** out_config);
+TRIVET_API trivet_status_t trivet_config_create(trivet_builder_t* builder,
+                                                trivet_config_t** out_config);
 TRIVET_API void trivet_config_destroy(trivet_config_t* config);
 // "cpu" is the default.
 TRIVET_API trivet_status_t trivet_config_set_target(trivet_config_t* config, const char* target);
 // Threads that the plan is optimised for; 0: the number of CPUs that this process may use.
-TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* config, uint32_t thread_count);
+TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* config,
+                                                          uint32_t thread_count);
 TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode);
-// File that measured times are read from and added to (made when missing); in locked mode the lock file, which is only read.
-TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* config, const char* path);
+// File that measured times are read from and added to (made when missing); in locked mode the lock
+// file, which is only read.
+TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* config,
+                                                          const char* path);
 // After a build: a lock file, the same form with winners only.
 TRIVET_API trivet_status_t trivet_config_set_lock_output(trivet_config_t* config, const char* path);
 // Switches a pass, rewrite or fuser off by name; an unknown name is an error at build.
 TRIVET_API trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* name);
 // Inserts pass |name| after (or before) |anchor| of the pipeline.
-TRIVET_API trivet_status_t trivet_config_insert_pass(trivet_config_t* config, const char* name, const char* anchor, uint32_t before);
+TRIVET_API trivet_status_t trivet_config_insert_pass(trivet_config_t* config, const char* name,
+                                                     const char* anchor, uint32_t before);
 // Replaces the whole pipeline.
-TRIVET_API trivet_status_t trivet_config_set_pipeline(trivet_config_t* config, const char* pipeline);
+TRIVET_API trivet_status_t trivet_config_set_pipeline(trivet_config_t* config,
+                                                      const char* pipeline);
 #define TRIVET_BUILD_VERIFY_PASSES 1u  // verify the graph after each pass
 #define TRIVET_BUILD_EXPLAIN 2u        // collect the explain report
 TRIVET_API trivet_status_t trivet_config_set_flags(trivet_config_t* config, uint32_t flags);
-TRIVET_API trivet_status_t trivet_config_set_dump_folder(trivet_config_t* config, const char* folder);
+TRIVET_API trivet_status_t trivet_config_set_dump_folder(trivet_config_t* config,
+                                                         const char* folder);
 // Bisection: no pass changes anything after |changes| changes; -1: no limit.
 TRIVET_API trivet_status_t trivet_config_set_stop_after(trivet_config_t* config, int64_t changes);
 // Original node names, comma separated, that no pass may change.
 TRIVET_API trivet_status_t trivet_config_set_skip_nodes(trivet_config_t* config, const char* names);
 
-// Profiles. Adds an empty one and gives its index. For inputs without symbolic extents nothing needs to be said; a symbolic input that a
-// profile does not mention is an error at build. Without any profile, symbols take the defaults: every extent 1 .. 1 .. 64.
+// Profiles. Adds an empty one and gives its index. For inputs without symbolic extents nothing
+// needs to be said; a symbolic input that a profile does not mention is an error at build. Without
+// any profile, symbols take the defaults: every extent 1 .. 1 .. 64.
 TRIVET_API trivet_status_t trivet_config_add_profile(trivet_config_t* config, uint32_t* out_index);
-TRIVET_API trivet_status_t trivet_config_set_profile_shape(trivet_config_t* config, uint32_t profile, const char* input, uint32_t rank,
-                                                           const int64_t* min_dims, const int64_t* opt_dims, const int64_t* max_dims);
+TRIVET_API trivet_status_t trivet_config_set_profile_shape(trivet_config_t* config,
+                                                           uint32_t profile, const char* input,
+                                                           uint32_t rank, const int64_t* min_dims,
+                                                           const int64_t* opt_dims,
+                                                           const int64_t* max_dims);
 
-// Progress: |done| of |total| steps of phase |phase|. A non-zero result cancels the build (status CANCELLED).
+// Progress: |done| of |total| steps of phase |phase|. A non-zero result cancels the build (status
+// CANCELLED).
 typedef struct trivet_progress_s {
   void* self;
   uint32_t (*update)(void* self, const char* phase, uint32_t done, uint32_t total);
 } trivet_progress_t;
-TRIVET_API trivet_status_t trivet_config_set_progress(trivet_config_t* config, trivet_progress_t progress);
+TRIVET_API trivet_status_t trivet_config_set_progress(trivet_config_t* config,
+                                                      trivet_progress_t progress);
 
 // ---------------------------------------------------------------------------------------------
 // Build
 // ---------------------------------------------------------------------------------------------
-// Compiles |network| (which is consumed by the passes: it may be printed and destroyed afterwards, not built again) and writes the plan to
-// |sink|. |out_report| may be NULL; what it gets is freed with trivet_report_destroy, also where the build fails after the passes.
-TRIVET_API trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config, trivet_sink_t sink,
-                                        trivet_report_t** out_report);
-TRIVET_API trivet_status_t trivet_build_file(trivet_network_t* network, const trivet_config_t* config, const char* path,
+// Compiles |network| (which is consumed by the passes: it may be printed and destroyed afterwards,
+// not built again) and writes the plan to |sink|. |out_report| may be NULL; what it gets is freed
+// with trivet_report_destroy, also where the build fails after the passes.
+TRIVET_API trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config,
+                                        trivet_sink_t sink, trivet_report_t** out_report);
+TRIVET_API trivet_status_t trivet_build_file(trivet_network_t* network,
+                                             const trivet_config_t* config, const char* path,
                                              trivet_report_t** out_report);
 
 TRIVET_API void trivet_report_destroy(trivet_report_t* report);
-// Text for people ("explain": regions, who made them, near misses), JSON for tools. Lives as long as the report.
+// Text for people ("explain": regions, who made them, near misses), JSON for tools. Lives as long
+// as the report.
 #define TRIVET_REPORT_EXPLAIN 0u
 #define TRIVET_REPORT_JSON 1u
 #define TRIVET_REPORT_PASSES 2u
