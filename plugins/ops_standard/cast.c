@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Conversion of element types. The casts of kernel IR are those of the operators except where 8-bit floats saturate.
+// Conversion of element types. The casts of kernel IR are those of the operators except where 8-bit
+// floats saturate.
 #include "plugins/ops_standard/ops_util.h"
 
 static trivet_status_t lower_to(ops_view_t* v) {
@@ -19,13 +20,15 @@ static trivet_status_t lower_to(ops_view_t* v) {
 static trivet_status_t infer_cast(ops_op_t* op, ops_view_t* v) {
   (void)op;
   const trivet_type_t* x = ops_in(v, 0);
-  OPS_TRY(trivet_view_set_output(v, 0, trivet_view_attr_dtype(v, "to", x->dtype), x->rank, x->dims));
+  OPS_TRY(
+      trivet_view_set_output(v, 0, trivet_view_attr_dtype(v, "to", x->dtype), x->rank, x->dims));
   // Integers that are extents stay extents when they are only widened.
   uint32_t to = trivet_view_attr_dtype(v, "to", x->dtype);
   if (to == TRIVET_DTYPE_I64 || to == TRIVET_DTYPE_I32) {
     uint64_t count;
     const trivet_dim_t* values = trivet_view_input_ints(v, 0, &count);
-    if (values && x->dtype != TRIVET_DTYPE_BOOL) return v->api->set_output_ints(v, 0, values, count);
+    if (values && x->dtype != TRIVET_DTYPE_BOOL)
+      return v->api->set_output_ints(v, 0, values, count);
   }
   return 0;
 }
@@ -57,4 +60,5 @@ static trivet_status_t lower_bit_cast(ops_op_t* op, ops_view_t* v) {
   return TRIVET_VIEW_EMIT(v, "y[i...] = bits(%s, x[i...])", tvi_ops_dtype_name(to));
 }
 OPS_DEFINE(BitCast, 0, "the same bits as another element type of the same width",
-           "(x: S[D...]) -> (y: T[D...]) where S: any, T: any, T = to\nattr to: dtype", infer_bit_cast, lower_bit_cast, 0);
+           "(x: S[D...]) -> (y: T[D...]) where S: any, T: any, T = to\nattr to: dtype",
+           infer_bit_cast, lower_bit_cast, 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading at positions that come from data: Gather, GatherElements, GatherND. Negative indices count from the end; what is then still out
-// of range is an error at run time.
+// Reading at positions that come from data: Gather, GatherElements, GatherND. Negative indices
+// count from the end; what is then still out of range is an error at run time.
 #include <stdio.h>
 
 #include "plugins/ops_standard/ops_util.h"
@@ -11,7 +11,8 @@ static trivet_status_t infer_gather(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t *x = ops_in(v, 0), *at = ops_in(v, 1);
   uint32_t axis, rank = 0;
   OPS_TRY(tvi_ops_axis(v, "attribute axis", ops_attr(v, "axis"), x->rank, &axis));
-  if (x->rank + at->rank - 1 > TRIVET_MAX_RANK) return OPS_INVALID(v, "the result would have rank %u", x->rank + at->rank - 1);
+  if (x->rank + at->rank - 1 > TRIVET_MAX_RANK)
+    return OPS_INVALID(v, "the result would have rank %u", x->rank + at->rank - 1);
   trivet_dim_t dims[TRIVET_MAX_RANK];
   for (uint32_t i = 0; i < axis; ++i) dims[rank++] = x->dims[i];
   for (uint32_t i = 0; i < at->rank; ++i) dims[rank++] = at->dims[i];
@@ -27,7 +28,8 @@ static trivet_status_t infer_gather(ops_op_t* op, ops_view_t* v) {
     int64_t place;
     if (!trivet_view_dim_value(v, places[i], &place)) return 0;
     if (place < 0) place += (int64_t)count;
-    if (place < 0 || (uint64_t)place >= count) return OPS_INVALID(v, "index %lld is out of range", (long long)place);
+    if (place < 0 || (uint64_t)place >= count)
+      return OPS_INVALID(v, "index %lld is out of range", (long long)place);
     taken[i] = ints[place];
   }
   return v->api->set_output_ints(v, 0, taken, place_count);
@@ -54,12 +56,14 @@ static trivet_status_t lower_gather(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(Gather, 0, "slices of x at indices along an axis",
-           "(x: T[*], indices: I[*]) -> (y: T[*]) where T: any, I: {i32, i64}\nattr axis: i64 = 0", infer_gather, lower_gather, 0);
+           "(x: T[*], indices: I[*]) -> (y: T[*]) where T: any, I: {i32, i64}\nattr axis: i64 = 0",
+           infer_gather, lower_gather, 0);
 
 static trivet_status_t infer_gather_elements(ops_op_t* op, ops_view_t* v) {
   (void)op;
   const trivet_type_t *x = ops_in(v, 0), *at = ops_in(v, 1);
-  if (x->rank != at->rank) return OPS_INVALID(v, "operand and indices have ranks %u and %u", x->rank, at->rank);
+  if (x->rank != at->rank)
+    return OPS_INVALID(v, "operand and indices have ranks %u and %u", x->rank, at->rank);
   return trivet_view_set_output(v, 0, x->dtype, at->rank, at->dims);
 }
 static trivet_status_t lower_gather_elements(ops_op_t* op, ops_view_t* v) {
@@ -83,17 +87,19 @@ static trivet_status_t lower_gather_elements(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(GatherElements, 0, "elements of x at indices along an axis, one index per result",
-           "(x: T[*], indices: I[*]) -> (y: T[*]) where T: any, I: {i32, i64}\nattr axis: i64 = 0", infer_gather_elements,
-           lower_gather_elements, 0);
+           "(x: T[*], indices: I[*]) -> (y: T[*]) where T: any, I: {i32, i64}\nattr axis: i64 = 0",
+           infer_gather_elements, lower_gather_elements, 0);
 
 // Length of an index tuple: the last extent of the indices, which must be known.
 static trivet_status_t tuple_length(ops_view_t* v, uint32_t batch, uint32_t* out_length) {
   const trivet_type_t *x = ops_in(v, 0), *at = ops_in(v, 1);
   int64_t length;
   if (!at->rank || !trivet_view_dim_value(v, at->dims[at->rank - 1], &length))
-    return OPS_UNSUPPORTED(v, "the last extent of the indices must be known when the plan is built");
+    return OPS_UNSUPPORTED(v,
+                           "the last extent of the indices must be known when the plan is built");
   if (length < 0 || length + batch > x->rank || batch >= at->rank || batch > x->rank)
-    return OPS_INVALID(v, "index tuples of %lld with %u batch axes for an operand of rank %u", (long long)length, batch, x->rank);
+    return OPS_INVALID(v, "index tuples of %lld with %u batch axes for an operand of rank %u",
+                       (long long)length, batch, x->rank);
   *out_length = (uint32_t)length;
   return 0;
 }
@@ -102,7 +108,8 @@ static trivet_status_t infer_gather_nd(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t *x = ops_in(v, 0), *at = ops_in(v, 1);
   uint32_t length, rank = 0;
   int64_t batch = ops_attr(v, "batch_dims");
-  if (batch < 0 || batch > TRIVET_MAX_RANK) return OPS_INVALID(v, "attribute batch_dims is %lld", (long long)batch);
+  if (batch < 0 || batch > TRIVET_MAX_RANK)
+    return OPS_INVALID(v, "attribute batch_dims is %lld", (long long)batch);
   OPS_TRY(tuple_length(v, (uint32_t)batch, &length));
   trivet_dim_t dims[2 * TRIVET_MAX_RANK];
   for (uint32_t i = 0; i + 1 < at->rank; ++i) dims[rank++] = at->dims[i];
@@ -134,4 +141,5 @@ static trivet_status_t lower_gather_nd(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(GatherND, 0, "slices of x at index tuples",
-           "(x: T[*], indices: i64[*]) -> (y: T[*]) where T: any\nattr batch_dims: i64 = 0", infer_gather_nd, lower_gather_nd, 0);
+           "(x: T[*], indices: i64[*]) -> (y: T[*]) where T: any\nattr batch_dims: i64 = 0",
+           infer_gather_nd, lower_gather_nd, 0);

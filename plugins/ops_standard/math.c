@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Elementwise arithmetic: elementary functions, the four operations, powers and remainders, and the variadic sums and extremes.
-// Nearly all of it is text; hooks exist only where an attribute or the number of operands changes the statement.
+// Elementwise arithmetic: elementary functions, the four operations, powers and remainders, and the
+// variadic sums and extremes. Nearly all of it is text; hooks exist only where an attribute or the
+// number of operands changes the statement.
 #include <stdio.h>
 
 #include "plugins/ops_standard/ops_util.h"
 
 // y = f(x) for one operand.
 #define UNARY(name, classes, expression, summary) \
-  OPS_TEXT(name, summary, "(x: T[D...]) -> (y: T[D...]) where T: " classes "\ny[i...] = " expression)
+  OPS_TEXT(name, summary,                         \
+           "(x: T[D...]) -> (y: T[D...]) where T: " classes "\ny[i...] = " expression)
 
 UNARY(Abs, "numeric", "abs(x[i...])", "absolute value");
 UNARY(Neg, "numeric", "-x[i...]", "negation");
@@ -34,9 +36,11 @@ UNARY(Acosh, "float", "acosh(x[i...])", "inverse hyperbolic cosine");
 UNARY(Atanh, "float", "atanh(x[i...])", "inverse hyperbolic tangent");
 UNARY(Erf, "float", "erf(x[i...])", "error function");
 
-#define BINARY(name, classes, flags, expression, summary)                                                                        \
-  OPS_DEFINE(name, flags, summary,                                                                                               \
-             "(a: T[bcast D...], b: T[bcast D...]) -> (y: T[D...]) where T: " classes "\ny[i...] = " expression, 0, 0, 0)
+#define BINARY(name, classes, flags, expression, summary)                             \
+  OPS_DEFINE(name, flags, summary,                                                    \
+             "(a: T[bcast D...], b: T[bcast D...]) -> (y: T[D...]) where T: " classes \
+             "\ny[i...] = " expression,                                               \
+             0, 0, 0)
 
 BINARY(Add, "numeric", TRIVET_OPERATOR_COMMUTATIVE, "a[i...] + b[i...]", "sum of two operands");
 BINARY(Sub, "numeric", 0, "a[i...] - b[i...]", "difference");
@@ -47,8 +51,10 @@ static trivet_status_t lower_mod(ops_op_t* op, ops_view_t* v) {
   (void)op;
   return TRIVET_VIEW_EMIT(v, "y[i...] = %s(a[i...], b[i...])", ops_attr(v, "fmod") ? "rem" : "mod");
 }
-OPS_DEFINE(Mod, 0, "remainder, with the sign of the divisor or (fmod) of the dividend",
-           "(a: T[bcast D...], b: T[bcast D...]) -> (y: T[D...]) where T: numeric\nattr fmod: i64 = 0", 0, lower_mod, 0);
+OPS_DEFINE(
+    Mod, 0, "remainder, with the sign of the divisor or (fmod) of the dividend",
+    "(a: T[bcast D...], b: T[bcast D...]) -> (y: T[D...]) where T: numeric\nattr fmod: i64 = 0", 0,
+    lower_mod, 0);
 
 static trivet_status_t lower_pow(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -58,12 +64,15 @@ static trivet_status_t lower_pow(ops_op_t* op, ops_view_t* v) {
     if (base == exponent) return TRIVET_VIEW_EMIT(v, "y[i...] = pow(x[i...], e[i...])");
     return TRIVET_VIEW_EMIT(v, "y[i...] = T(pow(%s(x[i...]), %s(e[i...])))", acc, acc);
   }
-  // Integers go through f64, whose power is exact up to rounding; a fractional exponent truncates like a cast.
-  if (ops_is_float(exponent)) return TRIVET_VIEW_EMIT(v, "y[i...] = T(pow(f64(x[i...]), f64(e[i...])))");
+  // Integers go through f64, whose power is exact up to rounding; a fractional exponent truncates
+  // like a cast.
+  if (ops_is_float(exponent))
+    return TRIVET_VIEW_EMIT(v, "y[i...] = T(pow(f64(x[i...]), f64(e[i...])))");
   return TRIVET_VIEW_EMIT(v, "y[i...] = T(round(pow(f64(x[i...]), f64(e[i...]))))");
 }
 OPS_DEFINE(Pow, 0, "x to the power e, in the type of x",
-           "(x: T[bcast D...], e: E[bcast D...]) -> (y: T[D...]) where T: numeric, E: numeric", 0, lower_pow, 0);
+           "(x: T[bcast D...], e: E[bcast D...]) -> (y: T[D...]) where T: numeric, E: numeric", 0,
+           lower_pow, 0);
 
 // Variadic operators: one nested expression over broadcast loads.
 static trivet_status_t infer_variadic(ops_op_t* op, ops_view_t* v) {
@@ -92,18 +101,26 @@ static trivet_status_t lower_variadic(ops_view_t* v, const char* function, uint3
   if (mean) PUT(") / %u.0", count);
   return tvi_ops_text_end(&t);
 }
-static trivet_status_t lower_max(ops_op_t* op, ops_view_t* v) { return (void)op, lower_variadic(v, "max", 0); }
-static trivet_status_t lower_min(ops_op_t* op, ops_view_t* v) { return (void)op, lower_variadic(v, "min", 0); }
-static trivet_status_t lower_sum(ops_op_t* op, ops_view_t* v) { return (void)op, lower_variadic(v, 0, 0); }
-static trivet_status_t lower_mean(ops_op_t* op, ops_view_t* v) { return (void)op, lower_variadic(v, 0, 1); }
+static trivet_status_t lower_max(ops_op_t* op, ops_view_t* v) {
+  return (void)op, lower_variadic(v, "max", 0);
+}
+static trivet_status_t lower_min(ops_op_t* op, ops_view_t* v) {
+  return (void)op, lower_variadic(v, "min", 0);
+}
+static trivet_status_t lower_sum(ops_op_t* op, ops_view_t* v) {
+  return (void)op, lower_variadic(v, 0, 0);
+}
+static trivet_status_t lower_mean(ops_op_t* op, ops_view_t* v) {
+  return (void)op, lower_variadic(v, 0, 1);
+}
 
-#define VARIADIC(name, classes, lower, summary) \
-  OPS_DEFINE(name, 0, summary, "(x...: T[*]) -> (y: T[*]) where T: " classes, infer_variadic, lower, 0)
+#define VARIADIC(name, classes, lower, summary)                                               \
+  OPS_DEFINE(name, 0, summary, "(x...: T[*]) -> (y: T[*]) where T: " classes, infer_variadic, \
+             lower, 0)
 VARIADIC(Max, "numeric", lower_max, "largest of the operands, element by element");
 VARIADIC(Min, "numeric", lower_min, "smallest of the operands, element by element");
 VARIADIC(Sum, "float", lower_sum, "sum of the operands, element by element");
 VARIADIC(Mean, "float", lower_mean, "mean of the operands, element by element");
-
 
 OPS_TEXT(Clip, "x limited to [lo, hi]",
          "(x: T[D...], lo?: T[], hi?: T[]) -> (y: T[D...]) where T: numeric\n"

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Matrix products: MatMul, Gemm, Einsum and the integer and quantised forms. Each is one sum over a product of two affine loads, which the
-// recogniser of contractions matches to library kernels, followed by what the operator adds.
+// Matrix products: MatMul, Gemm, Einsum and the integer and quantised forms. Each is one sum over a
+// product of two affine loads, which the recogniser of contractions matches to library kernels,
+// followed by what the operator adds.
 #include <stdio.h>
 
 #include "plugins/ops_standard/ops_util.h"
 
-// The shape rule of a matrix product with broadcast batch dimensions; operands of rank 1 are a row or a column that vanishes.
-static trivet_status_t matmul_type(ops_view_t* v, const trivet_type_t* a, const trivet_type_t* b, trivet_type_t* y) {
-  if (!a->rank || !b->rank) return OPS_INVALID(v, "a matrix product needs operands of rank 1 or more");
+// The shape rule of a matrix product with broadcast batch dimensions; operands of rank 1 are a row
+// or a column that vanishes.
+static trivet_status_t matmul_type(ops_view_t* v, const trivet_type_t* a, const trivet_type_t* b,
+                                   trivet_type_t* y) {
+  if (!a->rank || !b->rank)
+    return OPS_INVALID(v, "a matrix product needs operands of rank 1 or more");
   trivet_dim_t ka = a->dims[a->rank - 1], kb = b->dims[b->rank > 1 ? b->rank - 2 : 0];
   int64_t x, z;
   if (trivet_view_dim_value(v, ka, &x) && trivet_view_dim_value(v, kb, &z) && x != z)
-    return OPS_INVALID(v, "the inner extents of a matrix product are %lld and %lld", (long long)x, (long long)z);
+    return OPS_INVALID(v, "the inner extents of a matrix product are %lld and %lld", (long long)x,
+                       (long long)z);
   trivet_type_t batch_a = *a, batch_b = *b;
   batch_a.rank = a->rank > 2 ? a->rank - 2 : 0;
   batch_b.rank = b->rank > 2 ? b->rank - 2 : 0;
@@ -25,8 +30,9 @@ static trivet_status_t matmul_type(ops_view_t* v, const trivet_type_t* a, const 
 }
 
 // "name[batch..., row, column]" where the batch indices are those of the result.
-static void put_matmul_load(ops_text_t* t, const char* name, const trivet_type_t* x, const trivet_type_t* y, uint32_t batch_rank,
-                            const char* row, const char* column) {
+static void put_matmul_load(ops_text_t* t, const char* name, const trivet_type_t* x,
+                            const trivet_type_t* y, uint32_t batch_rank, const char* row,
+                            const char* column) {
   tvi_ops_put(t, "%s[", name);
   uint32_t batch = x->rank > 2 ? x->rank - 2 : 0, shift = batch_rank - batch;
   for (uint32_t i = 0; i < batch; ++i) {
@@ -38,23 +44,25 @@ static void put_matmul_load(ops_text_t* t, const char* name, const trivet_type_t
     } else {
       int64_t known;
       uint32_t fixed = trivet_view_dim_value(t->view, d, &known);
-      tvi_ops_put(t, fixed ? "i%u, " : "i%u %% %s, ", i + shift, fixed ? "" : tvi_ops_dim_text(t, d));
+      tvi_ops_put(t, fixed ? "i%u, " : "i%u %% %s, ", i + shift,
+                  fixed ? "" : tvi_ops_dim_text(t, d));
     }
   }
   tvi_ops_put(t, row && column ? "%s, %s]" : "%s]", row ? row : column, column);
 }
 
-// sum over k of a * b for operands |a_input| and |b_input|; |a_zero|, |b_zero| are subtracted where they are not NULL (then the loads are
-// widened to i32).
-static trivet_status_t put_product(ops_text_t* t, uint32_t a_input, uint32_t b_input, const char* a_zero, const char* b_zero,
-                                   uint32_t widen) {
+// sum over k of a * b for operands |a_input| and |b_input|; |a_zero|, |b_zero| are subtracted where
+// they are not NULL (then the loads are widened to i32).
+static trivet_status_t put_product(ops_text_t* t, uint32_t a_input, uint32_t b_input,
+                                   const char* a_zero, const char* b_zero, uint32_t widen) {
   ops_view_t* v = t->view;
   const trivet_type_t *y = ops_out(v, 0), *a = ops_in(v, a_input), *b = ops_in(v, b_input);
   uint32_t batch_rank = y->rank - (a->rank > 1) - (b->rank > 1);
   char row[16], column[16];
   snprintf(row, sizeof row, "i%u", batch_rank);
   snprintf(column, sizeof column, "i%u", y->rank - 1);
-  tvi_ops_put(t, "sum(k: %s){ %s%s", tvi_ops_dim_text(t, a->dims[a->rank - 1]), a_zero ? "(" : "", widen ? "i32(" : "");
+  tvi_ops_put(t, "sum(k: %s){ %s%s", tvi_ops_dim_text(t, a->dims[a->rank - 1]), a_zero ? "(" : "",
+              widen ? "i32(" : "");
   put_matmul_load(t, "a", a, y, batch_rank, a->rank > 1 ? row : 0, "k");
   tvi_ops_put(t, "%s", widen ? ")" : "");
   if (a_zero) tvi_ops_put(t, " - %s)", a_zero);
@@ -80,17 +88,20 @@ static trivet_status_t lower_matmul(ops_op_t* op, ops_view_t* v) {
   OPS_TRY(put_product(&t, 0, 1, 0, 0, 0));
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(MatMul, 0, "matrix product, batch dimensions broadcast", "(a: T[*], b: T[*]) -> (y: T[*]) where T: numeric", infer_matmul,
-           lower_matmul, 0);
+OPS_DEFINE(MatMul, 0, "matrix product, batch dimensions broadcast",
+           "(a: T[*], b: T[*]) -> (y: T[*]) where T: numeric", infer_matmul, lower_matmul, 0);
 
 static trivet_status_t infer_gemm(ops_op_t* op, ops_view_t* v) {
   (void)op;
   const trivet_type_t *a = ops_in(v, 0), *b = ops_in(v, 1), *c = ops_in(v, 2);
-  if (a->rank != 2 || b->rank != 2) return OPS_INVALID(v, "a and b have ranks %u and %u where 2 is needed", a->rank, b->rank);
+  if (a->rank != 2 || b->rank != 2)
+    return OPS_INVALID(v, "a and b have ranks %u and %u where 2 is needed", a->rank, b->rank);
   uint32_t ta = ops_attr(v, "transA") != 0, tb = ops_attr(v, "transB") != 0;
   int64_t x, z;
-  if (trivet_view_dim_value(v, a->dims[!ta], &x) && trivet_view_dim_value(v, b->dims[tb], &z) && x != z)
-    return OPS_INVALID(v, "the inner extents of a matrix product are %lld and %lld", (long long)x, (long long)z);
+  if (trivet_view_dim_value(v, a->dims[!ta], &x) && trivet_view_dim_value(v, b->dims[tb], &z) &&
+      x != z)
+    return OPS_INVALID(v, "the inner extents of a matrix product are %lld and %lld", (long long)x,
+                       (long long)z);
   trivet_dim_t dims[2] = {a->dims[ta], b->dims[!tb]};
   if (c) {
     trivet_dim_t all[TRIVET_MAX_RANK] = {dims[0], dims[1]};
@@ -116,7 +127,8 @@ static trivet_status_t lower_gemm(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t *a = ops_in(v, 0), *c = ops_in(v, 2);
   uint32_t ta = ops_attr(v, "transA") != 0, tb = ops_attr(v, "transB") != 0;
   double beta = ops_attr_f(v, "beta");
-  PUT("y[i0, i1] = sum(k: %s){ %s * %s }", DIM(a->dims[!ta]), ta ? "a[k, i0]" : "a[i0, k]", tb ? "b[i1, k]" : "b[k, i1]");
+  PUT("y[i0, i1] = sum(k: %s){ %s * %s }", DIM(a->dims[!ta]), ta ? "a[k, i0]" : "a[i0, k]",
+      tb ? "b[i1, k]" : "b[k, i1]");
   put_scale(&t, ops_attr_f(v, "alpha"), a->dtype);
   if (c && beta != 0.0) {
     PUT(" + ");
@@ -125,13 +137,16 @@ static trivet_status_t lower_gemm(ops_op_t* op, ops_view_t* v) {
   }
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Gemm, 0, "alpha * a * b + beta * c, either matrix transposed",
-           "(a: T[*], b: T[*], c?: T[*]) -> (y: T[*]) where T: numeric\n"
-           "attr alpha: f32 = 1.0\nattr beta: f32 = 1.0\nattr transA: i64 = 0\nattr transB: i64 = 0",
-           infer_gemm, lower_gemm, 0);
+OPS_DEFINE(
+    Gemm, 0, "alpha * a * b + beta * c, either matrix transposed",
+    "(a: T[*], b: T[*], c?: T[*]) -> (y: T[*]) where T: numeric\n"
+    "attr alpha: f32 = 1.0\nattr beta: f32 = 1.0\nattr transA: i64 = 0\nattr transB: i64 = 0",
+    infer_gemm, lower_gemm, 0);
 
-// Text of a zero point as an i32 at the row (|index|) of its matrix: one for all, or one for each row or column.
-static const char* zero_text(const ops_view_t* v, uint32_t input, const char* name, const char* index, char* buffer, size_t size) {
+// Text of a zero point as an i32 at the row (|index|) of its matrix: one for all, or one for each
+// row or column.
+static const char* zero_text(const ops_view_t* v, uint32_t input, const char* name,
+                             const char* index, char* buffer, size_t size) {
   const trivet_type_t* zero = ops_in(v, input);
   if (!zero) return 0;
   if (!zero->rank) {
@@ -141,8 +156,10 @@ static const char* zero_text(const ops_view_t* v, uint32_t input, const char* na
   } else {
     // [..., M, 1] or [..., 1, N]: the batch dimensions are those of the matrix.
     size_t n = (size_t)snprintf(buffer, size, "i32(%s[", name);
-    for (uint32_t i = 0; i + 2 < zero->rank; ++i) n += (size_t)snprintf(buffer + n, size - n, ops_is(v, zero->dims[i], 1) ? "0, " : "i%u, ", i);
-    snprintf(buffer + n, size - n, "%s, %s])", ops_is(v, zero->dims[zero->rank - 2], 1) ? "0" : index,
+    for (uint32_t i = 0; i + 2 < zero->rank; ++i)
+      n += (size_t)snprintf(buffer + n, size - n, ops_is(v, zero->dims[i], 1) ? "0, " : "i%u, ", i);
+    snprintf(buffer + n, size - n, "%s, %s])",
+             ops_is(v, zero->dims[zero->rank - 2], 1) ? "0" : index,
              ops_is(v, zero->dims[zero->rank - 1], 1) ? "0" : index);
   }
   return buffer;
@@ -167,8 +184,9 @@ static trivet_status_t lower_matmul_integer(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(MatMulInteger, 0, "matrix product of 8-bit integers with zero points, in i32",
-           "(a: A[*], b: B[*], a_zero?: A[*], b_zero?: B[*]) -> (y: i32[*]) where A: {i8, u8}, B: {i8, u8}", infer_matmul_integer,
-           lower_matmul_integer, 0);
+           "(a: A[*], b: B[*], a_zero?: A[*], b_zero?: B[*]) -> (y: i32[*]) where A: {i8, u8}, B: "
+           "{i8, u8}",
+           infer_matmul_integer, lower_matmul_integer, 0);
 
 static trivet_status_t infer_qlinear_matmul(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -176,8 +194,10 @@ static trivet_status_t infer_qlinear_matmul(ops_op_t* op, ops_view_t* v) {
   OPS_TRY(matmul_type(v, ops_in(v, 0), ops_in(v, 3), &y));
   return trivet_view_set_output(v, 0, ops_in(v, 7)->dtype, y.rank, y.dims);
 }
-// A scale or zero point read for the result's position: a scalar, one per row of a, or one per column of b.
-static void scale_text(const ops_view_t* v, uint32_t input, const char* name, const char* index, char* buffer, size_t size) {
+// A scale or zero point read for the result's position: a scalar, one per row of a, or one per
+// column of b.
+static void scale_text(const ops_view_t* v, uint32_t input, const char* name, const char* index,
+                       char* buffer, size_t size) {
   const trivet_type_t* x = ops_in(v, input);
   if (!x->rank) {
     snprintf(buffer, size, "f32(%s[])", name);
@@ -199,8 +219,12 @@ static trivet_status_t lower_qlinear_matmul(ops_op_t* op, ops_view_t* v) {
   (void)op;
   ops_text_t t = {v, 0};
   const trivet_type_t *y = ops_out(v, 0), *b = ops_in(v, 3);
-  char a_zero[256], b_zero[256], a_scale[256], b_scale[256], y_scale[256], y_zero[256], row[16], column[16];
-  snprintf(row, sizeof row, "i%u", b->rank > 1 && y->rank > 1 ? y->rank - 2 : y->rank ? y->rank - 1 : 0);
+  char a_zero[256], b_zero[256], a_scale[256], b_scale[256], y_scale[256], y_zero[256], row[16],
+      column[16];
+  snprintf(row, sizeof row, "i%u",
+           b->rank > 1 && y->rank > 1 ? y->rank - 2
+           : y->rank                  ? y->rank - 1
+                                      : 0);
   snprintf(column, sizeof column, "i%u", y->rank ? y->rank - 1 : 0);
   scale_text(v, 1, "a_scale", row, a_scale, sizeof a_scale);
   scale_text(v, 4, "b_scale", column, b_scale, sizeof b_scale);
@@ -214,6 +238,7 @@ static trivet_status_t lower_qlinear_matmul(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(QLinearMatMul, 0, "matrix product of quantised operands, quantised again",
-           "(a: A[*], a_scale: S[*], a_zero: A[*], b: B[*], b_scale: S[*], b_zero: B[*], y_scale: S[*], y_zero: Y[*]) -> (y: Y[*]) "
+           "(a: A[*], a_scale: S[*], a_zero: A[*], b: B[*], b_scale: S[*], b_zero: B[*], y_scale: "
+           "S[*], y_zero: Y[*]) -> (y: Y[*]) "
            "where A: any, B: any, Y: any, S: float",
            infer_qlinear_matmul, lower_qlinear_matmul, 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Data movement whose source position is an affine function of the destination: transposes, concatenation, splitting, slices, padding,
-// expansion and tiling, blocks of space and depth. One load each, so that a schedule can make them vanish.
+// Data movement whose source position is an affine function of the destination: transposes,
+// concatenation, splitting, slices, padding, expansion and tiling, blocks of space and depth. One
+// load each, so that a schedule can make them vanish.
 #include <stdio.h>
 
 #include "plugins/ops_standard/ops_util.h"
@@ -11,9 +12,11 @@ static trivet_status_t permutation(ops_view_t* v, uint32_t* perm) {
   uint64_t count;
   const int64_t* list = trivet_view_attr_i64s(v, "perm", &count);
   if (list && count != rank)
-    return OPS_INVALID(v, "attribute perm has %llu elements for an operand of rank %u", (unsigned long long)count, rank);
+    return OPS_INVALID(v, "attribute perm has %llu elements for an operand of rank %u",
+                       (unsigned long long)count, rank);
   for (uint32_t i = 0; i < rank; ++i) {
-    OPS_TRY(tvi_ops_axis(v, "an element of perm", list ? list[i] : rank - 1 - (int64_t)i, rank, &perm[i]));
+    OPS_TRY(tvi_ops_axis(v, "an element of perm", list ? list[i] : rank - 1 - (int64_t)i, rank,
+                         &perm[i]));
     if (seen >> perm[i] & 1) return OPS_INVALID(v, "attribute perm names axis %u twice", perm[i]);
     seen |= 1u << perm[i];
   }
@@ -40,7 +43,8 @@ static trivet_status_t lower_transpose(ops_op_t* op, ops_view_t* v) {
   PUT("]");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Transpose, 0, "axes in another order", "(x: T[*]) -> (y: T[*]) where T: any\nattr perm?: i64[]", infer_transpose,
+OPS_DEFINE(Transpose, 0, "axes in another order",
+           "(x: T[*]) -> (y: T[*]) where T: any\nattr perm?: i64[]", infer_transpose,
            lower_transpose, 0);
 
 static trivet_status_t infer_concat(ops_op_t* op, ops_view_t* v) {
@@ -53,14 +57,17 @@ static trivet_status_t infer_concat(ops_op_t* op, ops_view_t* v) {
   memcpy(dims, first->dims, sizeof dims);
   for (uint32_t n = 1; n < count; ++n) {
     const trivet_type_t* x = ops_in(v, n);
-    if (x->rank != first->rank) return OPS_INVALID(v, "operand %u has rank %u, operand 0 has rank %u", n, x->rank, first->rank);
+    if (x->rank != first->rank)
+      return OPS_INVALID(v, "operand %u has rank %u, operand 0 has rank %u", n, x->rank,
+                         first->rank);
     for (uint32_t i = 0; i < x->rank; ++i) {
       int64_t a, b;
       uint32_t known = trivet_view_dim_value(v, x->dims[i], &a);
       if (i == axis) {
         dims[i] = ops_add(v, dims[i], x->dims[i]);
       } else if (known && trivet_view_dim_value(v, dims[i], &b) && a != b) {
-        return OPS_INVALID(v, "operand %u has extent %lld along axis %u where operand 0 has %lld", n, (long long)a, i, (long long)b);
+        return OPS_INVALID(v, "operand %u has extent %lld along axis %u where operand 0 has %lld",
+                           n, (long long)a, i, (long long)b);
       } else if (known) {
         dims[i] = x->dims[i];
       }
@@ -110,22 +117,26 @@ static trivet_status_t lower_concat(ops_op_t* op, ops_view_t* v) {
   }
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Concat, 0, "operands one after the other along an axis", "(x...: T[*]) -> (y: T[*]) where T: any\nattr axis: i64", infer_concat,
-           lower_concat, 0);
+OPS_DEFINE(Concat, 0, "operands one after the other along an axis",
+           "(x...: T[*]) -> (y: T[*]) where T: any\nattr axis: i64", infer_concat, lower_concat, 0);
 
 // Extents of the parts of a Split.
-static trivet_status_t split_sizes(ops_view_t* v, uint32_t axis, trivet_dim_t* sizes, uint32_t count) {
+static trivet_status_t split_sizes(ops_view_t* v, uint32_t axis, trivet_dim_t* sizes,
+                                   uint32_t count) {
   trivet_dim_t extent = ops_in(v, 0)->dims[axis];
   if (ops_in(v, 1)) {
     const trivet_dim_t* given;
     uint64_t given_count;
     OPS_TRY(tvi_ops_symbolic_ints(v, 1, "split", &given, &given_count));
-    if (given_count != count) return OPS_INVALID(v, "split has %llu elements for %u results", (unsigned long long)given_count, count);
+    if (given_count != count)
+      return OPS_INVALID(v, "split has %llu elements for %u results",
+                         (unsigned long long)given_count, count);
     memcpy(sizes, given, count * sizeof sizes[0]);
     return 0;
   }
   int64_t parts = trivet_view_attr_i64(v, "num_outputs", count);
-  if (parts < (int64_t)count) return OPS_INVALID(v, "attribute num_outputs is %lld for %u results", (long long)parts, count);
+  if (parts < (int64_t)count)
+    return OPS_INVALID(v, "attribute num_outputs is %lld for %u results", (long long)parts, count);
   // All parts but the last are equal; the last takes what is left.
   trivet_dim_t size = ops_ceildiv(v, extent, ops_const(v, parts));
   for (uint32_t i = 0; i < count; ++i) {
@@ -148,7 +159,8 @@ static trivet_status_t infer_split(ops_op_t* op, ops_view_t* v) {
     dims[axis] = sizes[i];
     OPS_TRY(trivet_view_set_output(v, i, x->dtype, x->rank, dims));
     int64_t size;
-    if (!ints || !trivet_view_dim_value(v, sizes[i], &size) || size < 0 || begin + (uint64_t)size > int_count) {
+    if (!ints || !trivet_view_dim_value(v, sizes[i], &size) || size < 0 ||
+        begin + (uint64_t)size > int_count) {
       ints = 0;
     } else {
       OPS_TRY(v->api->set_output_ints(v, i, ints + begin, (uint64_t)size));
@@ -182,7 +194,9 @@ static trivet_status_t lower_split(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(Split, 0, "parts of the operand along an axis",
-           "(x: T[*], split?: i64[N]) -> (y...: T[*]) where T: any\nattr axis: i64 = 0\nattr num_outputs?: i64", infer_split, lower_split, 0);
+           "(x: T[*], split?: i64[N]) -> (y...: T[*]) where T: any\nattr axis: i64 = 0\nattr "
+           "num_outputs?: i64",
+           infer_split, lower_split, 0);
 
 // Slice: per axis a first position, a step and an extent.
 typedef struct slice_s {
@@ -190,14 +204,17 @@ typedef struct slice_s {
   int64_t step;
 } slice_t;
 
-// Start or end of a slice: negative positions count from the end, then the position is limited to [low, high].
-static trivet_dim_t slice_bound(ops_view_t* v, trivet_dim_t value, trivet_dim_t extent, trivet_dim_t low, trivet_dim_t high) {
+// Start or end of a slice: negative positions count from the end, then the position is limited to
+// [low, high].
+static trivet_dim_t slice_bound(ops_view_t* v, trivet_dim_t value, trivet_dim_t extent,
+                                trivet_dim_t low, trivet_dim_t high) {
   int64_t min, max, number;
   if (!value) return 0;
   v->api->dim_range(v, value, &min, &max);
   if (trivet_view_dim_value(v, value, &number)) {
     if (number < 0) {
-      // Positions far below the front are the front: keeps the arithmetic away from the ends of 64 bits.
+      // Positions far below the front are the front: keeps the arithmetic away from the ends of 64
+      // bits.
       if (number < -((int64_t)1 << 40)) return low;
       value = ops_add(v, extent, value);
     } else if (number > ((int64_t)1 << 40)) {
@@ -207,7 +224,8 @@ static trivet_dim_t slice_bound(ops_view_t* v, trivet_dim_t value, trivet_dim_t 
     value = ops_add(v, extent, value);
   } else if (min < 0) {
     // The sign is known at run time only: value + extent * (value < 0).
-    trivet_dim_t negative = ops_min(v, ops_const(v, 1), ops_max(v, ops_const(v, 0), ops_sub(v, ops_const(v, 0), value)));
+    trivet_dim_t negative = ops_min(
+        v, ops_const(v, 1), ops_max(v, ops_const(v, 0), ops_sub(v, ops_const(v, 0), value)));
     value = ops_add(v, value, ops_mul(v, extent, negative));
   }
   return ops_max(v, low, ops_min(v, high, value));
@@ -223,8 +241,10 @@ static trivet_status_t slices(ops_view_t* v, slice_t* result) {
   uint32_t axis_count, step_count, has_axes, has_steps;
   OPS_TRY(tvi_ops_known_ints(v, 3, "axes", axes, TRIVET_MAX_RANK, &axis_count, &has_axes));
   OPS_TRY(tvi_ops_known_ints(v, 4, "steps", steps, TRIVET_MAX_RANK, &step_count, &has_steps));
-  if (count != end_count || (has_axes && axis_count != count) || (has_steps && step_count != count) || count > x->rank)
-    return OPS_INVALID(v, "starts, ends, axes and steps must have the same number of elements, at most the rank");
+  if (count != end_count || (has_axes && axis_count != count) ||
+      (has_steps && step_count != count) || count > x->rank)
+    return OPS_INVALID(
+        v, "starts, ends, axes and steps must have the same number of elements, at most the rank");
   trivet_dim_t zero = ops_const(v, 0);
   for (uint32_t i = 0; i < x->rank; ++i) result[i] = (slice_t){zero, x->dims[i], 1};
   for (uint32_t i = 0; i < count; ++i) {
@@ -233,15 +253,18 @@ static trivet_status_t slices(ops_view_t* v, slice_t* result) {
     slice_t* s = &result[axis];
     trivet_dim_t extent = x->dims[axis], last = ops_add_i(v, extent, -1), before = ops_const(v, -1);
     s->step = has_steps ? steps[i] : 1;
-    if (s->step == 0 || s->step == INT64_MIN) return OPS_INVALID(v, "a step of a slice is %lld", (long long)s->step);
+    if (s->step == 0 || s->step == INT64_MIN)
+      return OPS_INVALID(v, "a step of a slice is %lld", (long long)s->step);
     if (s->step > 0) {
       s->begin = slice_bound(v, starts[i], extent, zero, extent);
       trivet_dim_t end = slice_bound(v, ends[i], extent, zero, extent);
-      s->extent = ops_max(v, zero, ops_ceildiv(v, ops_sub(v, end, s->begin), ops_const(v, s->step)));
+      s->extent =
+          ops_max(v, zero, ops_ceildiv(v, ops_sub(v, end, s->begin), ops_const(v, s->step)));
     } else {
       s->begin = slice_bound(v, starts[i], extent, zero, last);
       trivet_dim_t end = slice_bound(v, ends[i], extent, before, last);
-      s->extent = ops_max(v, zero, ops_ceildiv(v, ops_sub(v, s->begin, end), ops_const(v, -s->step)));
+      s->extent =
+          ops_max(v, zero, ops_ceildiv(v, ops_sub(v, s->begin, end), ops_const(v, -s->step)));
     }
   }
   return 0;
@@ -257,7 +280,9 @@ static trivet_status_t infer_slice(ops_op_t* op, ops_view_t* v) {
   uint64_t count;
   int64_t begin, extent;
   const trivet_dim_t* ints = x->rank == 1 ? trivet_view_input_ints(v, 0, &count) : 0;
-  if (!ints || !trivet_view_dim_value(v, s[0].begin, &begin) || !trivet_view_dim_value(v, s[0].extent, &extent)) return 0;
+  if (!ints || !trivet_view_dim_value(v, s[0].begin, &begin) ||
+      !trivet_view_dim_value(v, s[0].extent, &extent))
+    return 0;
   trivet_dim_t taken[1024];
   if (extent > 1024) return 0;
   for (int64_t i = 0; i < extent; ++i) {
@@ -289,8 +314,9 @@ static trivet_status_t lower_slice(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(Slice, 0, "every step-th element from start to end along axes",
-           "(x: T[*], starts: I[N], ends: I[N], axes?: I[N], steps?: I[N]) -> (y: T[*]) where T: any, I: {i32, i64}", infer_slice,
-           lower_slice, 0);
+           "(x: T[*], starts: I[N], ends: I[N], axes?: I[N], steps?: I[N]) -> (y: T[*]) where T: "
+           "any, I: {i32, i64}",
+           infer_slice, lower_slice, 0);
 
 static trivet_status_t infer_expand(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -298,7 +324,9 @@ static trivet_status_t infer_expand(ops_op_t* op, ops_view_t* v) {
   const trivet_dim_t* shape;
   uint64_t count;
   OPS_TRY(tvi_ops_symbolic_ints(v, 1, "shape", &shape, &count));
-  if (count > TRIVET_MAX_RANK) return OPS_INVALID(v, "shape has %llu elements; at most %u are possible", (unsigned long long)count, TRIVET_MAX_RANK);
+  if (count > TRIVET_MAX_RANK)
+    return OPS_INVALID(v, "shape has %llu elements; at most %u are possible",
+                       (unsigned long long)count, TRIVET_MAX_RANK);
   trivet_type_t target = {x->dtype, (uint32_t)count, {0}};
   memcpy(target.dims, shape, count * sizeof shape[0]);
   trivet_dim_t dims[TRIVET_MAX_RANK];
@@ -315,7 +343,8 @@ static trivet_status_t lower_expand(ops_op_t* op, ops_view_t* v) {
   tvi_ops_put_broadcast_load(&t, "x", "i", ops_in(v, 0), ops_out(v, 0));
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Expand, 0, "broadcast to a shape", "(x: T[*], shape: i64[N]) -> (y: T[*]) where T: any", infer_expand, lower_expand, 0);
+OPS_DEFINE(Expand, 0, "broadcast to a shape", "(x: T[*], shape: i64[N]) -> (y: T[*]) where T: any",
+           infer_expand, lower_expand, 0);
 
 static trivet_status_t infer_tile(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -323,7 +352,9 @@ static trivet_status_t infer_tile(ops_op_t* op, ops_view_t* v) {
   const trivet_dim_t* repeats;
   uint64_t count;
   OPS_TRY(tvi_ops_symbolic_ints(v, 1, "repeats", &repeats, &count));
-  if (count != x->rank) return OPS_INVALID(v, "repeats has %llu elements for an operand of rank %u", (unsigned long long)count, x->rank);
+  if (count != x->rank)
+    return OPS_INVALID(v, "repeats has %llu elements for an operand of rank %u",
+                       (unsigned long long)count, x->rank);
   trivet_dim_t dims[TRIVET_MAX_RANK];
   for (uint32_t i = 0; i < x->rank; ++i) dims[i] = ops_mul(v, x->dims[i], repeats[i]);
   return trivet_view_set_output(v, 0, x->dtype, x->rank, dims);
@@ -347,4 +378,5 @@ static trivet_status_t lower_tile(ops_op_t* op, ops_view_t* v) {
   PUT("]");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Tile, 0, "the operand repeated along its axes", "(x: T[*], repeats: i64[N]) -> (y: T[*]) where T: any", infer_tile, lower_tile, 0);
+OPS_DEFINE(Tile, 0, "the operand repeated along its axes",
+           "(x: T[*], repeats: i64[N]) -> (y: T[*]) where T: any", infer_tile, lower_tile, 0);

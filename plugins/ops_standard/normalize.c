@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Normalisations: by stored statistics (BatchNormalization), over planes, groups, trailing axes or neighbouring channels, and the softmax
-// family. Statistics are taken in f32 for floats of 16 bits and in two passes: mean first, then squared distances from it.
+// Normalisations: by stored statistics (BatchNormalization), over planes, groups, trailing axes or
+// neighbouring channels, and the softmax family. Statistics are taken in f32 for floats of 16 bits
+// and in two passes: mean first, then squared distances from it.
 #include <stdio.h>
 
 #include "plugins/ops_standard/ops_util.h"
@@ -20,7 +21,8 @@ static norm_t norm_of(const ops_view_t* v) {
   return n;
 }
 // A load of a per-channel operand in the type of the arithmetic.
-static void put_vector(ops_text_t* t, const norm_t* n, uint32_t input, const char* name, const char* index) {
+static void put_vector(ops_text_t* t, const norm_t* n, uint32_t input, const char* name,
+                       const char* index) {
   uint32_t same = ops_in(t->view, input)->dtype == ops_acc(n->x->dtype);
   tvi_ops_put(t, same ? "%s%s[%s]" : "%s(%s[%s])", same ? "" : n->acc, name, index);
 }
@@ -29,7 +31,8 @@ static trivet_status_t infer_batch_norm(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t* mean = ops_in(v, 3);
   OPS_TRY(tvi_ops_infer_same(op, v));
   for (uint32_t i = 1; i < trivet_view_output_count(v); ++i) {
-    if (!ops_attr(v, "training_mode")) return OPS_INVALID(v, "running statistics exist in training mode only");
+    if (!ops_attr(v, "training_mode"))
+      return OPS_INVALID(v, "running statistics exist in training mode only");
     OPS_TRY(trivet_view_set_output(v, i, mean->dtype, mean->rank, mean->dims));
   }
   return 0;
@@ -79,8 +82,10 @@ static trivet_status_t lower_batch_norm(ops_op_t* op, ops_view_t* v) {
   }
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(BatchNormalization, 0, "(x - mean) / sqrt(variance + epsilon) * scale + b for each channel",
-           "(x: T[*], scale: R[C], b: R[C], input_mean: S[C], input_var: S[C]) -> (y: T[*], running_mean?: S[*], running_var?: S[*]) "
+OPS_DEFINE(BatchNormalization, 0,
+           "(x - mean) / sqrt(variance + epsilon) * scale + b for each channel",
+           "(x: T[*], scale: R[C], b: R[C], input_mean: S[C], input_var: S[C]) -> (y: T[*], "
+           "running_mean?: S[*], running_var?: S[*]) "
            "where T: float, R: float, S: float\n"
            "attr epsilon: f32 = 1e-5\nattr momentum: f32 = 0.9\nattr training_mode: i64 = 0",
            infer_batch_norm, lower_batch_norm, 0);
@@ -107,7 +112,8 @@ static void put_kept(ops_text_t* t, const char* name, uint32_t rank, uint32_t ma
   }
   tvi_ops_put(t, first ? "" : "]");
 }
-// Text of the mean of x over |mask| as let "center", and of the mean squared distance from it as let "variance".
+// Text of the mean of x over |mask| as let "center", and of the mean squared distance from it as
+// let "variance".
 static void put_moments(ops_text_t* t, const norm_t* n, uint32_t mask) {
   trivet_dim_t count = ops_const(t->view, 1);
   for (uint32_t i = 0; i < n->x->rank; ++i) {
@@ -146,8 +152,11 @@ static trivet_status_t lower_instance_norm(ops_op_t* op, ops_view_t* v) {
   PUT(")");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(InstanceNormalization, 0, "each plane to mean 0 and variance 1, then scale and b for each channel",
-           "(x: T[D...], scale: T[C], b: T[C]) -> (y: T[D...]) where T: float\nattr epsilon: f32 = 1e-5", 0, lower_instance_norm, 0);
+OPS_DEFINE(
+    InstanceNormalization, 0,
+    "each plane to mean 0 and variance 1, then scale and b for each channel",
+    "(x: T[D...], scale: T[C], b: T[C]) -> (y: T[D...]) where T: float\nattr epsilon: f32 = 1e-5",
+    0, lower_instance_norm, 0);
 
 static trivet_status_t lower_group_norm(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -155,13 +164,16 @@ static trivet_status_t lower_group_norm(ops_op_t* op, ops_view_t* v) {
   norm_t n = norm_of(v);
   uint32_t rank = n.x->rank;
   int64_t groups = ops_attr(v, "num_groups"), channels;
-  if (rank < 2 || groups < 1) return OPS_INVALID(v, "an operand of rank %u and %lld groups", rank, (long long)groups);
+  if (rank < 2 || groups < 1)
+    return OPS_INVALID(v, "an operand of rank %u and %lld groups", rank, (long long)groups);
   if (trivet_view_dim_value(v, n.x->dims[1], &channels) && channels % groups)
-    return OPS_INVALID(v, "%lld channels cannot be divided into %lld groups", (long long)channels, (long long)groups);
+    return OPS_INVALID(v, "%lld channels cannot be divided into %lld groups", (long long)channels,
+                       (long long)groups);
   trivet_dim_t size = ops_floordiv(v, n.x->dims[1], ops_const(v, groups));
   trivet_dim_t count = ops_mul(v, size, tvi_ops_product(v, n.x->dims, 2, rank));
   for (uint32_t variance = 0; variance < 2; ++variance) {
-    PUT("let %s[i0: %s, g: %lld] = sum(c: %s", variance ? "variance" : "center", DIM(n.x->dims[0]), (long long)groups, DIM(size));
+    PUT("let %s[i0: %s, g: %lld] = sum(c: %s", variance ? "variance" : "center", DIM(n.x->dims[0]),
+        (long long)groups, DIM(size));
     for (uint32_t i = 2; i < rank; ++i) PUT(", r%u: %s", i, DIM(n.x->dims[i]));
     PUT("){ %s%sx[i0, g*%s + c", variance ? "sq(" : "", n.open, DIM(size));
     for (uint32_t i = 2; i < rank; ++i) PUT(", r%u", i);
@@ -170,14 +182,16 @@ static trivet_status_t lower_group_norm(ops_op_t* op, ops_view_t* v) {
   tvi_ops_put_lhs(&t, "y", "i", rank);
   PUT(" = T((%s", n.open);
   tvi_ops_put_load(&t, "x", "i", rank);
-  PUT("%s - center[i0, floordiv(i1, %s)]) / sqrt(variance[i0, floordiv(i1, %s)] + %s(epsilon)) * ", n.close, DIM(size), DIM(size), n.acc);
+  PUT("%s - center[i0, floordiv(i1, %s)]) / sqrt(variance[i0, floordiv(i1, %s)] + %s(epsilon)) * ",
+      n.close, DIM(size), DIM(size), n.acc);
   put_vector(&t, &n, 1, "scale", "i1");
   PUT(" + ");
   put_vector(&t, &n, 2, "b", "i1");
   PUT(")");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(GroupNormalization, 0, "each group of channels to mean 0 and variance 1, then scale and b for each channel",
+OPS_DEFINE(GroupNormalization, 0,
+           "each group of channels to mean 0 and variance 1, then scale and b for each channel",
            "(x: T[D...], scale: T[C], b: T[C]) -> (y: T[D...]) where T: float\n"
            "attr epsilon: f32 = 1e-5\nattr num_groups: i64\nattr stash_type: dtype = f32",
            0, lower_group_norm, 0);
@@ -192,7 +206,8 @@ static trivet_status_t infer_layer_norm(ops_op_t* op, ops_view_t* v) {
   trivet_dim_t dims[TRIVET_MAX_RANK];
   for (uint32_t i = 0; i < x->rank; ++i) dims[i] = i < axis ? x->dims[i] : ops_const(v, 1);
   for (uint32_t i = 1; i < trivet_view_output_count(v); ++i) {
-    OPS_TRY(trivet_view_set_output(v, i, trivet_view_attr_dtype(v, "stash_type", TRIVET_DTYPE_F32), x->rank, dims));
+    OPS_TRY(trivet_view_set_output(v, i, trivet_view_attr_dtype(v, "stash_type", TRIVET_DTYPE_F32),
+                                   x->rank, dims));
   }
   return 0;
 }
@@ -238,7 +253,8 @@ static trivet_status_t lower_layer_norm(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(LayerNormalization, 0, "the trailing axes to mean 0 and variance 1, then scale and b",
-           "(x: T[*], scale: T[*], b?: T[*]) -> (y: T[*], mean_out?: U[*], inv_std_dev?: U[*]) where T: float, U: float\n"
+           "(x: T[*], scale: T[*], b?: T[*]) -> (y: T[*], mean_out?: U[*], inv_std_dev?: U[*]) "
+           "where T: float, U: float\n"
            "attr axis: i64 = -1\nattr epsilon: f32 = 1e-5\nattr stash_type: dtype = f32",
            infer_layer_norm, lower_layer_norm, 0);
 
@@ -295,7 +311,8 @@ static trivet_status_t lower_mean_variance(ops_op_t* op, ops_view_t* v) {
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(MeanVarianceNormalization, 0, "to mean 0 and variance 1 over some axes",
-           "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axes: i64[] = [0, 2, 3]", 0, lower_mean_variance, 0);
+           "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axes: i64[] = [0, 2, 3]", 0,
+           lower_mean_variance, 0);
 
 static trivet_status_t lower_lp_normalization(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -304,9 +321,11 @@ static trivet_status_t lower_lp_normalization(ops_op_t* op, ops_view_t* v) {
   uint32_t axis;
   int64_t p = ops_attr(v, "p");
   OPS_TRY(tvi_ops_axis(v, "attribute axis", ops_attr(v, "axis"), n.x->rank, &axis));
-  if (p != 1 && p != 2) return OPS_INVALID(v, "attribute p is %lld where 1 or 2 is possible", (long long)p);
+  if (p != 1 && p != 2)
+    return OPS_INVALID(v, "attribute p is %lld where 1 or 2 is possible", (long long)p);
   put_let(&t, "norm", n.x, 1u << axis);
-  PUT("%ssum(r%u: %s){ %s(%s", p == 2 ? "sqrt(" : "", axis, DIM(n.x->dims[axis]), p == 2 ? "sq" : "abs", n.open);
+  PUT("%ssum(r%u: %s){ %s(%s", p == 2 ? "sqrt(" : "", axis, DIM(n.x->dims[axis]),
+      p == 2 ? "sq" : "abs", n.open);
   tvi_ops_put_mixed_load(&t, "x", n.x->rank, 1u << axis);
   PUT("%s) }%s\n", n.close, p == 2 ? ")" : "");
   tvi_ops_put_lhs(&t, "y", "i", n.x->rank);
@@ -320,8 +339,9 @@ static trivet_status_t lower_lp_normalization(ops_op_t* op, ops_view_t* v) {
   PUT(")");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(LpNormalization, 0, "to norm 1 along an axis", "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axis: i64 = -1\nattr p: i64 = 2",
-           0, lower_lp_normalization, 0);
+OPS_DEFINE(LpNormalization, 0, "to norm 1 along an axis",
+           "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axis: i64 = -1\nattr p: i64 = 2", 0,
+           lower_lp_normalization, 0);
 
 static trivet_status_t lower_lrn(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -329,13 +349,14 @@ static trivet_status_t lower_lrn(ops_op_t* op, ops_view_t* v) {
   norm_t n = norm_of(v);
   uint32_t rank = n.x->rank;
   int64_t size = ops_attr(v, "size");
-  if (rank < 2 || size < 1) return OPS_INVALID(v, "an operand of rank %u and a size of %lld", rank, (long long)size);
+  if (rank < 2 || size < 1)
+    return OPS_INVALID(v, "an operand of rank %u and a size of %lld", rank, (long long)size);
   // Channels from floor((size-1)/2) before to ceil((size-1)/2) behind.
   tvi_ops_put_lhs(&t, "y", "i", rank);
   PUT(" = T(%s", n.open);
   tvi_ops_put_load(&t, "x", "i", rank);
-  PUT("%s / pow(%s(bias) + %s(alpha) / %lld.0 * sum(r: %lld){ sq(%sx[i0, i1 + r - %lld", n.close, n.acc, n.acc, (long long)size,
-      (long long)size, n.open, (long long)(size - 1) / 2);
+  PUT("%s / pow(%s(bias) + %s(alpha) / %lld.0 * sum(r: %lld){ sq(%sx[i0, i1 + r - %lld", n.close,
+      n.acc, n.acc, (long long)size, (long long)size, n.open, (long long)(size - 1) / 2);
   for (uint32_t i = 2; i < rank; ++i) PUT(", i%u", i);
   PUT("; pad = 0]%s) }, %s(beta)))", n.close, n.acc);
   return tvi_ops_text_end(&t);
@@ -372,12 +393,18 @@ static trivet_status_t lower_softmax(ops_view_t* v, uint32_t logarithm) {
   PUT("%s%s", logarithm ? ")" : "", n.close);
   return tvi_ops_text_end(&t);
 }
-static trivet_status_t lower_soft_max(ops_op_t* op, ops_view_t* v) { return (void)op, lower_softmax(v, 0); }
-static trivet_status_t lower_log_softmax(ops_op_t* op, ops_view_t* v) { return (void)op, lower_softmax(v, 1); }
-OPS_DEFINE(Softmax, 0, "exp(x) divided by its sum along an axis", "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axis: i64 = -1", 0,
-           lower_soft_max, 0);
-OPS_DEFINE(LogSoftmax, 0, "logarithm of the softmax along an axis", "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axis: i64 = -1", 0,
-           lower_log_softmax, 0);
+static trivet_status_t lower_soft_max(ops_op_t* op, ops_view_t* v) {
+  return (void)op, lower_softmax(v, 0);
+}
+static trivet_status_t lower_log_softmax(ops_op_t* op, ops_view_t* v) {
+  return (void)op, lower_softmax(v, 1);
+}
+OPS_DEFINE(Softmax, 0, "exp(x) divided by its sum along an axis",
+           "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axis: i64 = -1", 0, lower_soft_max,
+           0);
+OPS_DEFINE(LogSoftmax, 0, "logarithm of the softmax along an axis",
+           "(x: T[D...]) -> (y: T[D...]) where T: float\nattr axis: i64 = -1", 0, lower_log_softmax,
+           0);
 
 static trivet_status_t lower_hardmax(ops_op_t* op, ops_view_t* v) {
   (void)op;

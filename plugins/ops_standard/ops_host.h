@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Element access for host reference functions (evaluate hooks) and for constants that a lower hook prints: any element type in and out
-// through double or int64. Slow and plain on purpose; it must not know any operator.
+// Element access for host reference functions (evaluate hooks) and for constants that a lower hook
+// prints: any element type in and out through double or int64. Slow and plain on purpose; it must
+// not know any operator.
 #ifndef TRIVET_PLUGINS_OPS_STANDARD_OPS_HOST_H_
 #define TRIVET_PLUGINS_OPS_STANDARD_OPS_HOST_H_
 
@@ -9,8 +10,9 @@
 
 typedef trivet_evaluation_t ops_eval_t;
 
-// Element |index| of a dense tensor. Reading an integer type as a double rounds, reading a float type as an integer truncates and
-// saturates; u64 above the range of int64_t wraps. Strings read as 0.
+// Element |index| of a dense tensor. Reading an integer type as a double rounds, reading a float
+// type as an integer truncates and saturates; u64 above the range of int64_t wraps. Strings read as
+// 0.
 double tvi_ops_get_f64(const trivet_tensor_t* tensor, int64_t index);
 int64_t tvi_ops_get_i64(const trivet_tensor_t* tensor, int64_t index);
 // Stores with rounding to nearest even; integers truncate, saturate, and NaN gives 0.
@@ -21,7 +23,8 @@ uint32_t tvi_ops_element_size(uint32_t dtype);
 int64_t tvi_ops_count(const trivet_tensor_t* tensor);
 // Elements of the dimensions [from, to).
 int64_t tvi_ops_span(const trivet_tensor_t* tensor, uint32_t from, uint32_t to);
-// -1, 0, 1 as element |a| is less than, equal to or greater than |b|; NaN is above every number and equal to itself.
+// -1, 0, 1 as element |a| is less than, equal to or greater than |b|; NaN is above every number and
+// equal to itself.
 int tvi_ops_compare(const trivet_tensor_t* tensor, int64_t a, int64_t b);
 
 #define OPS_EVAL_INVALID(e, ...) ((e)->api->error((e), TRIVET_STATUS_INVALID_ARGUMENT, __VA_ARGS__))
@@ -44,6 +47,7 @@ static inline uint32_t ops_eval_attr_is(const ops_eval_t* e, const char* name, c
   return s->size == strlen(value) && memcmp(s->data, value, s->size) == 0;
 }
 // |axis| of attribute or operand counted from the front.
-trivet_status_t tvi_ops_eval_axis(const ops_eval_t* e, int64_t axis, uint32_t rank, uint32_t* out_axis);
+trivet_status_t tvi_ops_eval_axis(const ops_eval_t* e, int64_t axis, uint32_t rank,
+                                  uint32_t* out_axis);
 
 #endif  // TRIVET_PLUGINS_OPS_STANDARD_OPS_HOST_H_

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Shared parts of the operator definitions: axes, broadcasting and integer operands for infer hooks, the text writer for lower hooks.
+// Shared parts of the operator definitions: axes, broadcasting and integer operands for infer
+// hooks, the text writer for lower hooks.
 #include "plugins/ops_standard/ops_util.h"
 
 #include <math.h>
@@ -14,14 +15,17 @@ const char* tvi_ops_dtype_name(uint32_t dtype) {
   return dtype < TRIVET_DTYPE_COUNT ? kNames[dtype] : kNames[0];
 }
 
-trivet_status_t tvi_ops_axis(const ops_view_t* v, const char* what, int64_t axis, uint32_t rank, uint32_t* out_axis) {
+trivet_status_t tvi_ops_axis(const ops_view_t* v, const char* what, int64_t axis, uint32_t rank,
+                             uint32_t* out_axis) {
   if (axis < -(int64_t)rank || axis >= (int64_t)rank)
-    return OPS_INVALID(v, "%s is %lld, which is no axis of a tensor of rank %u", what, (long long)axis, rank);
+    return OPS_INVALID(v, "%s is %lld, which is no axis of a tensor of rank %u", what,
+                       (long long)axis, rank);
   *out_axis = (uint32_t)(axis < 0 ? axis + rank : axis);
   return 0;
 }
 
-trivet_status_t tvi_ops_broadcast_dim(ops_view_t* v, trivet_dim_t a, trivet_dim_t b, trivet_dim_t* out_dim) {
+trivet_status_t tvi_ops_broadcast_dim(ops_view_t* v, trivet_dim_t a, trivet_dim_t b,
+                                      trivet_dim_t* out_dim) {
   int64_t x = 0, y = 0;
   uint32_t x_known = trivet_view_dim_value(v, a, &x), y_known = trivet_view_dim_value(v, b, &y);
   if (a == b || (y_known && y == 1)) {
@@ -29,7 +33,8 @@ trivet_status_t tvi_ops_broadcast_dim(ops_view_t* v, trivet_dim_t a, trivet_dim_
   } else if (x_known && x == 1) {
     *out_dim = b;
   } else if (x_known && y_known) {
-    return OPS_INVALID(v, "extents %lld and %lld cannot be broadcast to each other", (long long)x, (long long)y);
+    return OPS_INVALID(v, "extents %lld and %lld cannot be broadcast to each other", (long long)x,
+                       (long long)y);
   } else if (x_known || y_known) {
     *out_dim = x_known ? a : b;
   } else {
@@ -42,7 +47,8 @@ trivet_status_t tvi_ops_broadcast_dim(ops_view_t* v, trivet_dim_t a, trivet_dim_
   return 0;
 }
 
-trivet_status_t tvi_ops_broadcast(ops_view_t* v, const trivet_type_t* type, trivet_dim_t* dims, uint32_t* rank) {
+trivet_status_t tvi_ops_broadcast(ops_view_t* v, const trivet_type_t* type, trivet_dim_t* dims,
+                                  uint32_t* rank) {
   if (type->rank > *rank) {
     uint32_t shift = type->rank - *rank;
     for (uint32_t i = *rank; i-- > 0;) dims[i + shift] = dims[i];
@@ -56,40 +62,48 @@ trivet_status_t tvi_ops_broadcast(ops_view_t* v, const trivet_type_t* type, triv
   return 0;
 }
 
-trivet_status_t tvi_ops_symbolic_ints(const ops_view_t* v, uint32_t index, const char* what, const trivet_dim_t** out_values,
-                                      uint64_t* out_count) {
+trivet_status_t tvi_ops_symbolic_ints(const ops_view_t* v, uint32_t index, const char* what,
+                                      const trivet_dim_t** out_values, uint64_t* out_count) {
   *out_values = trivet_view_input_ints(v, index, out_count);
   if (!*out_values) {
     const trivet_type_t* type = ops_in(v, index);
     int64_t extent;
-    if (type && type->rank == 1 && trivet_view_dim_value(v, type->dims[0], &extent) && extent == 0) {
+    if (type && type->rank == 1 && trivet_view_dim_value(v, type->dims[0], &extent) &&
+        extent == 0) {
       *out_count = 0;
       return 0;
     }
-    return OPS_UNSUPPORTED(v, "the contents of %s (input %u) must be known when the plan is built", what, index);
+    return OPS_UNSUPPORTED(v, "the contents of %s (input %u) must be known when the plan is built",
+                           what, index);
   }
   return 0;
 }
 
-trivet_status_t tvi_ops_known_ints(const ops_view_t* v, uint32_t index, const char* what, int64_t* values, uint32_t capacity,
-                                   uint32_t* out_count, uint32_t* out_present) {
+trivet_status_t tvi_ops_known_ints(const ops_view_t* v, uint32_t index, const char* what,
+                                   int64_t* values, uint32_t capacity, uint32_t* out_count,
+                                   uint32_t* out_present) {
   *out_count = 0;
   *out_present = 0;
   if (!ops_in(v, index)) return 0;
   const trivet_dim_t* dims;
   uint64_t count;
   OPS_TRY(tvi_ops_symbolic_ints(v, index, what, &dims, &count));
-  if (count > capacity) return OPS_INVALID(v, "%s has %llu elements; at most %u are possible", what, (unsigned long long)count, capacity);
+  if (count > capacity)
+    return OPS_INVALID(v, "%s has %llu elements; at most %u are possible", what,
+                       (unsigned long long)count, capacity);
   for (uint64_t i = 0; i < count; ++i) {
     if (!trivet_view_dim_value(v, dims[i], &values[i]))
-      return OPS_UNSUPPORTED(v, "element %llu of %s must be a number that is known when the plan is built", (unsigned long long)i, what);
+      return OPS_UNSUPPORTED(
+          v, "element %llu of %s must be a number that is known when the plan is built",
+          (unsigned long long)i, what);
   }
   *out_count = (uint32_t)count;
   *out_present = 1;
   return 0;
 }
 
-trivet_status_t tvi_ops_axis_mask(const ops_view_t* v, const int64_t* axes, uint32_t count, uint32_t rank, uint32_t* out_mask) {
+trivet_status_t tvi_ops_axis_mask(const ops_view_t* v, const int64_t* axes, uint32_t count,
+                                  uint32_t rank, uint32_t* out_mask) {
   uint32_t mask = 0;
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t axis;
@@ -101,11 +115,13 @@ trivet_status_t tvi_ops_axis_mask(const ops_view_t* v, const int64_t* axes, uint
   return 0;
 }
 
-trivet_status_t tvi_ops_list(const ops_view_t* v, const char* name, uint32_t count, int64_t fallback, int64_t* out_values) {
+trivet_status_t tvi_ops_list(const ops_view_t* v, const char* name, uint32_t count,
+                             int64_t fallback, int64_t* out_values) {
   uint64_t given;
   const int64_t* list = trivet_view_attr_i64s(v, name, &given);
   if (list && given != count)
-    return OPS_INVALID(v, "attribute %s has %llu elements where %u are needed", name, (unsigned long long)given, count);
+    return OPS_INVALID(v, "attribute %s has %llu elements where %u are needed", name,
+                       (unsigned long long)given, count);
   for (uint32_t i = 0; i < count; ++i) out_values[i] = list ? list[i] : fallback;
   return 0;
 }
@@ -130,7 +146,8 @@ void tvi_ops_put(ops_text_t* t, const char* format, ...) {
   int length = vsnprintf(buffer, sizeof buffer, format, arguments);
   va_end(arguments);
   if (length < 0 || (size_t)length >= sizeof buffer) {
-    t->status = TRIVET_VIEW_ERROR(t->view, TRIVET_STATUS_INTERNAL, "a piece of lowered text is longer than 4095 bytes");
+    t->status = TRIVET_VIEW_ERROR(t->view, TRIVET_STATUS_INTERNAL,
+                                  "a piece of lowered text is longer than 4095 bytes");
     return;
   }
   t->status = TRIVET_VIEW_EMIT(t->view, "%s", buffer);
@@ -138,7 +155,8 @@ void tvi_ops_put(ops_text_t* t, const char* format, ...) {
 
 const char* tvi_ops_dim_text(ops_text_t* t, trivet_dim_t dim) {
   const char* text = dim ? t->view->api->dim_text(t->view, dim) : 0;
-  if (!text && !t->status) t->status = TRIVET_VIEW_ERROR(t->view, TRIVET_STATUS_OUT_OF_RANGE, "an extent exceeds 64 bits");
+  if (!text && !t->status)
+    t->status = TRIVET_VIEW_ERROR(t->view, TRIVET_STATUS_OUT_OF_RANGE, "an extent exceeds 64 bits");
   return text ? text : "0";
 }
 
@@ -175,8 +193,8 @@ void tvi_ops_put_load(ops_text_t* t, const char* name, const char* prefix, uint3
   tvi_ops_put(t, "]");
 }
 
-void tvi_ops_put_broadcast_load(ops_text_t* t, const char* name, const char* prefix, const trivet_type_t* type,
-                                const trivet_type_t* out) {
+void tvi_ops_put_broadcast_load(ops_text_t* t, const char* name, const char* prefix,
+                                const trivet_type_t* type, const trivet_type_t* out) {
   uint32_t shift = out->rank - type->rank;
   tvi_ops_put(t, "%s[", name);
   for (uint32_t i = 0; i < type->rank; ++i) {
@@ -197,7 +215,8 @@ void tvi_ops_put_broadcast_load(ops_text_t* t, const char* name, const char* pre
   tvi_ops_put(t, "]");
 }
 
-void tvi_ops_put_ranges(ops_text_t* t, const char* prefix, const trivet_dim_t* dims, uint32_t rank, uint32_t mask) {
+void tvi_ops_put_ranges(ops_text_t* t, const char* prefix, const trivet_dim_t* dims, uint32_t rank,
+                        uint32_t mask) {
   uint32_t first = 1;
   for (uint32_t i = 0; i < rank; ++i) {
     if (!(mask >> i & 1)) continue;
@@ -208,6 +227,7 @@ void tvi_ops_put_ranges(ops_text_t* t, const char* prefix, const trivet_dim_t* d
 
 void tvi_ops_put_mixed_load(ops_text_t* t, const char* name, uint32_t rank, uint32_t mask) {
   tvi_ops_put(t, "%s[", name);
-  for (uint32_t i = 0; i < rank; ++i) tvi_ops_put(t, i ? ", %s%u" : "%s%u", mask >> i & 1 ? "r" : "i", i);
+  for (uint32_t i = 0; i < rank; ++i)
+    tvi_ops_put(t, i ? ", %s%u" : "%s%u", mask >> i & 1 ? "r" : "i", i);
   tvi_ops_put(t, "]");
 }

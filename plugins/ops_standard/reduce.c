@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reductions along axes (Reduce*), positions of extremes (ArgMax, ArgMin) and running sums and products. Each becomes one or two
-// reduction stages of kernel IR; floats of 16 bits accumulate in f32.
+// Reductions along axes (Reduce*), positions of extremes (ArgMax, ArgMin) and running sums and
+// products. Each becomes one or two reduction stages of kernel IR; floats of 16 bits accumulate in
+// f32.
 #include <stdio.h>
 
 #include "plugins/ops_standard/ops_util.h"
@@ -19,7 +20,8 @@ static trivet_status_t reduced_axes(ops_view_t* v, uint32_t* out_mask) {
   return tvi_ops_axis_mask(v, axes, count, x->rank, out_mask);
 }
 
-static uint32_t reduced_dims(ops_view_t* v, const trivet_type_t* x, uint32_t mask, uint32_t keep, trivet_dim_t* dims) {
+static uint32_t reduced_dims(ops_view_t* v, const trivet_type_t* x, uint32_t mask, uint32_t keep,
+                             trivet_dim_t* dims) {
   uint32_t rank = 0;
   for (uint32_t i = 0; i < x->rank; ++i) {
     if (!(mask >> i & 1)) {
@@ -41,8 +43,10 @@ static trivet_status_t infer_reduce(ops_op_t* op, ops_view_t* v) {
   return trivet_view_set_output(v, 0, x->dtype, rank, dims);
 }
 
-// "y[i0, k1, i2]": kept axes are i<d>; a reduced axis that stays with extent 1 has an index of its own that nothing reads.
-static void put_reduced_lhs(ops_text_t* t, const char* name, uint32_t rank, uint32_t mask, uint32_t keep) {
+// "y[i0, k1, i2]": kept axes are i<d>; a reduced axis that stays with extent 1 has an index of its
+// own that nothing reads.
+static void put_reduced_lhs(ops_text_t* t, const char* name, uint32_t rank, uint32_t mask,
+                            uint32_t keep) {
   uint32_t first = 1;
   tvi_ops_put(t, "%s", name);
   for (uint32_t i = 0; i < rank; ++i) {
@@ -54,7 +58,18 @@ static void put_reduced_lhs(ops_text_t* t, const char* name, uint32_t rank, uint
   tvi_ops_put(t, first ? " = " : "] = ");
 }
 
-typedef enum reduce_kind_e { SUM, MEAN, MAX, MIN, PROD, SUM_SQUARE, L1, L2, LOG_SUM, LOG_SUM_EXP } reduce_kind_t;
+typedef enum reduce_kind_e {
+  SUM,
+  MEAN,
+  MAX,
+  MIN,
+  PROD,
+  SUM_SQUARE,
+  L1,
+  L2,
+  LOG_SUM,
+  LOG_SUM_EXP
+} reduce_kind_t;
 
 static trivet_status_t lower_reduce(ops_view_t* v, reduce_kind_t kind) {
   ops_text_t t = {v, 0};
@@ -63,7 +78,8 @@ static trivet_status_t lower_reduce(ops_view_t* v, reduce_kind_t kind) {
   OPS_TRY(reduced_axes(v, &mask));
   uint32_t acc = ops_acc(x->dtype);
   // Roots and logarithms of integers are taken in f64.
-  uint32_t integer_root = !ops_is_float(x->dtype) && (kind == L2 || kind == LOG_SUM || kind == LOG_SUM_EXP);
+  uint32_t integer_root =
+      !ops_is_float(x->dtype) && (kind == L2 || kind == LOG_SUM || kind == LOG_SUM_EXP);
   if (integer_root) acc = TRIVET_DTYPE_F64;
   uint32_t casts = acc != x->dtype;
   const char* type = tvi_ops_dtype_name(x->dtype);
@@ -82,7 +98,8 @@ static trivet_status_t lower_reduce(ops_view_t* v, reduce_kind_t kind) {
   if (kind == MIN) function = x->dtype == TRIVET_DTYPE_BOOL ? "all" : "min";
 
   if (kind == LOG_SUM_EXP) {
-    // The largest element comes out of the logarithm, so that no exponential overflows; an infinite one stays inside.
+    // The largest element comes out of the logarithm, so that no exponential overflows; an infinite
+    // one stays inside.
     PUT("let peak");
     if (mask != (1u << x->rank) - 1) {
       PUT("[");
@@ -135,11 +152,13 @@ static trivet_status_t lower_reduce(ops_view_t* v, reduce_kind_t kind) {
   return tvi_ops_text_end(&t);
 }
 
-#define REDUCE(name, kind, classes, summary)                                                                              \
-  static trivet_status_t lower_##name(ops_op_t* op, ops_view_t* v) { return (void)op, lower_reduce(v, kind); }            \
-  OPS_DEFINE(name, 0, summary,                                                                                            \
-             "(x: T[*], axes?: i64[N]) -> (y: T[*]) where T: " classes                                                    \
-             "\nattr keepdims: i64 = 1\nattr noop_with_empty_axes: i64 = 0",                                              \
+#define REDUCE(name, kind, classes, summary)                                 \
+  static trivet_status_t lower_##name(ops_op_t* op, ops_view_t* v) {         \
+    return (void)op, lower_reduce(v, kind);                                  \
+  }                                                                          \
+  OPS_DEFINE(name, 0, summary,                                               \
+             "(x: T[*], axes?: i64[N]) -> (y: T[*]) where T: " classes       \
+             "\nattr keepdims: i64 = 1\nattr noop_with_empty_axes: i64 = 0", \
              infer_reduce, lower_##name, 0)
 
 REDUCE(ReduceSum, SUM, "numeric", "sum along axes");
@@ -186,12 +205,15 @@ static trivet_status_t lower_arg(ops_view_t* v, const char* function) {
   return tvi_ops_text_end(&t);
 }
 
-#define ARG(name, function, summary)                                                                                      \
-  static trivet_status_t lower_##name(ops_op_t* op, ops_view_t* v) { return (void)op, lower_arg(v, function); }           \
-  OPS_DEFINE(name, 0, summary,                                                                                            \
-             "(x: T[*]) -> (y: i64[*]) where T: numeric\nattr axis: i64 = 0\nattr keepdims: i64 = 1\n"                    \
-             "attr select_last_index: i64 = 0",                                                                           \
-             infer_arg, lower_##name, 0)
+#define ARG(name, function, summary)                                                            \
+  static trivet_status_t lower_##name(ops_op_t* op, ops_view_t* v) {                            \
+    return (void)op, lower_arg(v, function);                                                    \
+  }                                                                                             \
+  OPS_DEFINE(                                                                                   \
+      name, 0, summary,                                                                         \
+      "(x: T[*]) -> (y: i64[*]) where T: numeric\nattr axis: i64 = 0\nattr keepdims: i64 = 1\n" \
+      "attr select_last_index: i64 = 0",                                                        \
+      infer_arg, lower_##name, 0)
 ARG(ArgMax, "argmax", "position of the largest element along an axis");
 ARG(ArgMin, "argmin", "position of the smallest element along an axis");
 
@@ -206,14 +228,17 @@ static trivet_status_t lower_scan(ops_view_t* v, const char* monoid) {
   tvi_ops_put_lhs(&t, "y", "i", x->rank);
   PUT(" = scan(i%u: %s){ ", axis, DIM(x->dims[axis]));
   tvi_ops_put_load(&t, "x", "i", x->rank);
-  PUT(" } with %s%s%s", monoid, ops_attr(v, "exclusive") ? " exclusive" : "", ops_attr(v, "reverse") ? " reverse" : "");
+  PUT(" } with %s%s%s", monoid, ops_attr(v, "exclusive") ? " exclusive" : "",
+      ops_attr(v, "reverse") ? " reverse" : "");
   return tvi_ops_text_end(&t);
 }
-#define SCAN(name, monoid, summary)                                                                                       \
-  static trivet_status_t lower_##name(ops_op_t* op, ops_view_t* v) { return (void)op, lower_scan(v, monoid); }            \
-  OPS_DEFINE(name, 0, summary,                                                                                            \
-             "(x: T[*], axis: A[*]) -> (y: T[*]) where T: numeric, A: {i32, i64}\n"                                       \
-             "attr exclusive: i64 = 0\nattr reverse: i64 = 0",                                                            \
+#define SCAN(name, monoid, summary)                                                 \
+  static trivet_status_t lower_##name(ops_op_t* op, ops_view_t* v) {                \
+    return (void)op, lower_scan(v, monoid);                                         \
+  }                                                                                 \
+  OPS_DEFINE(name, 0, summary,                                                      \
+             "(x: T[*], axis: A[*]) -> (y: T[*]) where T: numeric, A: {i32, i64}\n" \
+             "attr exclusive: i64 = 0\nattr reverse: i64 = 0",                      \
              tvi_ops_infer_same, lower_##name, 0)
 SCAN(CumSum, "sum", "running sum along an axis");
 SCAN(CumProd, "prod", "running product along an axis");

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Operators that keep the elements in their order and change the shape (Reshape, Flatten, Squeeze, Unsqueeze, Identity), and those that
-// report the shape (Shape, Size). All but the last two are views of a dense buffer; the text says which element is which.
+// Operators that keep the elements in their order and change the shape (Reshape, Flatten, Squeeze,
+// Unsqueeze, Identity), and those that report the shape (Shape, Size). All but the last two are
+// views of a dense buffer; the text says which element is which.
 #include "plugins/ops_standard/ops_util.h"
 
-// Elements [begin, end) of one shape that together are elements [out_begin, out_end) of the other: the smallest groups of dimensions whose
-// products agree. Divisions are needed inside a group only.
+// Elements [begin, end) of one shape that together are elements [out_begin, out_end) of the other:
+// the smallest groups of dimensions whose products agree. Divisions are needed inside a group only.
 typedef struct dim_group_s {
   uint32_t in_begin, in_end, out_begin, out_end;
 } dim_group_t;
 
-// |a| can only grow when its product is behind; with symbols that cannot be compared everything left becomes one group.
-static uint32_t group_dims(ops_view_t* v, const trivet_type_t* in, const trivet_type_t* out, dim_group_t* groups) {
+// |a| can only grow when its product is behind; with symbols that cannot be compared everything
+// left becomes one group.
+static uint32_t group_dims(ops_view_t* v, const trivet_type_t* in, const trivet_type_t* out,
+                           dim_group_t* groups) {
   uint32_t count = 0, i = 0, o = 0;
   while (i < in->rank || o < out->rank) {
     dim_group_t g = {i, i, o, o};
@@ -61,7 +64,8 @@ static void put_linear(ops_text_t* t, const trivet_type_t* out, const dim_group_
   for (uint32_t k = g->out_begin; k < g->out_end; ++k) {
     if (ops_is(t->view, out->dims[k], 1)) continue;
     trivet_dim_t stride = tvi_ops_product(t->view, out->dims, k + 1, g->out_end);
-    tvi_ops_put(t, ops_is(t->view, stride, 1) ? "%si%u" : "%si%u*%s", first ? "" : " + ", k, tvi_ops_dim_text(t, stride));
+    tvi_ops_put(t, ops_is(t->view, stride, 1) ? "%si%u" : "%si%u*%s", first ? "" : " + ", k,
+                tvi_ops_dim_text(t, stride));
     first = 0;
   }
   if (first) tvi_ops_put(t, "0");
@@ -112,7 +116,9 @@ static trivet_status_t infer_reshape(ops_op_t* op, ops_view_t* v) {
   const trivet_dim_t* shape;
   uint64_t count;
   OPS_TRY(tvi_ops_symbolic_ints(v, 1, "shape", &shape, &count));
-  if (count > TRIVET_MAX_RANK) return OPS_INVALID(v, "shape has %llu elements; at most %u are possible", (unsigned long long)count, TRIVET_MAX_RANK);
+  if (count > TRIVET_MAX_RANK)
+    return OPS_INVALID(v, "shape has %llu elements; at most %u are possible",
+                       (unsigned long long)count, TRIVET_MAX_RANK);
   trivet_dim_t dims[TRIVET_MAX_RANK];
   uint32_t rank = (uint32_t)count, rest = rank, copies_zero = !ops_attr(v, "allowzero");
   for (uint32_t i = 0; i < rank; ++i) {
@@ -125,17 +131,22 @@ static trivet_status_t infer_reshape(ops_op_t* op, ops_view_t* v) {
     } else if (value < -1) {
       return OPS_INVALID(v, "shape holds %lld", (long long)value);
     } else if (value == 0 && copies_zero) {
-      if (i >= x->rank) return OPS_INVALID(v, "shape copies dimension %u of an operand of rank %u", i, x->rank);
+      if (i >= x->rank)
+        return OPS_INVALID(v, "shape copies dimension %u of an operand of rank %u", i, x->rank);
       dims[i] = x->dims[i];
     }
   }
   if (rest == rank) {
     int64_t from, to;
-    trivet_dim_t all_in = tvi_ops_product(v, x->dims, 0, x->rank), all_out = tvi_ops_product(v, dims, 0, rank);
-    if (all_in && all_out && trivet_view_dim_value(v, all_in, &from) && trivet_view_dim_value(v, all_out, &to) && from != to)
-      return OPS_INVALID(v, "%lld elements cannot take a shape of %lld elements", (long long)from, (long long)to);
+    trivet_dim_t all_in = tvi_ops_product(v, x->dims, 0, x->rank),
+                 all_out = tvi_ops_product(v, dims, 0, rank);
+    if (all_in && all_out && trivet_view_dim_value(v, all_in, &from) &&
+        trivet_view_dim_value(v, all_out, &to) && from != to)
+      return OPS_INVALID(v, "%lld elements cannot take a shape of %lld elements", (long long)from,
+                         (long long)to);
   } else {
-    // Equal dimensions cancel first: what is left divides more often without a remainder that nobody can see through.
+    // Equal dimensions cancel first: what is left divides more often without a remainder that
+    // nobody can see through.
     uint32_t used = 0;
     trivet_dim_t numerator = ops_const(v, 1), denominator = ops_const(v, 1);
     for (uint32_t i = 0; i < rank; ++i) {
@@ -155,9 +166,10 @@ static trivet_status_t infer_reshape(ops_op_t* op, ops_view_t* v) {
     if (ops_is(v, denominator, 0)) {
       dims[rest] = ops_const(v, 0);
     } else {
-      if (numerator && denominator && trivet_view_dim_value(v, numerator, &over) && trivet_view_dim_value(v, denominator, &under) &&
-          over % under)
-        return OPS_INVALID(v, "%lld elements cannot be divided by %lld to resolve -1 in the shape", (long long)over, (long long)under);
+      if (numerator && denominator && trivet_view_dim_value(v, numerator, &over) &&
+          trivet_view_dim_value(v, denominator, &under) && over % under)
+        return OPS_INVALID(v, "%lld elements cannot be divided by %lld to resolve -1 in the shape",
+                           (long long)over, (long long)under);
       dims[rest] = ops_floordiv(v, numerator, denominator);
     }
   }
@@ -165,20 +177,24 @@ static trivet_status_t infer_reshape(ops_op_t* op, ops_view_t* v) {
   return pass_ints(v);
 }
 OPS_DEFINE(Reshape, 0, "the same elements in another shape; 0 copies an extent, -1 takes the rest",
-           "(x: T[*], shape: i64[N]) -> (y: T[*]) where T: any\nattr allowzero: i64 = 0", infer_reshape, lower_reshape, 0);
+           "(x: T[*], shape: i64[N]) -> (y: T[*]) where T: any\nattr allowzero: i64 = 0",
+           infer_reshape, lower_reshape, 0);
 
 static trivet_status_t infer_flatten(ops_op_t* op, ops_view_t* v) {
   (void)op;
   const trivet_type_t* x = ops_in(v, 0);
   int64_t axis = ops_attr(v, "axis");
   if (axis < -(int64_t)x->rank || axis > (int64_t)x->rank)
-    return OPS_INVALID(v, "attribute axis is %lld for an operand of rank %u", (long long)axis, x->rank);
+    return OPS_INVALID(v, "attribute axis is %lld for an operand of rank %u", (long long)axis,
+                       x->rank);
   uint32_t at = (uint32_t)(axis < 0 ? axis + x->rank : axis);
-  trivet_dim_t dims[2] = {tvi_ops_product(v, x->dims, 0, at), tvi_ops_product(v, x->dims, at, x->rank)};
+  trivet_dim_t dims[2] = {tvi_ops_product(v, x->dims, 0, at),
+                          tvi_ops_product(v, x->dims, at, x->rank)};
   return trivet_view_set_output(v, 0, x->dtype, 2, dims);
 }
-OPS_DEFINE(Flatten, 0, "the same elements as a matrix", "(x: T[*]) -> (y: T[*]) where T: any\nattr axis: i64 = 1", infer_flatten,
-           lower_reshape, 0);
+OPS_DEFINE(Flatten, 0, "the same elements as a matrix",
+           "(x: T[*]) -> (y: T[*]) where T: any\nattr axis: i64 = 1", infer_flatten, lower_reshape,
+           0);
 
 static trivet_status_t infer_squeeze(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -227,14 +243,17 @@ static trivet_status_t lower_squeeze(ops_op_t* op, ops_view_t* v) {
   PUT("]");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Squeeze, 0, "without axes of extent 1", "(x: T[*], axes?: i64[N]) -> (y: T[*]) where T: any", infer_squeeze, lower_squeeze, 0);
+OPS_DEFINE(Squeeze, 0, "without axes of extent 1",
+           "(x: T[*], axes?: i64[N]) -> (y: T[*]) where T: any", infer_squeeze, lower_squeeze, 0);
 
 static trivet_status_t unsqueezed_axes(ops_view_t* v, uint32_t* out_mask, uint32_t* out_rank) {
   int64_t axes[TRIVET_MAX_RANK];
   uint32_t count, present;
   OPS_TRY(tvi_ops_known_ints(v, 1, "axes", axes, TRIVET_MAX_RANK, &count, &present));
   *out_rank = ops_in(v, 0)->rank + count;
-  if (*out_rank > TRIVET_MAX_RANK) return OPS_INVALID(v, "the result would have rank %u; at most %u is possible", *out_rank, TRIVET_MAX_RANK);
+  if (*out_rank > TRIVET_MAX_RANK)
+    return OPS_INVALID(v, "the result would have rank %u; at most %u is possible", *out_rank,
+                       TRIVET_MAX_RANK);
   return tvi_ops_axis_mask(v, axes, count, *out_rank, out_mask);
 }
 static trivet_status_t infer_unsqueeze(ops_op_t* op, ops_view_t* v) {
@@ -262,14 +281,16 @@ static trivet_status_t lower_unsqueeze(ops_op_t* op, ops_view_t* v) {
   PUT("]");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Unsqueeze, 0, "with further axes of extent 1", "(x: T[*], axes: i64[N]) -> (y: T[*]) where T: any", infer_unsqueeze,
-           lower_unsqueeze, 0);
+OPS_DEFINE(Unsqueeze, 0, "with further axes of extent 1",
+           "(x: T[*], axes: i64[N]) -> (y: T[*]) where T: any", infer_unsqueeze, lower_unsqueeze,
+           0);
 
 static trivet_status_t infer_identity(ops_op_t* op, ops_view_t* v) {
   OPS_TRY(tvi_ops_infer_same(op, v));
   return pass_ints(v);
 }
-OPS_DEFINE(Identity, 0, "the operand itself", "(x: T[D...]) -> (y: T[D...]) where T: any\ny[i...] = x[i...]", infer_identity, 0, 0);
+OPS_DEFINE(Identity, 0, "the operand itself",
+           "(x: T[D...]) -> (y: T[D...]) where T: any\ny[i...] = x[i...]", infer_identity, 0, 0);
 
 // Axes [begin, end) that Shape reports.
 static void shape_range(ops_view_t* v, uint32_t* out_begin, uint32_t* out_end) {
@@ -296,12 +317,14 @@ static trivet_status_t lower_shape(ops_op_t* op, ops_view_t* v) {
   uint32_t begin, end;
   shape_range(v, &begin, &end);
   PUT("y[i] = ");
-  for (uint32_t i = begin; i + 1 < end; ++i) PUT("i == %u ? %s : ", i - begin, DIM(ops_in(v, 0)->dims[i]));
+  for (uint32_t i = begin; i + 1 < end; ++i)
+    PUT("i == %u ? %s : ", i - begin, DIM(ops_in(v, 0)->dims[i]));
   PUT("%s", begin < end ? DIM(ops_in(v, 0)->dims[end - 1]) : "i");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Shape, 0, "extents of the operand", "(x: T[*]) -> (y: i64[*]) where T: any\nattr start: i64 = 0\nattr end?: i64", infer_shape,
-           lower_shape, 0);
+OPS_DEFINE(Shape, 0, "extents of the operand",
+           "(x: T[*]) -> (y: i64[*]) where T: any\nattr start: i64 = 0\nattr end?: i64",
+           infer_shape, lower_shape, 0);
 
 static trivet_status_t infer_size(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -315,4 +338,5 @@ static trivet_status_t lower_size(ops_op_t* op, ops_view_t* v) {
   PUT("y = %s", DIM(tvi_ops_product(v, ops_in(v, 0)->dims, 0, ops_in(v, 0)->rank)));
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(Size, 0, "number of elements of the operand", "(x: T[*]) -> (y: i64[*]) where T: any", infer_size, lower_size, 0);
+OPS_DEFINE(Size, 0, "number of elements of the operand", "(x: T[*]) -> (y: i64[*]) where T: any",
+           infer_size, lower_size, 0);
