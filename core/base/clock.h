@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The monotonic clock, for measuring and deadlines. Never used where results could depend on it.
+// The monotonic clock, for measuring and deadlines.
+// Never used where results could depend on it.
 
 #ifndef TRIVET_CORE_BASE_CLOCK_H_
 #define TRIVET_CORE_BASE_CLOCK_H_
