@@ -39,6 +39,17 @@ check() { # check NAME COMMAND...: one check, passed or failed
   if "$@"; then echo "ok     $name"; echo "1 0 0" >>"$TALLY"; else echo "FAILED $name"; echo "0 1 0" >>"$TALLY"; fi
 }
 
+python_tests() { # python_tests FILE: a unittest program, counted as its cases
+  local report ran bad skipped
+  report=$(.venv/bin/python "$1" 2>&1) || true
+  printf '%s\n' "$report"
+  ran=$(sed -n 's/^Ran \([0-9]*\) tests\? in .*/\1/p' <<<"$report")
+  bad=$(grep -oE '^FAILED \(.*' <<<"$report" | grep -oE '(failures|errors)=[0-9]+' | awk -F= '{n += $2} END {print n + 0}')
+  skipped=$(grep -oE '^(OK|FAILED) \(.*' <<<"$report" | sed -n 's/.*skipped=\([0-9]*\).*/\1/p')
+  if [[ -z $ran ]]; then check "$1" false; return; fi
+  echo "$((ran - ${bad:-0} - ${skipped:-0})) ${bad:-0} ${skipped:-0}" >>"$TALLY"
+}
+
 quietly=(--ui_event_filters=-info,-debug --keep_going --show_result=0)
 [[ -t 1 ]] || quietly+=(--noshow_progress)
 bazel_tests() { # bazel_tests [options] -- PATTERN...
@@ -72,8 +83,9 @@ section "format and tree"
 check "clang-format" ./dev fmt --check
 /usr/bin/python3 tools/checks/check_tree.py --tally "$TALLY"
 
-section "judges"
-check "judges of models and node tests" .venv/bin/python tests/models/judges_test.py
+section "Python tests"
+python_tests tests/unit/tools/checks/checks_test.py
+python_tests tests/models/judges_test.py
 
 section "build"
 check "build of everything" bazel build "${quietly[@]}" //...
