@@ -172,12 +172,22 @@ def calls(files):
                     yield f"{path}:{number}: calls {found.group(0)[:-1].strip()}"
 
 
+def plugins_listed(files):
+    """Every plugin is named in tests/layering/BUILD, which says what it may depend on."""
+    rules = text_of("tests/layering/BUILD")
+    for path in files:
+        folder, name = os.path.split(path)
+        if name == "BUILD" and folder.startswith(("plugins/", "passes")) and re.search(r"^\s*trivet_plugin\(", text_of(path), re.M):
+            if f'"//{folder}:' not in rules:
+                yield f"{path}: no rule names //{folder} in tests/layering/BUILD"
+
+
 def main():
     files = listed()
     sources = [f for f in files if f.endswith(C_FILES + SCRIPTS)]
     passed = failed = 0
     for rule, subject in ((heads, sources), (unique_names, files), (sizes, files), (guards, files),
-                          (includes, files), (calls, files)):
+                          (includes, files), (calls, files), (plugins_listed, files)):
         broken = list(rule(subject))
         print(f"{'FAILED' if broken else 'ok    '} {rule.__doc__.splitlines()[0]}")
         for place in broken[:MOST_SHOWN]:

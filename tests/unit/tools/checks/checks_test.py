@@ -79,6 +79,13 @@ class Tree(unittest.TestCase):
             ["core/b.c", "core/c.c", "plugins/d.c", "core/e.c"])
 
 
+    def test_plugins_listed(self):
+        plugin = 'trivet_plugin(\n    name = "x",\n)\n'
+        self.assertEqual(self.broken(check_tree.plugins_listed, {
+            "tests/layering/BUILD": '_A = ["//plugins/a:a.so"]\n', "plugins/a/BUILD": plugin, "plugins/b/BUILD": plugin,
+            "plugins/BUILD": "# nothing\n"}), ["plugins/b/BUILD"])
+
+
 class Counting(unittest.TestCase):
     def test_gtest_report(self):
         report = ('<testsuites><testsuite>'
