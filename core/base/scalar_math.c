@@ -34,7 +34,7 @@ static double erf_near(double x) {
 
 double tvi_math_erf(double x) {
   double magnitude = __builtin_fabs(x);
-  if (x != x) return x;
+  if (x != x || x == 0) return x;
   if (magnitude >= 5.96875) return __builtin_copysign(1.0, x);
   if (magnitude >= 0.5) return __builtin_copysign(erf_near(magnitude), x);
   // 2/sqrt(pi) x times the sum of (-x^2)^n / (n! (2 n + 1)).

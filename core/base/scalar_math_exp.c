@@ -137,6 +137,7 @@ double tvi_math_expm1(double x) {
   if (x != x) return x;
   if (x > 709.79) return infinity;
   if (x < -40) return -1.0;
+  if (__builtin_fabs(x) < 0x1p-54) return x;
   if (__builtin_fabs(x) < 0x1p-6) {
     double tail =
         1.0 / 6 +
@@ -279,7 +280,7 @@ double tvi_math_tanh(double x) {
 // asinh(x) = log1p(x + x^2 / (1 + sqrt(1 + x^2))) for x > 0.
 double tvi_math_asinh(double x) {
   double magnitude = __builtin_fabs(x);
-  if (!(magnitude < infinity)) return x;
+  if (!(magnitude > 0 && magnitude < infinity)) return x;
   if (magnitude < 0x1p-28) return x - x * x * x / 6;
   tvi_dd_t result;
   if (magnitude > 0x1p32) {

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A shared object for library_test to open.
+
+int trivet_fixture_answer(void);
+int trivet_fixture_answer(void) { return 42; }
