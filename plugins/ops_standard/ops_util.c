@@ -171,8 +171,8 @@ void tvi_ops_put_float(ops_text_t* t, double value) {
     return;
   }
   snprintf(buffer, sizeof buffer, (double)(float)value == value ? "%.9g" : "%.17g", fabs(value));
-  if (!strpbrk(buffer, ".e")) strcat(buffer, ".0");
-  tvi_ops_put(t, signbit(value) ? "(-%s)" : "%s", buffer);
+  const char* point = strpbrk(buffer, ".e") ? "" : ".0";
+  tvi_ops_put(t, signbit(value) ? "(-%s%s)" : "%s%s", buffer, point);
 }
 
 void tvi_ops_put_indices(ops_text_t* t, const char* prefix, uint32_t from, uint32_t to) {

@@ -88,7 +88,7 @@ static trivet_status_t lower_reduce(ops_view_t* v, reduce_kind_t kind) {
   const char* close = "";
   char cast_open[24] = "";
   if (casts) {
-    strcat(strcat(cast_open, acc_name), "(");
+    snprintf(cast_open, sizeof cast_open, "%s(", acc_name);
     open = cast_open;
     close = ")";
   }

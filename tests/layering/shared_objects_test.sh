@@ -12,10 +12,11 @@ complain() { echo "FAILED: $*"; failed=1; }
 needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
 exported() { nm -D --defined-only "$1" | awk '{print $NF}'; }
 
-# Objects in writable sections that are ours; what the C runtime adds to every shared object is not.
+# Objects in writable sections that are ours; what the C runtime adds to every shared object and protobuf-c's own default
+# allocator are not.
 globals() {
   objdump -t "$1" | awk '$0 ~ / O \.(data|bss|tdata|tbss)[ \t]/ {print $NF}' |
-    grep -vE '^(completed\.[0-9]+|__dso_handle|__TMC_END__|_DYNAMIC|__JCR_.*)$'
+    grep -vE '^(completed\.[0-9]+|__dso_handle|__TMC_END__|_DYNAMIC|__JCR_.*|protobuf_c__allocator)$'
 }
 
 for object in "$runtime" "$library"; do
