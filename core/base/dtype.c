@@ -152,41 +152,46 @@ static double power_of_two(int exponent) {
   return f64_from_bits((uint64_t)(exponent + 1023) << 52);
 }
 
-uint16_t tvi_f32_to_f16(float value) {
+// All cases are computed and one is selected, so that loops over these functions can be vectorised.
+static inline uint16_t half_from_single(float value) {
   uint32_t bits = f32_bits(value);
   uint32_t sign = bits >> 16 & 0x8000;
   uint32_t magnitude = bits & 0x7FFFFFFF;
-  if (magnitude >= 0x47800000) {  // 65536 and above, infinity, NaN
-    if (magnitude <= 0x7F800000) return (uint16_t)(sign | 0x7C00);
-    return (uint16_t)(sign | 0x7E00 | (magnitude >> 13 & 0x3FF));
-  }
-  if (magnitude < 0x38800000) {  // below 2^-14: the sum's last place is the subnormal's
-    uint32_t sum = f32_bits(f32_from_bits(magnitude) + 0.5f);
-    return (uint16_t)(sign | (sum - 0x3F000000));
-  }
   // Adding just under half of the last kept place, and one more when that place is odd, rounds to
   // nearest even; a carry into the exponent is what it should be.
   uint32_t rounded = magnitude + 0xFFF + (magnitude >> 13 & 1);
-  return (uint16_t)(sign | ((rounded - 0x38000000) >> 13));
+  uint32_t code = (rounded - 0x38000000) >> 13;
+  // Below 2^-14 the last place of the sum with 1/2 is the subnormal's.
+  uint32_t small = f32_bits(f32_from_bits(magnitude) + 0.5f) - 0x3F000000;
+  uint32_t nan = 0x7E00 | (magnitude >> 13 & 0x3FF);
+  code = magnitude < 0x38800000 ? small : code;
+  code = magnitude >= 0x47800000 ? 0x7C00 : code;  // 65536 and above
+  code = magnitude > 0x7F800000 ? nan : code;
+  return (uint16_t)(sign | code);
 }
 
-float tvi_f16_to_f32(uint16_t bits) {
+static inline float single_from_half(uint16_t bits) {
   uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
   uint32_t magnitude = bits & 0x7FFF;
-  if (magnitude >= 0x7C00) {
-    uint32_t quiet = magnitude > 0x7C00 ? 0x400000 : 0;
-    return f32_from_bits(sign | 0x7F800000 | quiet | (magnitude & 0x3FF) << 13);
-  }
-  if (magnitude >= 0x400) return f32_from_bits(sign | ((magnitude << 13) + 0x38000000));
-  float value = (float)magnitude * 0x1p-24f;
-  return f32_from_bits(sign | f32_bits(value));
+  uint32_t normal = (magnitude << 13) + 0x38000000;
+  uint32_t small = f32_bits((float)(int32_t)magnitude * 0x1p-24f);
+  uint32_t result = magnitude < 0x400 ? small : normal;
+  // Infinity and NaN take the largest exponent; NaN becomes quiet.
+  result = magnitude >= 0x7C00 ? normal + 0x38000000 : result;
+  result = magnitude > 0x7C00 ? result | 0x400000 : result;
+  return f32_from_bits(sign | result);
 }
 
-uint16_t tvi_f32_to_bf16(float value) {
+static inline uint16_t bfloat_from_single(float value) {
   uint32_t bits = f32_bits(value);
-  if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(bits >> 16 | 0x40);
-  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+  uint32_t nan = bits >> 16 | 0x40;
+  return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
 }
+
+uint16_t tvi_f32_to_f16(float value) { return half_from_single(value); }
+float tvi_f16_to_f32(uint16_t bits) { return single_from_half(bits); }
+uint16_t tvi_f32_to_bf16(float value) { return bfloat_from_single(value); }
 
 // The f32 nearest to a double, but with its last bit set when inexact ("round to odd"): a second
 // rounding to at most 22 bits then gives what one rounding would have.
@@ -483,8 +488,14 @@ static void convert_from_float(const tvi_dtype_info_t* dst_row, trivet_dtype_t d
                                trivet_dtype_t src_dtype, const void* src, int64_t count,
                                bool saturate) {
   uint32_t src_bits = tvi_dtype_bits(src_dtype);
+  double values[256];
+  bool tabulated = src_bits <= 8 && count > 256;
+  for (uint32_t code = 0; tabulated && code < 1u << src_bits; ++code) {
+    values[code] = tvi_float_decode(src_dtype, code);
+  }
   for (int64_t i = 0; i < count; ++i) {
-    double value = decode_float(src_dtype, read_code(src_bits, src, i));
+    uint64_t src_code = read_code(src_bits, src, i);
+    double value = tabulated ? values[src_code] : decode_float(src_dtype, src_code);
     uint64_t code;
     if (dst_row->dtype_class == TRIVET_DTYPE_CLASS_FLOAT) {
       code = encode_float(dst_dtype, value, saturate);
@@ -521,41 +532,48 @@ static void convert_from_int(const tvi_dtype_info_t* dst_row, trivet_dtype_t dst
   }
 }
 
-// Conversions that models are full of, in loops that the compiler can vectorise. False: not one.
+// Conversions that models are full of, in loops that the compiler can vectorise.
+#define CONVERT_LOOP(dst_type, src_type, expression)                 \
+  do {                                                               \
+    dst_type* restrict to = dst;                                     \
+    const src_type* restrict from = src;                             \
+    for (int64_t i = 0; i < count; ++i) to[i] = expression(from[i]); \
+    return true;                                                     \
+  } while (0)
+
+// False: none of them.
 static bool convert_fast(trivet_dtype_t dst_dtype, void* dst, trivet_dtype_t src_dtype,
                          const void* src, int64_t count) {
   // The loops need aligned elements; weights in a mapped file may lie anywhere.
   uintptr_t dst_mask = tvi_dtype_bytes(dst_dtype) - 1u;
   uintptr_t src_mask = tvi_dtype_bytes(src_dtype) - 1u;
   if (((uintptr_t)dst & dst_mask) != 0 || ((uintptr_t)src & src_mask) != 0) return false;
-  if (src_dtype == TRIVET_DTYPE_F32 && dst_dtype == TRIVET_DTYPE_F16) {
-    for (int64_t i = 0; i < count; ++i)
-      ((uint16_t*)dst)[i] = tvi_f32_to_f16(((const float*)src)[i]);
-  } else if (src_dtype == TRIVET_DTYPE_F32 && dst_dtype == TRIVET_DTYPE_BF16) {
-    for (int64_t i = 0; i < count; ++i) {
-      ((uint16_t*)dst)[i] = tvi_f32_to_bf16(((const float*)src)[i]);
-    }
-  } else if (src_dtype == TRIVET_DTYPE_F16 && dst_dtype == TRIVET_DTYPE_F32) {
-    for (int64_t i = 0; i < count; ++i)
-      ((float*)dst)[i] = tvi_f16_to_f32(((const uint16_t*)src)[i]);
-  } else if (src_dtype == TRIVET_DTYPE_BF16 && dst_dtype == TRIVET_DTYPE_F32) {
-    for (int64_t i = 0; i < count; ++i) {
-      ((float*)dst)[i] = tvi_bf16_to_f32(((const uint16_t*)src)[i]);
-    }
-  } else if (src_dtype == TRIVET_DTYPE_F32 && dst_dtype == TRIVET_DTYPE_F64) {
-    for (int64_t i = 0; i < count; ++i) ((double*)dst)[i] = (double)((const float*)src)[i];
-  } else if (src_dtype == TRIVET_DTYPE_F64 && dst_dtype == TRIVET_DTYPE_F32) {
-    for (int64_t i = 0; i < count; ++i) ((float*)dst)[i] = (float)((const double*)src)[i];
-  } else if (src_dtype == TRIVET_DTYPE_I64 && dst_dtype == TRIVET_DTYPE_F32) {
-    for (int64_t i = 0; i < count; ++i) ((float*)dst)[i] = (float)((const int64_t*)src)[i];
-  } else if (src_dtype == TRIVET_DTYPE_U8 && dst_dtype == TRIVET_DTYPE_F32) {
-    for (int64_t i = 0; i < count; ++i) ((float*)dst)[i] = (float)((const uint8_t*)src)[i];
-  } else if (src_dtype == TRIVET_DTYPE_I8 && dst_dtype == TRIVET_DTYPE_F32) {
-    for (int64_t i = 0; i < count; ++i) ((float*)dst)[i] = (float)((const int8_t*)src)[i];
-  } else {
-    return false;
+  switch (dst_dtype * 256 + src_dtype) {
+    case TRIVET_DTYPE_F16 * 256 + TRIVET_DTYPE_F32:
+      CONVERT_LOOP(uint16_t, float, half_from_single);
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_F16:
+      CONVERT_LOOP(float, uint16_t, single_from_half);
+    case TRIVET_DTYPE_BF16 * 256 + TRIVET_DTYPE_F32:
+      CONVERT_LOOP(uint16_t, float, bfloat_from_single);
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_BF16:
+      CONVERT_LOOP(float, uint16_t, tvi_bf16_to_f32);
+    case TRIVET_DTYPE_F64 * 256 + TRIVET_DTYPE_F32:
+      CONVERT_LOOP(double, float, (double));
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_F64:
+      CONVERT_LOOP(float, double, (float));
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_I64:
+      CONVERT_LOOP(float, int64_t, (float));
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_I32:
+      CONVERT_LOOP(float, int32_t, (float));
+    case TRIVET_DTYPE_I64 * 256 + TRIVET_DTYPE_I32:
+      CONVERT_LOOP(int64_t, int32_t, (int64_t));
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_U8:
+      CONVERT_LOOP(float, uint8_t, (float));
+    case TRIVET_DTYPE_F32 * 256 + TRIVET_DTYPE_I8:
+      CONVERT_LOOP(float, int8_t, (float));
+    default:
+      return false;
   }
-  return true;
 }
 
 static void convert_real(trivet_dtype_t dst_dtype, void* dst, trivet_dtype_t src_dtype,
