@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codegen/schedule/programs.h"
 #include "codegen/schedule/schedule.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "core/graph/graph_report.h"
 #include "core/kernel_ir/fuse.h"
 #include "core/plan/host_blob.h"
 
@@ -127,19 +129,11 @@ static void deinit_step(tvi_sched_step_t* step) {
 static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step, const tvi_node_id_t* nodes, uint32_t count) {
   tvi_string_builder_t text;
   tvi_string_builder_init(&text, s->allocator);
-  uint32_t named = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    const tvi_node_t* node = tvi_graph_node(s->graph, nodes[i]);
-    for (uint32_t o = 0; o < node->origin_count; ++o) {
-      const trivet_origin_t* origin = tvi_graph_origin(s->graph, node->origins[o]);
-      if (!origin || ++named > 8) continue;
-      trivet_string_view_t name = origin->node.size ? origin->node : origin->op;
-      if (named > 1) tvi_string_builder_append_cstr(&text, " + ");
-      tvi_string_builder_append(&text, name);
-    }
+  for (uint32_t i = 0; i < count && i < 8; ++i) {
+    if (i) tvi_string_builder_append_cstr(&text, " + ");
+    tvi_graph_describe_node(s->graph, nodes[i], 4, &text);
   }
-  if (named > 8) tvi_string_builder_appendf(&text, " + %u more", named - 8);
-  if (!named && count) tvi_string_builder_append_cstr(&text, tvi_graph_node(s->graph, nodes[0])->op->definition->name);
+  if (count > 8) tvi_string_builder_appendf(&text, " + %u more", count - 8);
   trivet_status_t status = tvi_string_builder_status(&text);
   if (!status) status = tvi_arena_strdup(s->arena, tvi_string_builder_view(&text), &step->name);
   tvi_string_builder_deinit(&text);

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory order over the whole graph: every region that touches images runs either plain (NCHW) or channels last. Prices of kernels in both
+// orders and prices of the reformats between regions are minimised together, by sweeps that flip one region at a time, from two starts.
+#include <string.h>
+
+#include "codegen/schedule/schedule.h"
+#include "core/base/status.h"
+
+enum { PLAIN = 0, LAST = 1 };
+
+typedef struct edge_s {
+  uint32_t other;  // region; TVI_COVER_NONE: the caller's memory or a reshape, which are plain
+  double cost;     // nanoseconds if the two run in different orders
+} edge_t;
+
+typedef struct choice_s {
+  uint8_t mode;
+  bool free;  // may run either way
+  double price[2];
+  TVI_VECTOR(edge_t) edges;
+} choice_t;
+
+static bool image(const tvi_schedule_t* s, tvi_value_id_t value) {
+  const tvi_value_t* v = tvi_graph_value(s->graph, value);
+  return !v->constant && v->type.rank >= 4 && v->type.rank <= 5;
+}
+
+static double bytes_of(const tvi_schedule_t* s, tvi_value_id_t value) {
+  int64_t bytes = 0;
+  trivet_dim_t size = tvi_schedule_value_size(s, value);
+  trivet_status_t status =
+      size ? tvi_dim_evaluate(size, s->tactics->options.symbols, s->tactics->options.symbol_count, &bytes) : TRIVET_OK;
+  trivet_status_free(status);
+  return (double)bytes;
+}
+
+// Price of the region with all its images in one order; the cheapest tactic.
+static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, double* out_price) {
+  const tvi_cover_region_t* region = &s->cover->regions.data[id];
+  uint32_t inputs = (uint32_t)region->inputs.count, count = inputs + (uint32_t)region->outputs.count;
+  tvi_region_operand_t* operands = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*operands), &operands));
+  for (uint32_t i = 0; i < count; ++i) {
+    operands[i].value = i < inputs ? region->inputs.data[i] : region->outputs.data[i - inputs];
+    operands[i].is_output = i >= inputs;
+    uint32_t rank = tvi_graph_value(s->graph, operands[i].value)->type.rank;
+    bool last = mode == LAST && image(s, operands[i].value);
+    tvi_region_operand_set_dense(s->graph, &operands[i], last ? tvi_layout_channels_last(rank) : tvi_layout_plain());
+  }
+  trivet_region_t asked;
+  memset(&asked, 0, sizeof(asked));
+  asked.graph = s->graph;
+  asked.nodes = region->nodes.data;
+  asked.node_count = (uint32_t)region->nodes.count;
+  asked.input_count = inputs;
+  asked.output_count = count - inputs;
+  asked.thread_count = s->tactics->options.thread_count;
+  asked.operands = operands;
+  asked.program = region->program;
+  asked.made_by = region->made_by;
+  asked.symbols = s->tactics->options.symbols;
+  asked.symbol_count = s->tactics->options.symbol_count;
+  tvi_tactic_list_t list;
+  tvi_vector_init(&list, s->allocator);
+  trivet_status_t status = tvi_tactic_enumerate(s->tactics, &asked, &list, NULL);
+  double best = -1;
+  for (size_t i = 0; i < list.count; ++i) {
+    double known = tvi_tactic_known_time(s->tactics, &asked, &list.data[i]);
+    double p = known >= 0 ? known : list.data[i].price;
+    if (best < 0 || p < best) best = p;
+  }
+  tvi_vector_deinit(&list);
+  *out_price = best < 0 ? 1e15 : best;
+  return status;
+}
+
+// Adds the edge from the region that reads |value| to the one that computes it.
+static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t reader, tvi_value_id_t value) {
+  tvi_value_id_t base = tvi_cover_base(s->cover, value);
+  if (!image(s, base) && !image(s, value)) return TRIVET_OK;
+  const tvi_value_t* v = tvi_graph_value(s->graph, base);
+  uint32_t writer = v->producer ? s->cover->facts[v->producer].region : TVI_COVER_NONE;
+  // A copy reads and writes everything at some 5 GB/s a thread; a tile program can read the other order in passing, at half of that.
+  bool general = !s->cover->regions.data[reader].anchored;
+  double cost = bytes_of(s, base) * (general ? 0.1 : 0.4) / s->tactics->options.thread_count + (general ? 0 : 2000);
+  bool reshaped = false;
+  for (tvi_value_id_t at = value; at != base;) {
+    const tvi_value_t* view = tvi_graph_value(s->graph, at);
+    if (s->cover->facts[view->producer].reshape) reshaped = true;
+    at = tvi_graph_node(s->graph, view->producer)->inputs[0];
+  }
+  if (reshaped) {  // what is behind the reshape sees plain memory; the writer pays for anything else
+    if (writer == TVI_COVER_NONE) return TRIVET_OK;
+    edge_t edge = {TVI_COVER_NONE, bytes_of(s, base) * 0.4 / s->tactics->options.thread_count + 2000};
+    return tvi_vector_push(&choices[writer].edges, edge);
+  }
+  edge_t edge = {writer, cost};
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&choices[reader].edges, edge));
+  if (writer == TVI_COVER_NONE) return TRIVET_OK;
+  edge.other = reader;
+  return tvi_vector_push(&choices[writer].edges, edge);
+}
+
+static double energy_of(const choice_t* choices, const choice_t* choice, uint8_t mode) {
+  double sum = choice->price[mode];
+  for (size_t e = 0; e < choice->edges.count; ++e) {
+    uint32_t other = choice->edges.data[e].other;
+    uint8_t theirs = other == TVI_COVER_NONE ? PLAIN : choices[other].mode;
+    if (theirs != mode) sum += choice->edges.data[e].cost;
+  }
+  return sum;
+}
+
+static double settle(tvi_schedule_t* s, choice_t* choices, uint8_t start) {
+  size_t count = s->cover->regions.count;
+  for (size_t r = 0; r < count; ++r) choices[r].mode = choices[r].free ? start : PLAIN;
+  for (int sweep = 0; sweep < 32; ++sweep) {
+    bool changed = false;
+    for (size_t i = 0; i < count; ++i) {
+      choice_t* choice = &choices[sweep % 2 ? count - 1 - i : i];
+      if (!choice->free) continue;
+      uint8_t better = energy_of(choices, choice, LAST) < energy_of(choices, choice, PLAIN) ? LAST : PLAIN;
+      if (better != choice->mode) choice->mode = better, changed = true;
+    }
+    if (!changed) break;
+  }
+  double total = 0;
+  for (size_t r = 0; r < count; ++r) {
+    if (s->cover->regions.data[r].dead) continue;
+    // Edges between regions are seen from both ends.
+    double both = energy_of(choices, &choices[r], choices[r].mode) - choices[r].price[choices[r].mode];
+    total += choices[r].price[choices[r].mode] + both / 2;
+  }
+  return total;
+}
+
+static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* best) {
+  bool any = false;
+  for (size_t r = 0; r < s->cover->regions.count; ++r) {
+    const tvi_cover_region_t* region = &s->cover->regions.data[r];
+    choices[r].price[PLAIN] = choices[r].price[LAST] = 0;
+    if (region->dead || !region->program) continue;
+    for (size_t i = 0; i < region->inputs.count; ++i) {
+      if (image(s, region->inputs.data[i])) choices[r].free = true;
+      TRIVET_RETURN_IF_ERROR(connect(s, choices, (uint32_t)r, region->inputs.data[i]));
+    }
+    for (size_t i = 0; i < region->outputs.count; ++i) {
+      tvi_value_id_t value = region->outputs.data[i];
+      if (!image(s, value)) continue;
+      choices[r].free = true;
+      if (tvi_graph_value(s->graph, value)->output_uses) {
+        edge_t edge = {TVI_COVER_NONE, bytes_of(s, value) * 0.4 / s->tactics->options.thread_count + 2000};
+        TRIVET_RETURN_IF_ERROR(tvi_vector_push(&choices[r].edges, edge));
+      }
+    }
+    // Only kernels that are picky have prices worth asking for; the general one takes either order.
+    if (!choices[r].free || !region->anchored) continue;
+    any = true;
+    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, PLAIN, &choices[r].price[PLAIN]));
+    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, LAST, &choices[r].price[LAST]));
+  }
+  memset(best, PLAIN, s->cover->regions.count);
+  if (!any || !tvi_tactic_fuser_enabled(s->tactics, "choose-layout")) return TRIVET_OK;
+  double plain = settle(s, choices, PLAIN);
+  for (size_t r = 0; r < s->cover->regions.count; ++r) best[r] = choices[r].mode;
+  double last = settle(s, choices, LAST);
+  for (size_t r = 0; last < plain && r < s->cover->regions.count; ++r) best[r] = choices[r].mode;
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* s) {
+  size_t count = s->cover->regions.count;
+  choice_t* choices = NULL;
+  uint8_t* best = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*choices), &choices));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, 1, &best));
+  for (size_t r = 0; r < count; ++r) tvi_vector_init(&choices[r].edges, s->allocator);
+  trivet_status_t status = decide(s, choices, best);
+  for (size_t r = 0; r < count; ++r) tvi_vector_deinit(&choices[r].edges);
+  TRIVET_RETURN_IF_ERROR(status);
+  for (size_t r = 0; r < count; ++r) {
+    const tvi_cover_region_t* region = &s->cover->regions.data[r];
+    for (size_t i = 0; !region->dead && best[r] == LAST && i < region->outputs.count; ++i) {
+      tvi_value_id_t value = region->outputs.data[i];
+      if (image(s, value)) s->layouts[value] = tvi_layout_channels_last(tvi_graph_value(s->graph, value)->type.rank);
+    }
+  }
+  return TRIVET_OK;
+}
