@@ -23,7 +23,8 @@ typedef struct tvi_tactic_options_s {
   const char* target;
   uint32_t mode;  // TRIVET_TACTICS_*
   uint32_t thread_count;
-  const int64_t* symbols;  // shapes to optimise for
+  const int64_t* symbols;      // shapes to optimise for
+  const int64_t* symbols_max;  // largest shapes
   uint32_t symbol_count;
   bool explain;
   const char* const* disabled;  // fusers switched off
