@@ -3,8 +3,10 @@
 // Cover: the regions themselves: making, merging, sorting and printing them. The fusers are in cover_epilogue.c and cover_group.c.
 #include "codegen/cover/cover.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "core/base/map.h"
 #include "core/base/status.h"
 #include "core/kernel_ir/fuse.h"
 
@@ -141,7 +143,7 @@ static trivet_status_t sort_region(tvi_cover_t* cover, sort_t* sort, uint32_t id
     for (uint32_t s = 0; s < node->subgraph_count; ++s) {
       const trivet_graph_t* body = node->subgraphs[s];
       for (uint32_t v = 1; v < body->value_count; ++v) {
-        if (body->values[v].is_capture) TRIVET_RETURN_IF_ERROR(sort_value(cover, sort, id, body->values[v].outer, depth + 1));
+        if (tvi_graph_value(body, v)->is_capture) TRIVET_RETURN_IF_ERROR(sort_value(cover, sort, id, tvi_graph_value(body, v)->outer, depth + 1));
       }
     }
   }
@@ -190,7 +192,7 @@ static bool used_outside(const tvi_cover_t* cover, const tvi_cover_region_t* reg
     const tvi_node_t* n = tvi_graph_node(cover->graph, node);
     for (uint32_t s = 0; s < n->subgraph_count; ++s) {
       for (uint32_t v = 1; v < n->subgraphs[s]->value_count; ++v) {
-        if (n->subgraphs[s]->values[v].is_capture && n->subgraphs[s]->values[v].outer == id) return true;
+        if (tvi_graph_value(n->subgraphs[s], v)->is_capture && tvi_graph_value(n->subgraphs[s], v)->outer == id) return true;
       }
     }
   }

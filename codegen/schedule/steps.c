@@ -264,8 +264,10 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   tvi_region_operand_t operands[2];
   tvi_place_t places[2];
   if (value->constant && value->constant->kind == TVI_CONSTANT_DIMS) {
+    uint64_t element_count = 0;
+    const trivet_dim_t* elements = tvi_graph_value_ints(s->graph, id, &element_count);
     TRIVET_RETURN_IF_ERROR(
-        tvi_kir_make_dims(s->graph->dims, s->arena, &value->type, value->ints, value->int_count, id, &program));
+        tvi_kir_make_dims(s->graph->dims, s->arena, &value->type, elements, element_count, id, &program));
     TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
     describe_operand(s, id, &s->places[id], true, &operands[0]);
     return run_program(s, program, NULL, 0, operands, 0, 1, &s->places[id], "shape-values", TVI_COVER_NONE);
@@ -479,6 +481,7 @@ trivet_status_t tvi_schedule_make_steps(tvi_schedule_t* s) {
   TRIVET_RETURN_IF_ERROR(place_bindings(s));
   for (uint32_t i = 0; i < s->cover->order_count; ++i) {
     uint32_t id = s->cover->order[i], axis = 0;
+    TRIVET_RETURN_IF_ERROR(tvi_tactic_progress(s->tactics, "kernels", i, s->cover->order_count));
     const tvi_cover_region_t* region = &s->cover->regions.data[id];
     trivet_status_t status;
     if (!region->program) {
@@ -497,7 +500,7 @@ trivet_status_t tvi_schedule_make_steps(tvi_schedule_t* s) {
   }
   // Observed views keep a tensor, so that they can be dumped.
   for (uint32_t v = 1; v < s->graph->value_count; ++v) {
-    if (!s->graph->values[v].observed || s->graph->values[v].dead) continue;
+    if (!tvi_graph_value(s->graph, v)->observed || tvi_graph_value(s->graph, v)->dead) continue;
     tvi_place_t place;
     uint32_t tensor = 0;
     TRIVET_RETURN_IF_ERROR(find_place(s, v, &place));

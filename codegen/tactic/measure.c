@@ -159,7 +159,7 @@ static trivet_status_t measure(bench_t* b, const tvi_tactic_t* tactic, double* o
   const trivet_allocator_t* allocator = &b->context->allocator;
   struct trivet_emission_s emission = {b, &b->arena, add_operand, add_absent, add_packed, add_parameter, set_blob, require};
   TRIVET_RETURN_IF_ERROR(kernel->emit(kernel, b->region, tactic->id, &emission));
-  const trivet_kernel_t* runner = tvi_registry_kernel(b->context->registry, kernel->name, kernel->version);
+  const trivet_kernel_t* runner = tvi_registry_kernel(b->context->options.run_registry, kernel->name, kernel->version);
   if (!runner || !runner->load) return TRIVET_STATUS(UNAVAILABLE, "kernel %s cannot run on this machine", kernel->name);
   trivet_kernel_load_t load;
   memset(&load, 0, sizeof(load));

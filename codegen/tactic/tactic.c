@@ -10,7 +10,6 @@
 #include "codegen/tactic/measure.h"
 #include "core/base/status.h"
 #include "core/graph/graph_report.h"
-#include "trivet/trivet.h"
 
 trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry, const tvi_tactic_options_t* options,
                                           trivet_allocator_t allocator, tvi_tactic_context_t** out_context) {
@@ -63,6 +62,12 @@ bool tvi_tactic_fuser_enabled(const tvi_tactic_context_t* context, const char* f
     if (strcmp(context->options.disabled[i], fuser) == 0) return false;
   }
   return true;
+}
+
+trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase, uint32_t done, uint32_t total) {
+  const trivet_progress_t* progress = &context->options.progress;
+  if (!progress->update || !progress->update(progress->self, phase, done, total)) return TRIVET_OK;
+  return TRIVET_STATUS(CANCELLED, "the build was cancelled in phase \"%s\"", phase);
 }
 
 // Notes are for people: when there is no memory for one, it is lost and the build goes on.

@@ -10,6 +10,7 @@
 #include "core/base/vector.h"
 #include "core/registry/registry.h"
 #include "core/target/target.h"
+#include "trivet/trivet.h"
 
 // One line of the explain report.
 typedef struct tvi_explain_note_s {
@@ -22,7 +23,7 @@ typedef struct tvi_explain_note_s {
 typedef struct tvi_tactic_options_s {
   const char* target;
   uint32_t mode;  // TRIVET_TACTICS_*
-  uint32_t thread_count;
+  uint32_t thread_count;  // for prices; plans do not depend on the threads of the machine that builds
   const int64_t* symbols;      // shapes to optimise for
   const int64_t* symbols_max;  // largest shapes
   uint32_t symbol_count;
@@ -30,7 +31,9 @@ typedef struct tvi_tactic_options_s {
   const char* const* disabled;  // fusers switched off
   uint32_t disabled_count;
   tvi_timing_cache_t* cache;  // timed, locked: required
-  trivet_executor_t* executor;  // timed: threads to measure with
+  trivet_executor_t* executor;       // timed: threads to measure with
+  const tvi_registry_t* run_registry;  // timed: where run halves are found
+  trivet_progress_t progress;
 } tvi_tactic_options_t;
 
 typedef struct tvi_tactic_context_s {
@@ -50,6 +53,8 @@ bool tvi_tactic_fuser_enabled(const tvi_tactic_context_t* context, const char* f
 void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet_graph_t* graph, tvi_node_id_t node, bool declined,
                      const char* format, ...) TRIVET_PRINTF_FORMAT(6, 7);
 
+// Tells the caller how far the build is; CANCELLED when the caller asks for it.
+trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase, uint32_t done, uint32_t total);
 // The target's own kernel for everything (TRIVET_KERNEL_GENERAL).
 bool tvi_tactic_is_general(const trivet_kernel_t* kernel);
 

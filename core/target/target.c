@@ -55,7 +55,6 @@ static void append_dim(tvi_string_builder_t* text, trivet_dim_t dim,
 trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out_hash[2]) {
   tvi_string_builder_t text;
   tvi_string_builder_init(&text, region->graph->allocator);
-  tvi_string_builder_appendf(&text, "threads %u\n", region->thread_count);
   uint32_t operand_count = region->input_count + region->output_count;
   for (uint32_t i = 0; i < operand_count; ++i) {
     const tvi_region_operand_t* operand = &region->operands[i];

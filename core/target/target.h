@@ -41,7 +41,7 @@ struct trivet_region_s {
   uint32_t node_count;
   uint32_t input_count;
   uint32_t output_count;
-  uint32_t thread_count;  // that the plan is built for
+  uint32_t thread_count;  // for prices
   const tvi_region_operand_t* operands;
   // What it computes; values of kind INPUT and OUTPUT carry the graph's value id as tag. NULL: a
   // host function.

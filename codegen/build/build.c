@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The whole way of the data on one screen: graph -> passes -> cover -> schedule -> plan -> bytes.
+#include <string.h>
+
+#include "codegen/build/builder_internal.h"
+#include "codegen/build/report.h"
+#include "codegen/cover/cover.h"
+#include "codegen/schedule/schedule.h"
+#include "core/base/cpu_info.h"
+#include "core/base/status.h"
+#include "runtime/device/cpu/thread_pool.h"
+
+// Everything that a build makes on its way, so that one function frees it.
+typedef struct build_s {
+  const trivet_config_t* config;
+  trivet_network_t* network;
+  trivet_allocator_t allocator;
+  tvi_arena_t arena;
+  tvi_pass_manager_t* passes;
+  tvi_timing_cache_t* cache;
+  trivet_executor_t* executor;
+  tvi_tactic_context_t* tactics;
+  tvi_cover_t* cover;
+  tvi_schedule_t* schedule;
+  tvi_shape_choice_t shapes;
+} build_t;
+
+static void free_build(build_t* b) {
+  tvi_schedule_destroy(b->schedule);
+  tvi_cover_destroy(b->cover);
+  tvi_tactic_context_destroy(b->tactics);
+  tvi_timing_cache_destroy(b->cache);
+  tvi_thread_pool_destroy(b->executor);
+  tvi_pass_manager_destroy(b->passes);
+  tvi_arena_deinit(&b->arena);
+}
+
+static trivet_status_t progress(const build_t* b, const char* phase, uint32_t done) {
+  const trivet_progress_t* p = &b->config->progress;
+  if (!p->update || !p->update(p->self, phase, done, 5)) return TRIVET_OK;
+  return TRIVET_STATUS(CANCELLED, "the build was cancelled in phase \"%s\"", phase);
+}
+
+static trivet_status_t rewrite(build_t* b) {
+  tvi_string_builder_t pipeline;
+  tvi_string_builder_init(&pipeline, b->allocator);
+  trivet_status_t status = tvi_config_pipeline(b->config, &pipeline);
+  if (!status) {
+    status = tvi_config_run_passes(b->config, b->network->builder, b->network->graph, pipeline.data ? pipeline.data : "", &b->passes);
+  }
+  tvi_string_builder_deinit(&pipeline);
+  if (!status) status = tvi_graph_verify(b->network->graph);
+  return status;
+}
+
+static trivet_status_t open_tactics(build_t* b) {
+  const trivet_config_t* config = b->config;
+  tvi_tactic_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.target = config->target;
+  options.mode = config->tactics;
+  options.thread_count = 1;
+  options.symbols = b->shapes.opt;
+  options.symbols_max = b->shapes.max;
+  options.symbol_count = b->shapes.symbol_count;
+  options.explain = (config->flags & TRIVET_BUILD_EXPLAIN) != 0;
+  options.disabled = config->disabled.data;
+  options.disabled_count = (uint32_t)config->disabled.count;
+  options.run_registry = b->network->builder->run_registry;
+  options.progress = config->progress;
+  if (config->tactics != TRIVET_TACTICS_HEURISTIC) {
+    char device[128];
+    tvi_cpu_describe(device, sizeof(device));
+    TRIVET_RETURN_IF_ERROR(tvi_timing_cache_create(device, b->allocator, &b->cache));
+    if (config->timing_cache) TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
+    options.cache = b->cache;
+  }
+  if (config->tactics == TRIVET_TACTICS_TIMED) {
+    uint32_t threads = config->thread_count ? config->thread_count : tvi_cpu_count();
+    TRIVET_RETURN_IF_ERROR(tvi_thread_pool_create(threads, b->allocator, &b->executor));
+    options.executor = b->executor;
+  }
+  return tvi_tactic_context_create(b->network->builder->registry, &options, b->allocator, &b->tactics);
+}
+
+static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
+  tvi_schedule_plan_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.target = b->config->target;
+  options.name.data = b->network->name;
+  options.name.size = strlen(b->network->name);
+  tvi_string_builder_t info;
+  tvi_string_builder_init(&info, b->allocator);
+  tvi_string_builder_appendf(&info, "{\"trivet\": \"%s\"}", trivet_version());
+  options.build_info = tvi_string_builder_view(&info);
+  options.profiles = b->shapes.profiles;
+  options.profile_count = b->shapes.profile_count;
+  options.symbols_max = b->shapes.max;
+  options.symbol_count = b->shapes.symbol_count;
+  tvi_plan_t plan;
+  tvi_plan_weight_source_t weights;
+  trivet_status_t status = tvi_string_builder_status(&info);
+  if (!status) status = tvi_schedule_plan(b->schedule, &options, &b->arena, &plan, &weights);
+  if (!status) status = tvi_plan_verify(&plan);
+  if (!status) status = tvi_plan_write(&plan, &weights, b->allocator, sink);
+  tvi_string_builder_deinit(&info);
+  return status;
+}
+
+static trivet_status_t save_times(build_t* b) {
+  const trivet_config_t* config = b->config;
+  if (config->tactics == TRIVET_TACTICS_TIMED && config->timing_cache) {
+    TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save(b->cache, config->timing_cache));
+  }
+  if (config->tactics != TRIVET_TACTICS_HEURISTIC && config->lock_output) {
+    TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save_winners(b->cache, config->lock_output));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t run_build(build_t* b, trivet_sink_t sink) {
+  trivet_graph_t* graph = b->network->graph;
+  TRIVET_RETURN_IF_ERROR(tvi_config_check_names(b->config));
+  TRIVET_RETURN_IF_ERROR(tvi_profiles_restrict(b->config, graph));
+  TRIVET_RETURN_IF_ERROR(progress(b, "passes", 0));
+  TRIVET_RETURN_IF_ERROR(rewrite(b));
+  TRIVET_RETURN_IF_ERROR(progress(b, "cover", 1));
+  TRIVET_RETURN_IF_ERROR(tvi_profiles_choose(b->config, graph, &b->arena, &b->shapes));
+  TRIVET_RETURN_IF_ERROR(open_tactics(b));
+  TRIVET_RETURN_IF_ERROR(tvi_cover_create(graph, b->tactics, &b->cover));
+  TRIVET_RETURN_IF_ERROR(progress(b, "schedule", 2));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_create(b->cover, b->tactics, &b->schedule));
+  TRIVET_RETURN_IF_ERROR(save_times(b));
+  TRIVET_RETURN_IF_ERROR(progress(b, "write", 3));
+  TRIVET_RETURN_IF_ERROR(write_plan(b, sink));
+  return progress(b, "done", 5);
+}
+
+trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config, trivet_sink_t sink, trivet_report_t** out_report) {
+  if (!network || !config || !sink.write) return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build needs a network, a config and a sink");
+  if (network->built) return TRIVET_STATUS(FAILED_PRECONDITION, "a network is built once: its graph has been rewritten");
+  if (!network->graph->output_count) return TRIVET_STATUS(FAILED_PRECONDITION, "the network has no outputs");
+  build_t b;
+  memset(&b, 0, sizeof(b));
+  b.config = config;
+  b.network = network;
+  b.allocator = network->allocator;
+  tvi_arena_init(&b.arena, b.allocator, 1 << 18);
+  network->built = true;
+  trivet_status_t status = run_build(&b, sink);
+  if (out_report && b.passes) {
+    trivet_report_t* report = NULL;
+    trivet_status_t reported = tvi_report_create(b.passes, b.tactics, b.schedule, b.allocator, &report);
+    if (!reported) *out_report = report;
+    status = trivet_status_join(status, reported);
+  }
+  free_build(&b);
+  return status;
+}
+
+trivet_status_t trivet_build_file(trivet_network_t* network, const trivet_config_t* config, const char* path, trivet_report_t** out_report) {
+  if (!network || !path) return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build_file needs a network and a path");
+  tvi_file_writer_t* writer = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_file_writer_open(path, network->allocator, &writer));
+  trivet_status_t status = trivet_build(network, config, tvi_file_writer_sink(writer), out_report);
+  if (status) {
+    tvi_file_writer_discard(writer);
+    return status;
+  }
+  return tvi_file_writer_commit(writer);
+}

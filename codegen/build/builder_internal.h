@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The objects behind trivet/trivet.h.
+#ifndef TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_
+#define TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_
+
+#include "codegen/tactic/tactic.h"
+#include "core/base/file.h"
+#include "core/base/vector.h"
+#include "core/graph/graph.h"
+#include "core/pass/pass.h"
+#include "core/plan/plan.h"
+#include "core/registry/registry.h"
+#include "trivet/trivet.h"
+
+struct trivet_builder_s {
+  trivet_allocator_t allocator;
+  trivet_logger_t logger;
+  tvi_registry_t* registry;      // build halves
+  tvi_registry_t* run_registry;  // run halves, to measure and to fold constants with
+};
+
+struct trivet_network_s {
+  trivet_builder_t* builder;
+  trivet_allocator_t allocator;
+  char* name;
+  trivet_graph_t* graph;
+  trivet_graph_builder_t* graph_builder;
+  TVI_VECTOR(tvi_file_mapping_t*) mappings;  // files that constants point into
+  bool parsed;  // a model was read, or nodes were added
+  bool built;
+};
+
+typedef TVI_VECTOR(const char*) tvi_name_list_t;
+
+typedef struct tvi_pass_insertion_s {
+  const char* name;
+  const char* anchor;
+  bool before;
+} tvi_pass_insertion_t;
+
+typedef struct tvi_profile_shape_s {
+  const char* input;
+  uint32_t rank;
+  uint32_t reserved;
+  int64_t dims[3][TRIVET_MAX_RANK];  // min, opt, max
+} tvi_profile_shape_t;
+
+typedef struct tvi_profile_s {
+  TVI_VECTOR(tvi_profile_shape_t) shapes;
+} tvi_profile_t;
+
+struct trivet_config_s {
+  trivet_builder_t* builder;
+  trivet_allocator_t allocator;
+  tvi_arena_t arena;  // strings
+  const char* target;
+  uint32_t thread_count;
+  uint32_t tactics;
+  uint32_t flags;
+  const char* timing_cache;
+  const char* lock_output;
+  const char* pipeline;  // NULL: the default
+  const char* dump_folder;
+  const char* skip_nodes;
+  int64_t stop_after;
+  tvi_name_list_t disabled;
+  TVI_VECTOR(tvi_pass_insertion_t) insertions;
+  TVI_VECTOR(tvi_profile_t) profiles;
+  trivet_progress_t progress;
+};
+
+struct trivet_report_s {
+  trivet_allocator_t allocator;
+  tvi_string_builder_t texts[3];  // by TRIVET_REPORT_*
+};
+
+// The passes that every build runs, in order.
+const char* tvi_default_pipeline(void);
+// |config|'s pipeline with insertions done.
+trivet_status_t tvi_config_pipeline(const trivet_config_t* config, tvi_string_builder_t* out_pipeline);
+// An error for a name in |disabled| that is no pass, rewrite, fuser or kernel.
+trivet_status_t tvi_config_check_names(const trivet_config_t* config);
+trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_builder_t* builder, trivet_graph_t* graph, const char* pipeline,
+                                      tvi_pass_manager_t** out_manager);
+
+// Values of all symbols for the shapes to optimise for, and the largest; profiles in the plan's form. Arrays lie in |arena|.
+typedef struct tvi_shape_choice_s {
+  const int64_t* opt;
+  const int64_t* max;
+  uint32_t symbol_count;
+  uint32_t profile_count;
+  const tvi_plan_profile_t* profiles;
+} tvi_shape_choice_t;
+// Narrows the ranges of symbols to what the profiles allow. Before passes.
+trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_graph_t* graph);
+// After passes, which may have made symbols.
+trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_graph_t* graph, tvi_arena_t* arena,
+                                    tvi_shape_choice_t* out_choice);
+
+#endif  // TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_
