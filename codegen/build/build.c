@@ -47,7 +47,8 @@ static trivet_status_t rewrite(build_t* b) {
   tvi_string_builder_init(&pipeline, b->allocator);
   trivet_status_t status = tvi_config_pipeline(b->config, &pipeline);
   if (!status) {
-    status = tvi_config_run_passes(b->config, b->network->builder, b->network->graph, pipeline.data ? pipeline.data : "", &b->passes);
+    status = tvi_config_run_passes(b->config, b->network->builder, b->network->graph,
+                                   pipeline.data ? pipeline.data : "", &b->passes);
   }
   tvi_string_builder_deinit(&pipeline);
   if (!status) status = tvi_graph_verify(b->network->graph);
@@ -73,7 +74,8 @@ static trivet_status_t open_tactics(build_t* b) {
     char device[128];
     tvi_cpu_describe(device, sizeof(device));
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_create(device, b->allocator, &b->cache));
-    if (config->timing_cache) TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
+    if (config->timing_cache)
+      TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
     options.cache = b->cache;
   }
   if (config->tactics == TRIVET_TACTICS_TIMED) {
@@ -81,7 +83,8 @@ static trivet_status_t open_tactics(build_t* b) {
     TRIVET_RETURN_IF_ERROR(tvi_thread_pool_create(threads, b->allocator, &b->executor));
     options.executor = b->executor;
   }
-  return tvi_tactic_context_create(b->network->builder->registry, &options, b->allocator, &b->tactics);
+  return tvi_tactic_context_create(b->network->builder->registry, &options, b->allocator,
+                                   &b->tactics);
 }
 
 static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
@@ -137,10 +140,15 @@ static trivet_status_t run_build(build_t* b, trivet_sink_t sink) {
   return progress(b, "done", 5);
 }
 
-trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config, trivet_sink_t sink, trivet_report_t** out_report) {
-  if (!network || !config || !sink.write) return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build needs a network, a config and a sink");
-  if (network->built) return TRIVET_STATUS(FAILED_PRECONDITION, "a network is built once: its graph has been rewritten");
-  if (!network->graph->output_count) return TRIVET_STATUS(FAILED_PRECONDITION, "the network has no outputs");
+trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config,
+                             trivet_sink_t sink, trivet_report_t** out_report) {
+  if (!network || !config || !sink.write)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build needs a network, a config and a sink");
+  if (network->built)
+    return TRIVET_STATUS(FAILED_PRECONDITION,
+                         "a network is built once: its graph has been rewritten");
+  if (!network->graph->output_count)
+    return TRIVET_STATUS(FAILED_PRECONDITION, "the network has no outputs");
   build_t b;
   memset(&b, 0, sizeof(b));
   b.config = config;
@@ -151,7 +159,8 @@ trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* c
   trivet_status_t status = run_build(&b, sink);
   if (out_report && b.passes) {
     trivet_report_t* report = NULL;
-    trivet_status_t reported = tvi_report_create(b.passes, b.tactics, b.schedule, b.allocator, &report);
+    trivet_status_t reported =
+        tvi_report_create(b.passes, b.tactics, b.schedule, b.allocator, &report);
     if (!reported) *out_report = report;
     status = trivet_status_join(status, reported);
   }
@@ -159,8 +168,10 @@ trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* c
   return status;
 }
 
-trivet_status_t trivet_build_file(trivet_network_t* network, const trivet_config_t* config, const char* path, trivet_report_t** out_report) {
-  if (!network || !path) return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build_file needs a network and a path");
+trivet_status_t trivet_build_file(trivet_network_t* network, const trivet_config_t* config,
+                                  const char* path, trivet_report_t** out_report) {
+  if (!network || !path)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build_file needs a network and a path");
   tvi_file_writer_t* writer = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_file_writer_open(path, network->allocator, &writer));
   trivet_status_t status = trivet_build(network, config, tvi_file_writer_sink(writer), out_report);

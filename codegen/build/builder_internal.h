@@ -27,7 +27,7 @@ struct trivet_network_s {
   trivet_graph_t* graph;
   trivet_graph_builder_t* graph_builder;
   TVI_VECTOR(tvi_file_mapping_t*) mappings;  // files that constants point into
-  bool parsed;  // a model was read, or nodes were added
+  bool parsed;                               // a model was read, or nodes were added
   bool built;
 };
 
@@ -78,13 +78,16 @@ struct trivet_report_s {
 // The passes that every build runs, in order.
 const char* tvi_default_pipeline(void);
 // |config|'s pipeline with insertions done.
-trivet_status_t tvi_config_pipeline(const trivet_config_t* config, tvi_string_builder_t* out_pipeline);
+trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
+                                    tvi_string_builder_t* out_pipeline);
 // An error for a name in |disabled| that is no pass, rewrite, fuser or kernel.
 trivet_status_t tvi_config_check_names(const trivet_config_t* config);
-trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_builder_t* builder, trivet_graph_t* graph, const char* pipeline,
+trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_builder_t* builder,
+                                      trivet_graph_t* graph, const char* pipeline,
                                       tvi_pass_manager_t** out_manager);
 
-// Values of all symbols for the shapes to optimise for, and the largest; profiles in the plan's form. Arrays lie in |arena|.
+// Values of all symbols for the shapes to optimise for, and the largest; profiles in the plan's
+// form. Arrays lie in |arena|.
 typedef struct tvi_shape_choice_s {
   const int64_t* opt;
   const int64_t* max;
@@ -95,7 +98,7 @@ typedef struct tvi_shape_choice_s {
 // Narrows the ranges of symbols to what the profiles allow. Before passes.
 trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_graph_t* graph);
 // After passes, which may have made symbols.
-trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_graph_t* graph, tvi_arena_t* arena,
-                                    tvi_shape_choice_t* out_choice);
+trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_graph_t* graph,
+                                    tvi_arena_t* arena, tvi_shape_choice_t* out_choice);
 
 #endif  // TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_

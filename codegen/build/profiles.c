@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Optimization profiles: what shapes the plan must take, as ranges of symbols, and which to optimise for.
+// Optimization profiles: what shapes the plan must take, as ranges of symbols, and which to
+// optimise for.
 #include <string.h>
 
 #include "codegen/build/builder_internal.h"
@@ -12,10 +13,12 @@
 
 static const char* const kWhich[3] = {"min", "opt", "max"};
 
-static const tvi_profile_shape_t* find_shape(const tvi_profile_t* profile, trivet_string_view_t input) {
+static const tvi_profile_shape_t* find_shape(const tvi_profile_t* profile,
+                                             trivet_string_view_t input) {
   for (size_t i = 0; i < profile->shapes.count; ++i) {
     const tvi_profile_shape_t* shape = &profile->shapes.data[i];
-    if (strlen(shape->input) == input.size && memcmp(shape->input, input.data, input.size) == 0) return shape;
+    if (strlen(shape->input) == input.size && memcmp(shape->input, input.data, input.size) == 0)
+      return shape;
   }
   return NULL;
 }
@@ -27,20 +30,26 @@ static bool is_dynamic(const trivet_type_t* type) {
   return false;
 }
 
-// Shapes of one input in one profile: what was given, or what follows from static dimensions and defaults.
-static trivet_status_t input_shape(const trivet_config_t* config, const trivet_graph_t* graph, uint32_t input, uint32_t profile,
+// Shapes of one input in one profile: what was given, or what follows from static dimensions and
+// defaults.
+static trivet_status_t input_shape(const trivet_config_t* config, const trivet_graph_t* graph,
+                                   uint32_t input, uint32_t profile,
                                    int64_t out_dims[3][TRIVET_MAX_RANK]) {
   const tvi_named_value_t* named = &graph->inputs[input];
   const trivet_type_t* type = &tvi_graph_value(graph, named->value)->type;
-  const tvi_profile_shape_t* shape = profile < config->profiles.count ? find_shape(&config->profiles.data[profile], named->name) : NULL;
+  const tvi_profile_shape_t* shape = profile < config->profiles.count
+                                         ? find_shape(&config->profiles.data[profile], named->name)
+                                         : NULL;
   int name_size = (int)named->name.size;
   if (shape && shape->rank != type->rank) {
-    return TRIVET_STATUS(INVALID_ARGUMENT, "profile %u: input \"%.*s\" has rank %u, the profile gives %u extents", profile, name_size,
-                         named->name.data, type->rank, shape->rank);
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "profile %u: input \"%.*s\" has rank %u, the profile gives %u extents",
+                         profile, name_size, named->name.data, type->rank, shape->rank);
   }
   if (!shape && config->profiles.count && is_dynamic(type)) {
-    return TRIVET_STATUS(INVALID_ARGUMENT, "profile %u says nothing of input \"%.*s\", whose shape is dynamic", profile, name_size,
-                         named->name.data);
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "profile %u says nothing of input \"%.*s\", whose shape is dynamic",
+                         profile, name_size, named->name.data);
   }
   for (uint32_t d = 0; d < type->rank; ++d) {
     int64_t value = 0;
@@ -53,20 +62,27 @@ static trivet_status_t input_shape(const trivet_config_t* config, const trivet_g
       }
       out_dims[w][d] = shape->dims[w][d];
       if (fixed && shape->dims[w][d] != value) {
-        return TRIVET_STATUS(INVALID_ARGUMENT, "profile %u: extent %u of input \"%.*s\" is %lld in the network, its %s is %lld", profile, d,
-                             name_size, named->name.data, (long long)value, kWhich[w], (long long)shape->dims[w][d]);
+        return TRIVET_STATUS(
+            INVALID_ARGUMENT,
+            "profile %u: extent %u of input \"%.*s\" is %lld in the network, its %s is %lld",
+            profile, d, name_size, named->name.data, (long long)value, kWhich[w],
+            (long long)shape->dims[w][d]);
       }
     }
     if (out_dims[0][d] < 0 || out_dims[0][d] > out_dims[1][d] || out_dims[1][d] > out_dims[2][d]) {
-      return TRIVET_STATUS(INVALID_ARGUMENT, "profile %u: extent %u of input \"%.*s\" must have 0 <= min <= opt <= max, has %lld, %lld, %lld",
-                           profile, d, name_size, named->name.data, (long long)out_dims[0][d], (long long)out_dims[1][d],
-                           (long long)out_dims[2][d]);
+      return TRIVET_STATUS(INVALID_ARGUMENT,
+                           "profile %u: extent %u of input \"%.*s\" must have 0 <= min <= opt <= "
+                           "max, has %lld, %lld, %lld",
+                           profile, d, name_size, named->name.data, (long long)out_dims[0][d],
+                           (long long)out_dims[1][d], (long long)out_dims[2][d]);
     }
   }
   return TRIVET_OK;
 }
 
-static uint32_t profile_count(const trivet_config_t* config) { return config->profiles.count ? (uint32_t)config->profiles.count : 1; }
+static uint32_t profile_count(const trivet_config_t* config) {
+  return config->profiles.count ? (uint32_t)config->profiles.count : 1;
+}
 
 // Every input that a profile names must exist.
 static trivet_status_t check_names(const trivet_config_t* config, const trivet_graph_t* graph) {
@@ -78,7 +94,9 @@ static trivet_status_t check_names(const trivet_config_t* config, const trivet_g
         found = find_shape(profile, graph->inputs[k].name) == &profile->shapes.data[i];
       }
       if (!found) {
-        return TRIVET_STATUS(NOT_FOUND, "profile %zu names input \"%s\", which the network does not have", p, profile->shapes.data[i].input);
+        return TRIVET_STATUS(NOT_FOUND,
+                             "profile %zu names input \"%s\", which the network does not have", p,
+                             profile->shapes.data[i].input);
       }
     }
   }
@@ -90,7 +108,8 @@ trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_grap
   uint32_t symbols = tvi_dim_symbol_count(graph->dims);
   int64_t *low = NULL, *high = NULL;
   trivet_allocator_t allocator = config->allocator;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_array(allocator, 2 * (size_t)symbols + 1, sizeof(int64_t), &low));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_alloc_array(allocator, 2 * (size_t)symbols + 1, sizeof(int64_t), &low));
   high = low + symbols;
   for (uint32_t s = 0; s < symbols; ++s) low[s] = INT64_MAX, high[s] = -1;
   trivet_status_t status = TRIVET_OK;
@@ -108,14 +127,16 @@ trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_grap
     }
   }
   for (uint32_t s = 0; s < symbols && !status; ++s) {
-    if (high[s] >= 0) status = tvi_dim_symbol_restrict(graph->dims, tvi_dim_symbol_at(graph->dims, s), low[s], high[s], 1);
+    if (high[s] >= 0)
+      status = tvi_dim_symbol_restrict(graph->dims, tvi_dim_symbol_at(graph->dims, s), low[s],
+                                       high[s], 1);
   }
   tvi_free_array(allocator, low, 2 * (size_t)symbols + 1, sizeof(int64_t));
   return status;
 }
 
-trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_graph_t* graph, tvi_arena_t* arena,
-                                    tvi_shape_choice_t* out_choice) {
+trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_graph_t* graph,
+                                    tvi_arena_t* arena, tvi_shape_choice_t* out_choice) {
   uint32_t symbols = tvi_dim_symbol_count(graph->dims), profiles = profile_count(config);
   int64_t *opt = NULL, *max = NULL;
   tvi_plan_profile_t* made = NULL;
@@ -130,15 +151,16 @@ trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_
   }
   for (uint32_t p = profiles; p-- > 0;) {
     int64_t* dims = NULL;
-    TRIVET_RETURN_IF_ERROR(
-        tvi_arena_alloc_array_zeroed(arena, 3 * (size_t)TRIVET_MAX_RANK * (graph->input_count + 1), sizeof(int64_t), &dims));
+    TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+        arena, 3 * (size_t)TRIVET_MAX_RANK * (graph->input_count + 1), sizeof(int64_t), &dims));
     for (uint32_t i = 0; i < graph->input_count; ++i) {
       int64_t shape[3][TRIVET_MAX_RANK] = {{0}};
       TRIVET_RETURN_IF_ERROR(input_shape(config, graph, i, p, shape));
       memcpy(dims + 3 * (size_t)TRIVET_MAX_RANK * i, shape, sizeof(shape));
       const trivet_type_t* type = &tvi_graph_value(graph, graph->inputs[i].value)->type;
       for (uint32_t d = 0; d < type->rank; ++d) {
-        if (tvi_dim_kind(type->dims[d]) == TVI_DIM_SYMBOL) opt[tvi_dim_symbol_index(type->dims[d])] = shape[1][d];
+        if (tvi_dim_kind(type->dims[d]) == TVI_DIM_SYMBOL)
+          opt[tvi_dim_symbol_index(type->dims[d])] = shape[1][d];
       }
     }
     made[p].binding_count = graph->input_count;

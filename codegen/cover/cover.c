@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Cover: the regions themselves: making, merging, sorting and printing them. The fusers are in cover_epilogue.c and cover_group.c.
+// Cover: the regions themselves: making, merging, sorting and printing them. The fusers are in
+// cover_epilogue.c and cover_group.c.
 #include "codegen/cover/cover.h"
 
 #include <stdio.h>
@@ -28,7 +29,8 @@ static trivet_status_t new_region(tvi_cover_t* cover, tvi_node_id_t node) {
 
 // Calls |visit| for every region that reads a value which |node| computes, also through views.
 typedef trivet_status_t (*visit_reader_t)(tvi_cover_t* cover, uint32_t region, void* argument);
-static trivet_status_t for_each_reader(tvi_cover_t* cover, tvi_node_id_t node, visit_reader_t visit, void* argument) {
+static trivet_status_t for_each_reader(tvi_cover_t* cover, tvi_node_id_t node, visit_reader_t visit,
+                                       void* argument) {
   const tvi_node_t* n = tvi_graph_node(cover->graph, node);
   for (uint32_t o = 0; o < n->output_count; ++o) {
     if (!n->outputs[o]) continue;
@@ -71,7 +73,8 @@ bool tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b) {
   tvi_vector_init(&search.stack, cover->graph->allocator);
   search.a = a;
   search.b = b;
-  trivet_status_t status = tvi_alloc_array_zeroed(cover->graph->allocator, cover->regions.count, 1, &search.seen);
+  trivet_status_t status =
+      tvi_alloc_array_zeroed(cover->graph->allocator, cover->regions.count, 1, &search.seen);
   uint32_t pair[2] = {a, b};
   for (uint32_t p = 0; p < 2 && !status; ++p) {
     tvi_cover_region_t* region = &cover->regions.data[pair[p]];
@@ -103,8 +106,11 @@ trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from
     tvi_node_id_t node = source->nodes.data[i];
     cover->facts[node].region = into;
     size_t at = target->nodes.count;
-    while (at > 0 && cover->facts[target->nodes.data[at - 1]].position > cover->facts[node].position) --at;
-    memmove(target->nodes.data + at + 1, target->nodes.data + at, (target->nodes.count - at) * sizeof(node));
+    while (at > 0 &&
+           cover->facts[target->nodes.data[at - 1]].position > cover->facts[node].position)
+      --at;
+    memmove(target->nodes.data + at + 1, target->nodes.data + at,
+            (target->nodes.count - at) * sizeof(node));
     target->nodes.data[at] = node;
     ++target->nodes.count;
   }
@@ -113,7 +119,8 @@ trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from
   return TRIVET_OK;
 }
 
-// Depth-first over what each region reads; the graph's own order decides between independent ones, so the result is deterministic.
+// Depth-first over what each region reads; the graph's own order decides between independent ones,
+// so the result is deterministic.
 typedef struct sort_s {
   uint8_t* state;  // 0 new, 1 open, 2 done
   uint32_t* order;
@@ -122,28 +129,34 @@ typedef struct sort_s {
 
 static trivet_status_t sort_region(tvi_cover_t* cover, sort_t* sort, uint32_t id, uint32_t depth);
 
-static trivet_status_t sort_value(tvi_cover_t* cover, sort_t* sort, uint32_t self, tvi_value_id_t value, uint32_t depth) {
+static trivet_status_t sort_value(tvi_cover_t* cover, sort_t* sort, uint32_t self,
+                                  tvi_value_id_t value, uint32_t depth) {
   tvi_node_id_t producer = tvi_graph_value(cover->graph, tvi_cover_base(cover, value))->producer;
   if (!producer) return TRIVET_OK;
   uint32_t region = cover->facts[producer].region;
-  return region == TVI_COVER_NONE || region == self ? TRIVET_OK : sort_region(cover, sort, region, depth);
+  return region == TVI_COVER_NONE || region == self ? TRIVET_OK
+                                                    : sort_region(cover, sort, region, depth);
 }
 
 static trivet_status_t sort_region(tvi_cover_t* cover, sort_t* sort, uint32_t id, uint32_t depth) {
   if (sort->state[id] == 2) return TRIVET_OK;
   if (sort->state[id] == 1) return TRIVET_STATUS(INTERNAL, "regions form a cycle");
-  if (depth > 100000) return TRIVET_STATUS(OUT_OF_RANGE, "regions are nested more than 100000 deep");
+  if (depth > 100000)
+    return TRIVET_STATUS(OUT_OF_RANGE, "regions are nested more than 100000 deep");
   sort->state[id] = 1;
   const tvi_cover_region_t* region = &cover->regions.data[id];
   for (size_t i = 0; i < region->nodes.count; ++i) {
     const tvi_node_t* node = tvi_graph_node(cover->graph, region->nodes.data[i]);
     for (uint32_t k = 0; k < node->input_count; ++k) {
-      if (node->inputs[k]) TRIVET_RETURN_IF_ERROR(sort_value(cover, sort, id, node->inputs[k], depth + 1));
+      if (node->inputs[k])
+        TRIVET_RETURN_IF_ERROR(sort_value(cover, sort, id, node->inputs[k], depth + 1));
     }
     for (uint32_t s = 0; s < node->subgraph_count; ++s) {
       const trivet_graph_t* body = node->subgraphs[s];
       for (uint32_t v = 1; v < body->value_count; ++v) {
-        if (tvi_graph_value(body, v)->is_capture) TRIVET_RETURN_IF_ERROR(sort_value(cover, sort, id, tvi_graph_value(body, v)->outer, depth + 1));
+        if (tvi_graph_value(body, v)->is_capture)
+          TRIVET_RETURN_IF_ERROR(
+              sort_value(cover, sort, id, tvi_graph_value(body, v)->outer, depth + 1));
       }
     }
   }
@@ -157,7 +170,8 @@ trivet_status_t tvi_cover_sort(tvi_cover_t* cover) {
   memset(&sort, 0, sizeof(sort));
   size_t count = cover->regions.count ? cover->regions.count : 1;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(cover->arena, count, 1, &sort.state));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(cover->arena, count, sizeof(uint32_t), &sort.order));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(cover->arena, count, sizeof(uint32_t), &sort.order));
   TVI_GRAPH_FOR_EACH_NODE(cover->graph, id) {
     uint32_t region = cover->facts[id].region;
     if (region != TVI_COVER_NONE) TRIVET_RETURN_IF_ERROR(sort_region(cover, &sort, region, 0));
@@ -174,8 +188,10 @@ static bool listed(const tvi_value_id_t* values, size_t count, tvi_value_id_t va
   return false;
 }
 
-// Is |value|, computed in region |id|, read by anything outside of it (also through views that look at it from outside)?
-static bool used_outside(const tvi_cover_t* cover, const tvi_cover_region_t* region, tvi_value_id_t id) {
+// Is |value|, computed in region |id|, read by anything outside of it (also through views that look
+// at it from outside)?
+static bool used_outside(const tvi_cover_t* cover, const tvi_cover_region_t* region,
+                         tvi_value_id_t id) {
   const tvi_value_t* value = tvi_graph_value(cover->graph, id);
   if (value->output_uses || value->observed) return true;
   for (uint32_t u = 0; u < value->use_count; ++u) {
@@ -192,14 +208,17 @@ static bool used_outside(const tvi_cover_t* cover, const tvi_cover_region_t* reg
     const tvi_node_t* n = tvi_graph_node(cover->graph, node);
     for (uint32_t s = 0; s < n->subgraph_count; ++s) {
       for (uint32_t v = 1; v < n->subgraphs[s]->value_count; ++v) {
-        if (tvi_graph_value(n->subgraphs[s], v)->is_capture && tvi_graph_value(n->subgraphs[s], v)->outer == id) return true;
+        if (tvi_graph_value(n->subgraphs[s], v)->is_capture &&
+            tvi_graph_value(n->subgraphs[s], v)->outer == id)
+          return true;
       }
     }
   }
   return false;
 }
 
-// Views between values of the region and nodes of the region that read through them have to be in the region.
+// Views between values of the region and nodes of the region that read through them have to be in
+// the region.
 static trivet_status_t absorb_views(tvi_cover_t* cover, tvi_cover_region_t* region) {
   for (size_t i = 0; i < region->nodes.count; ++i) {
     const tvi_node_t* node = tvi_graph_node(cover->graph, region->nodes.data[i]);
@@ -207,12 +226,14 @@ static trivet_status_t absorb_views(tvi_cover_t* cover, tvi_cover_region_t* regi
       if (!node->inputs[k]) continue;
       tvi_node_id_t producer = tvi_graph_value(cover->graph, node->inputs[k])->producer;
       if (!producer || cover->facts[producer].node_class != TVI_NODE_VIEW) continue;
-      tvi_node_id_t base = tvi_graph_value(cover->graph, tvi_cover_base(cover, node->inputs[k]))->producer;
+      tvi_node_id_t base =
+          tvi_graph_value(cover->graph, tvi_cover_base(cover, node->inputs[k]))->producer;
       if (!base || !listed(region->nodes.data, region->nodes.count, base)) continue;
       if (listed(region->nodes.data, region->nodes.count, producer)) continue;
       TRIVET_RETURN_IF_ERROR(tvi_vector_reserve(&region->nodes, 1));
       size_t at = region->nodes.count++;
-      while (at > 0 && cover->facts[region->nodes.data[at - 1]].position > cover->facts[producer].position) {
+      while (at > 0 &&
+             cover->facts[region->nodes.data[at - 1]].position > cover->facts[producer].position) {
         region->nodes.data[at] = region->nodes.data[at - 1];
         --at;
       }
@@ -225,13 +246,15 @@ static trivet_status_t absorb_views(tvi_cover_t* cover, tvi_cover_region_t* regi
 }
 
 // Appends the program of |id|, chaining its operands to values that the region has already.
-static trivet_status_t append_node(tvi_cover_t* cover, tvi_cover_region_t* region, tvi_kir_program_t* program, tvi_idmap_t* values,
+static trivet_status_t append_node(tvi_cover_t* cover, tvi_cover_region_t* region,
+                                   tvi_kir_program_t* program, tvi_idmap_t* values,
                                    tvi_node_id_t id) {
   const trivet_graph_t* graph = cover->graph;
   const tvi_node_t* node = tvi_graph_node(graph, id);
   const tvi_kir_program_t* source = cover->facts[id].program;
   uint32_t* map = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(cover->arena, source->value_count + 1, sizeof(uint32_t), &map));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array(cover->arena, source->value_count + 1, sizeof(uint32_t), &map));
   for (uint32_t v = 0; v < source->value_count; ++v) {
     const tvi_kir_value_t* value = &source->values[v];
     map[v] = TVI_KIR_NONE;
@@ -247,8 +270,9 @@ static trivet_status_t append_node(tvi_cover_t* cover, tvi_cover_region_t* regio
     }
     char name[32];
     snprintf(name, sizeof(name), "v%u", graph_value);
-    TRIVET_RETURN_IF_ERROR(tvi_kir_program_add_value(program, name, is_output ? TVI_KIR_OUTPUT : TVI_KIR_INPUT,
-                                                     &tvi_graph_value(graph, graph_value)->type, graph_value, &map[v]));
+    TRIVET_RETURN_IF_ERROR(tvi_kir_program_add_value(
+        program, name, is_output ? TVI_KIR_OUTPUT : TVI_KIR_INPUT,
+        &tvi_graph_value(graph, graph_value)->type, graph_value, &map[v]));
     TRIVET_RETURN_IF_ERROR(tvi_idmap_set(values, graph_value, map[v]));
   }
   (void)region;
@@ -266,8 +290,10 @@ trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t*
   }
   if (host) {
     const tvi_node_t* node = tvi_graph_node(graph, region->nodes.data[0]);
-    for (uint32_t k = 0; k < node->input_count; ++k) TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->inputs, node->inputs[k]));
-    for (uint32_t k = 0; k < node->output_count; ++k) TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->outputs, node->outputs[k]));
+    for (uint32_t k = 0; k < node->input_count; ++k)
+      TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->inputs, node->inputs[k]));
+    for (uint32_t k = 0; k < node->output_count; ++k)
+      TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->outputs, node->outputs[k]));
     return TRIVET_OK;
   }
   tvi_kir_program_t* program = NULL;
@@ -283,15 +309,18 @@ trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t*
   for (uint32_t v = 0; v < program->value_count; ++v) {
     tvi_kir_value_t* value = &program->values[v];
     if (value->kind != TVI_KIR_OUTPUT) continue;
-    if (!used_outside(cover, region, value->tag)) TRIVET_RETURN_IF_ERROR(tvi_kir_value_set_kind(program, v, TVI_KIR_TEMP));
+    if (!used_outside(cover, region, value->tag))
+      TRIVET_RETURN_IF_ERROR(tvi_kir_value_set_kind(program, v, TVI_KIR_TEMP));
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));
   TRIVET_RETURN_IF_ERROR(tvi_kir_simplify(program));
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));
   for (uint32_t v = 0; v < program->value_count; ++v) {
     const tvi_kir_value_t* value = &program->values[v];
-    if (value->kind == TVI_KIR_INPUT) TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->inputs, value->tag));
-    if (value->kind == TVI_KIR_OUTPUT) TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->outputs, value->tag));
+    if (value->kind == TVI_KIR_INPUT)
+      TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->inputs, value->tag));
+    if (value->kind == TVI_KIR_OUTPUT)
+      TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->outputs, value->tag));
   }
   region->program = program;
   return TRIVET_OK;
@@ -299,13 +328,14 @@ trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t*
 
 static trivet_status_t create(tvi_cover_t* cover, tvi_tactic_context_t* tactics) {
   const trivet_graph_t* graph = cover->graph;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(cover->arena, graph->node_count + 1, sizeof(tvi_node_fact_t), &cover->facts));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(cover->arena, graph->node_count + 1,
+                                                      sizeof(tvi_node_fact_t), &cover->facts));
   TRIVET_RETURN_IF_ERROR(tvi_cover_facts(cover));
   TVI_GRAPH_FOR_EACH_NODE(graph, id) {
     if (cover->facts[id].node_class != TVI_NODE_VIEW) TRIVET_RETURN_IF_ERROR(new_region(cover, id));
   }
-  if (tvi_tactic_fuser_enabled(tactics, "fuse-epilogue")) TRIVET_RETURN_IF_ERROR(tvi_cover_fuse_epilogues(cover, tactics));
+  if (tvi_tactic_fuser_enabled(tactics, "fuse-epilogue"))
+    TRIVET_RETURN_IF_ERROR(tvi_cover_fuse_epilogues(cover, tactics));
   TRIVET_RETURN_IF_ERROR(tvi_cover_fuse_groups(cover, tactics));
   for (size_t r = 0; r < cover->regions.count; ++r) {
     tvi_cover_region_t* region = &cover->regions.data[r];
@@ -314,7 +344,8 @@ static trivet_status_t create(tvi_cover_t* cover, tvi_tactic_context_t* tactics)
   return tvi_cover_sort(cover);
 }
 
-trivet_status_t tvi_cover_create(const trivet_graph_t* graph, tvi_tactic_context_t* tactics, tvi_cover_t** out_cover) {
+trivet_status_t tvi_cover_create(const trivet_graph_t* graph, tvi_tactic_context_t* tactics,
+                                 tvi_cover_t** out_cover) {
   tvi_cover_t* cover = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(graph->allocator, sizeof(*cover), &cover));
   cover->graph = graph;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Cover: the rewritten graph -> regions. Fusers merge nodes into regions that one step can run, kernels accept or decline them, and every
-// needed value is computed once. Views (transposes, slices, reshapes, broadcasts) belong to no region: they are other ways to look at a
-// buffer, resolved by the schedule, or absorbed by the region that computes what they look at. The graph is const from here on.
+// Cover: the rewritten graph -> regions. Fusers merge nodes into regions that one step can run,
+// kernels accept or decline them, and every needed value is computed once. Views (transposes,
+// slices, reshapes, broadcasts) belong to no region: they are other ways to look at a buffer,
+// resolved by the schedule, or absorbed by the region that computes what they look at. The graph is
+// const from here on.
 #ifndef TRIVET_CODEGEN_COVER_COVER_H_
 #define TRIVET_CODEGEN_COVER_COVER_H_
 
@@ -25,25 +27,26 @@ typedef enum tvi_node_class_e {
 // How a node reads an operand.
 typedef enum tvi_access_e {
   TVI_ACCESS_NONE = 0,  // not at all: its contents were known at build time
-  TVI_ACCESS_ALIGNED,   // in order: index k of the operand is an index of the node, increasing, or 0
+  TVI_ACCESS_ALIGNED,  // in order: index k of the operand is an index of the node, increasing, or 0
   TVI_ACCESS_PERMUTED,  // each index once, in another order
   TVI_ACCESS_COMPLEX,   // windows, gathers, arithmetic on indices
 } tvi_access_t;
 
 typedef struct tvi_node_fact_s {
   tvi_node_class_t node_class;
-  bool reshape;                  // VIEW: keeps the row-major order, changes the extents
-  bool order_preserving;         // VIEW: elements stay in row-major order
+  bool reshape;                      // VIEW: keeps the row-major order, changes the extents
+  bool order_preserving;             // VIEW: elements stay in row-major order
   const tvi_kir_program_t* program;  // NULL: HOST
-  const uint8_t* access;         // tvi_access_t per operand
-  trivet_dim_t domain;           // elements of the largest index space
-  trivet_dim_t rows;             // elements of the smallest output of a reduction; NULL: does not reduce
-  uint32_t region;               // TVI_COVER_NONE: view, dead or not assigned yet
-  uint32_t position;             // in topological order
+  const uint8_t* access;             // tvi_access_t per operand
+  trivet_dim_t domain;               // elements of the largest index space
+  trivet_dim_t rows;  // elements of the smallest output of a reduction; NULL: does not reduce
+  uint32_t region;    // TVI_COVER_NONE: view, dead or not assigned yet
+  uint32_t position;  // in topological order
 } tvi_node_fact_t;
 
 typedef struct tvi_cover_region_s {
-  TVI_VECTOR(tvi_node_id_t) nodes;  // topological; may hold views that are also looked at from outside
+  TVI_VECTOR(tvi_node_id_t)
+  nodes;  // topological; may hold views that are also looked at from outside
   TVI_VECTOR(tvi_value_id_t) inputs;
   TVI_VECTOR(tvi_value_id_t) outputs;
   const tvi_kir_program_t* program;  // NULL: host function or control flow
@@ -62,8 +65,10 @@ typedef struct tvi_cover_s {
   uint32_t order_count;
 } tvi_cover_t;
 
-// Names of fusers, for made_by and for switching off: "fuse-epilogue", "fuse-elementwise", "fuse-reduction".
-trivet_status_t tvi_cover_create(const trivet_graph_t* graph, tvi_tactic_context_t* tactics, tvi_cover_t** out_cover);
+// Names of fusers, for made_by and for switching off: "fuse-epilogue", "fuse-elementwise",
+// "fuse-reduction".
+trivet_status_t tvi_cover_create(const trivet_graph_t* graph, tvi_tactic_context_t* tactics,
+                                 tvi_cover_t** out_cover);
 void tvi_cover_destroy(tvi_cover_t* cover);
 
 // One region a line, with made_by and nodes; for golden tests.
@@ -71,11 +76,14 @@ trivet_status_t tvi_cover_print(const tvi_cover_t* cover, tvi_string_builder_t* 
 
 // Shared by the files of this folder.
 trivet_status_t tvi_cover_facts(tvi_cover_t* cover);
-// The program of a set of nodes, in topological order: what is used outside becomes an output. Fills inputs and outputs.
+// The program of a set of nodes, in topological order: what is used outside becomes an output.
+// Fills inputs and outputs.
 trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t* region);
 // The value behind views: what |value| looks at, or |value| itself.
 tvi_value_id_t tvi_cover_base(const tvi_cover_t* cover, tvi_value_id_t value);
-bool tvi_cover_order_preserving(const tvi_cover_t* cover, tvi_value_id_t value);  // all views between value and base keep the order
+bool tvi_cover_order_preserving(
+    const tvi_cover_t* cover,
+    tvi_value_id_t value);  // all views between value and base keep the order
 // May regions |a| and |b| become one without a cycle?
 bool tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b);
 trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from);

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fuse-epilogue: a contraction (or whatever a library kernel runs) and the elementwise nodes behind it, as far as a kernel takes them:
+// fuse-epilogue: a contraction (or whatever a library kernel runs) and the elementwise nodes behind
+// it, as far as a kernel takes them:
 //
 //   %y = std.Conv(%x, %w)   %s = std.Add(%y, %r)   %z = std.Relu(%s)     ->   one region
 //
-// Kernels decide by proposing tactics for the longer region; the reason of the last refusal is kept for --explain.
+// Kernels decide by proposing tactics for the longer region; the reason of the last refusal is kept
+// for --explain.
 #include <string.h>
 
 #include "codegen/cover/cover.h"
 #include "core/base/status.h"
 
 // The region with dense operands in plain order, as kernels are asked before layouts are chosen.
-static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* tactics, const tvi_cover_region_t* source,
-                                    trivet_region_t* out_region) {
+static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                    const tvi_cover_region_t* source, trivet_region_t* out_region) {
   size_t count = source->inputs.count + source->outputs.count;
   tvi_region_operand_t* operands = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(cover->arena, count ? count : 1, sizeof(*operands), &operands));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(cover->arena, count ? count : 1, sizeof(*operands), &operands));
   for (size_t i = 0; i < count; ++i) {
     bool output = i >= source->inputs.count;
-    operands[i].value = output ? source->outputs.data[i - source->inputs.count] : source->inputs.data[i];
+    operands[i].value =
+        output ? source->outputs.data[i - source->inputs.count] : source->inputs.data[i];
     operands[i].is_output = output;
     tvi_region_operand_set_dense(cover->graph, &operands[i], tvi_layout_plain());
   }
@@ -38,7 +42,8 @@ static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
 }
 
 // Does a kernel other than the target's general one run the region?
-static trivet_status_t library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics, const tvi_cover_region_t* region,
+static trivet_status_t library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                       const tvi_cover_region_t* region,
                                        tvi_string_builder_t* reasons, bool* out_accepted) {
   *out_accepted = false;
   if (!region->program) return TRIVET_OK;
@@ -65,15 +70,18 @@ static tvi_node_id_t only_reader(const tvi_cover_t* cover, tvi_value_id_t value)
 }
 
 // Tries to extend |region| by the reader of its last value; |*io_value| advances.
-static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id, tvi_value_id_t* io_value, bool* out_extended) {
+static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id,
+                              tvi_value_id_t* io_value, bool* out_extended) {
   const trivet_graph_t* graph = cover->graph;
   *out_extended = false;
   tvi_node_id_t reader = only_reader(cover, *io_value);
   if (!reader) return TRIVET_OK;
   const tvi_node_fact_t* fact = &cover->facts[reader];
   const tvi_node_t* node = tvi_graph_node(graph, reader);
-  if (fact->node_class != TVI_NODE_MAP || node->output_count != 1 || fact->region == TVI_COVER_NONE) return TRIVET_OK;
-  if (!tvi_type_same_shape(&tvi_graph_value(graph, *io_value)->type, &tvi_graph_value(graph, node->outputs[0])->type)) {
+  if (fact->node_class != TVI_NODE_MAP || node->output_count != 1 || fact->region == TVI_COVER_NONE)
+    return TRIVET_OK;
+  if (!tvi_type_same_shape(&tvi_graph_value(graph, *io_value)->type,
+                           &tvi_graph_value(graph, node->outputs[0])->type)) {
     return TRIVET_OK;
   }
   for (uint32_t k = 0; k < node->input_count; ++k) {
@@ -81,7 +89,8 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   }
   tvi_cover_region_t* region = &cover->regions.data[id];
   if (!tvi_cover_mergeable(cover, id, fact->region)) {
-    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true, "another operand depends on the value itself");
+    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true,
+                    "another operand depends on the value itself");
     return TRIVET_OK;
   }
   // Ask with a copy of the region, so that a refusal leaves nothing behind.
@@ -92,7 +101,8 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   tvi_string_builder_t reasons;
   tvi_string_builder_init(&reasons, graph->allocator);
   bool accepted = false;
-  trivet_status_t status = tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
+  trivet_status_t status =
+      tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
   if (!status) status = tvi_vector_push(&longer.nodes, reader);
   if (!status) status = tvi_cover_region_program(cover, &longer);
   if (!status) status = library_accepts(cover, tactics, &longer, &reasons, &accepted);
@@ -104,7 +114,8 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
     *out_extended = true;
   } else if (!status) {
     trivet_string_view_t why = tvi_string_builder_view(&reasons);
-    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true, "%.*s", (int)why.size, why.data ? why.data : "");
+    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true, "%.*s", (int)why.size,
+                    why.data ? why.data : "");
   }
   tvi_string_builder_deinit(&reasons);
   tvi_vector_deinit(&longer.nodes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Cover, first step: what each node is, read off its kernel-IR program: class, index space, how it reads its operands.
+// Cover, first step: what each node is, read off its kernel-IR program: class, index space, how it
+// reads its operands.
 #include <string.h>
 
 #include "codegen/cover/cover.h"
@@ -12,12 +13,14 @@
 // Product of |count| extents; NULL on overflow.
 static trivet_dim_t product(tvi_dim_context_t* dims, const trivet_dim_t* extents, uint32_t count) {
   trivet_dim_t result = tvi_dim_constant(dims, 1);
-  for (uint32_t i = 0; i < count; ++i) result = tvi_dim_binary(dims, TRIVET_DIM_MUL, result, extents[i]);
+  for (uint32_t i = 0; i < count; ++i)
+    result = tvi_dim_binary(dims, TRIVET_DIM_MUL, result, extents[i]);
   return result;
 }
 
 // How one load reads its value, for the index space of its stage.
-static tvi_access_t load_access(const tvi_kir_program_t* program, const tvi_kir_stage_t* stage, const tvi_kir_load_t* load) {
+static tvi_access_t load_access(const tvi_kir_program_t* program, const tvi_kir_stage_t* stage,
+                                const tvi_kir_load_t* load) {
   (void)program;
   int64_t last = -1;
   bool increasing = true;
@@ -32,7 +35,8 @@ static tvi_access_t load_access(const tvi_kir_program_t* program, const tvi_kir_
     if (index->imm.i64 <= last) increasing = false;
     last = index->imm.i64;
   }
-  // The parallel indices of a reduction come before the reduced ones whatever their place in the operand.
+  // The parallel indices of a reduction come before the reduced ones whatever their place in the
+  // operand.
   return increasing || stage->kind == TVI_KIR_REDUCE ? TVI_ACCESS_ALIGNED : TVI_ACCESS_PERMUTED;
 }
 
@@ -43,13 +47,15 @@ static bool is_contraction(const tvi_kir_program_t* program, uint32_t stage) {
          tvi_kir_match_convolution(program, stage, &convolution, NULL);
 }
 
-static bool all_affine(const tvi_kir_program_t* program, const tvi_kir_stage_t* stage, tvi_kir_ref_t load) {
+static bool all_affine(const tvi_kir_program_t* program, const tvi_kir_stage_t* stage,
+                       tvi_kir_ref_t load) {
   tvi_kir_affine_load_t affine;
   return tvi_kir_affine_load(program, stage, load, &affine) && affine.flags == 0;
 }
 
 // A program that only looks at its one operand.
-static void detect_view(const tvi_node_t* node, const tvi_kir_program_t* program, tvi_node_fact_t* fact) {
+static void detect_view(const tvi_node_t* node, const tvi_kir_program_t* program,
+                        tvi_node_fact_t* fact) {
   if (program->stage_count != 1) return;
   const tvi_kir_stage_t* stage = &program->stages[0];
   if (stage->kind != TVI_KIR_MAP || stage->result_count != 1) return;
@@ -62,7 +68,8 @@ static void detect_view(const tvi_node_t* node, const tvi_kir_program_t* program
   for (uint32_t d = 0; load->wrap && d < load->index_count; ++d) {
     if (load->wrap[d] != TVI_KIR_WRAP_NONE) return;
   }
-  bool same_count = product(program->dims, source->dims, source->rank) == product(program->dims, target->dims, target->rank);
+  bool same_count = product(program->dims, source->dims, source->rank) ==
+                    product(program->dims, target->dims, target->rank);
   bool named_reshape = tvi_node_is(node, "std.Reshape") || tvi_node_is(node, "std.Flatten");
   if (all_affine(program, stage, stage->results[0])) {
     fact->node_class = TVI_NODE_VIEW;
@@ -78,7 +85,8 @@ static trivet_status_t node_fact(tvi_cover_t* cover, tvi_node_id_t id, tvi_node_
   const trivet_graph_t* graph = cover->graph;
   const tvi_node_t* node = tvi_graph_node(graph, id);
   uint8_t* access = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(cover->arena, node->input_count ? node->input_count : 1, 1, &access));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      cover->arena, node->input_count ? node->input_count : 1, 1, &access));
   fact->access = access;
   fact->node_class = TVI_NODE_HOST;
   tvi_kir_program_t* program = NULL;
@@ -96,7 +104,8 @@ static trivet_status_t node_fact(tvi_cover_t* cover, tvi_node_id_t id, tvi_node_
   bool reduces = false, contracts = false, other = false;
   for (uint32_t s = 0; s < program->stage_count; ++s) {
     const tvi_kir_stage_t* stage = &program->stages[s];
-    trivet_dim_t extent = product(program->dims, stage->extents, stage->parallel_count + stage->reduced_count);
+    trivet_dim_t extent =
+        product(program->dims, stage->extents, stage->parallel_count + stage->reduced_count);
     int64_t low = 0, high = 0;
     if (extent) tvi_dim_range(program->dims, extent, &low, &high);
     if (high > domain_size || !extent) domain = extent, domain_size = high;
@@ -121,7 +130,8 @@ static trivet_status_t node_fact(tvi_cover_t* cover, tvi_node_id_t id, tvi_node_
   } else if (contracts) {
     fact->node_class = TVI_NODE_CONTRACTION;
   } else if (reduces) {
-    // A window (pooling, resampling) reads elements several times: fusing what it reads would compute that again and again.
+    // A window (pooling, resampling) reads elements several times: fusing what it reads would
+    // compute that again and again.
     fact->node_class = TVI_NODE_REDUCE;
     for (uint32_t i = 0; i < node->input_count; ++i) {
       if (access[i] == TVI_ACCESS_COMPLEX) fact->node_class = TVI_NODE_OTHER;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fuse-elementwise and fuse-reduction: nodes that walk the same index space become one region, so that what lies between them stays in fast
-// memory:
+// fuse-elementwise and fuse-reduction: nodes that walk the same index space become one region, so
+// that what lies between them stays in fast memory:
 //
-//   %a = std.Add(%x, %r)   %y = std.LayerNormalization(%a, ...)   ->   one region with outputs %a, %y
+//   %a = std.Add(%x, %r)   %y = std.LayerNormalization(%a, ...)   ->   one region with outputs %a,
+//   %y
 //
-// Rule: a node joins the region that computes one of its operands if it has the region's number of elements, or, where the region
-// reduces, its number of rows; reductions in one region have the same rows.
+// Rule: a node joins the region that computes one of its operands if it has the region's number of
+// elements, or, where the region reduces, its number of rows; reductions in one region have the
+// same rows.
 #include "codegen/cover/cover.h"
 #include "core/base/status.h"
 
@@ -22,18 +24,22 @@ static trivet_dim_t element_count(const trivet_graph_t* graph, tvi_value_id_t va
 }
 
 static bool groupable(const tvi_node_fact_t* fact) {
-  return fact->region != TVI_COVER_NONE && (fact->node_class == TVI_NODE_MAP || fact->node_class == TVI_NODE_REDUCE);
+  return fact->region != TVI_COVER_NONE &&
+         (fact->node_class == TVI_NODE_MAP || fact->node_class == TVI_NODE_REDUCE);
 }
 
 // Why a node whose operand |k| is computed by |region| cannot join it; NULL: it can.
-static const char* obstacle(const tvi_cover_t* cover, const tvi_node_t* node, const tvi_node_fact_t* fact, uint32_t k,
+static const char* obstacle(const tvi_cover_t* cover, const tvi_node_t* node,
+                            const tvi_node_fact_t* fact, uint32_t k,
                             const tvi_cover_region_t* region) {
   const trivet_graph_t* graph = cover->graph;
   trivet_dim_t count = element_count(graph, node->inputs[k]);
-  trivet_dim_t out_count = node->output_count && node->outputs[0] ? element_count(graph, node->outputs[0]) : NULL;
+  trivet_dim_t out_count =
+      node->output_count && node->outputs[0] ? element_count(graph, node->outputs[0]) : NULL;
   if (!count || !out_count || !region->domain || !fact->domain) return "sizes are not known";
   if (fact->access[k] == TVI_ACCESS_COMPLEX) return "it reads elements at computed positions";
-  bool ordered = fact->access[k] == TVI_ACCESS_ALIGNED && tvi_cover_order_preserving(cover, node->inputs[k]);
+  bool ordered =
+      fact->access[k] == TVI_ACCESS_ALIGNED && tvi_cover_order_preserving(cover, node->inputs[k]);
   if (!ordered) return "it reads the value in another order";
   if (fact->rows) {
     if (fact->domain != region->domain) return "the index spaces differ";
@@ -51,7 +57,8 @@ static trivet_status_t join(tvi_cover_t* cover, tvi_tactic_context_t* tactics, t
   for (uint32_t k = 0; k < node->input_count; ++k) {
     tvi_node_fact_t* fact = &cover->facts[id];
     if (!node->inputs[k] || fact->access[k] == TVI_ACCESS_NONE) continue;
-    tvi_node_id_t producer = tvi_graph_value(graph, tvi_cover_base(cover, node->inputs[k]))->producer;
+    tvi_node_id_t producer =
+        tvi_graph_value(graph, tvi_cover_base(cover, node->inputs[k]))->producer;
     if (!producer || !groupable(&cover->facts[producer])) continue;
     uint32_t theirs = cover->facts[producer].region, ours = fact->region;
     tvi_cover_region_t* region = &cover->regions.data[theirs];
@@ -62,13 +69,16 @@ static trivet_status_t join(tvi_cover_t* cover, tvi_tactic_context_t* tactics, t
     const char* why = NULL;
     if (own->nodes.count > 1) {
       // The node has joined a region already; the two become one if they walk the same space.
-      if (own->domain != region->domain || (own->rows && region->rows && own->rows != region->rows)) why = "the index spaces differ";
+      if (own->domain != region->domain || (own->rows && region->rows && own->rows != region->rows))
+        why = "the index spaces differ";
       if (!why) why = obstacle(cover, node, fact, k, region);
     } else {
       why = obstacle(cover, node, fact, k, region);
     }
-    if (!why && region->nodes.count + own->nodes.count > MAX_NODES) why = "the region would be too large";
-    if (!why && !tvi_cover_mergeable(cover, theirs, ours)) why = "another operand depends on the region";
+    if (!why && region->nodes.count + own->nodes.count > MAX_NODES)
+      why = "the region would be too large";
+    if (!why && !tvi_cover_mergeable(cover, theirs, ours))
+      why = "another operand depends on the region";
     if (why) {
       tvi_tactic_note(tactics, fuser, graph, id, true, "not joined with operand %u: %s", k, why);
       continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Concats in place: whoever computes an operand of a concat writes it straight into its part of the result, as a strided view.
+// Concats in place: whoever computes an operand of a concat writes it straight into its part of the
+// result, as a strided view.
 #include "codegen/schedule/schedule.h"
 #include "core/base/status.h"
 
@@ -13,7 +14,8 @@ bool tvi_schedule_is_concat(const tvi_schedule_t* s, uint32_t id, uint32_t* out_
   int64_t axis = tvi_node_attr_i64(node, "axis", 0);
   if (axis < 0) axis += rank;
   for (uint32_t i = 0; i < node->input_count; ++i) {
-    if (!node->inputs[i] || tvi_graph_value(s->graph, node->inputs[i])->type.rank != rank) return false;
+    if (!node->inputs[i] || tvi_graph_value(s->graph, node->inputs[i])->type.rank != rank)
+      return false;
   }
   *out_axis = (uint32_t)axis;
   return axis >= 0 && axis < rank;
@@ -21,11 +23,15 @@ bool tvi_schedule_is_concat(const tvi_schedule_t* s, uint32_t id, uint32_t* out_
 
 static bool placeable(const tvi_schedule_t* s, const tvi_node_t* concat, tvi_value_id_t id) {
   const tvi_value_t* value = tvi_graph_value(s->graph, id);
-  if (value->constant || !value->producer || value->output_uses || value->observed || s->concat_parent[id]) return false;
+  if (value->constant || !value->producer || value->output_uses || value->observed ||
+      s->concat_parent[id])
+    return false;
   uint32_t region = s->cover->facts[value->producer].region;
-  if (region == TVI_COVER_NONE || !s->cover->regions.data[region].program) return false;  // views and host functions
+  if (region == TVI_COVER_NONE || !s->cover->regions.data[region].program)
+    return false;  // views and host functions
   const tvi_value_t* whole = tvi_graph_value(s->graph, concat->outputs[0]);
-  if (!tvi_layout_equal(&s->layouts[id], &s->layouts[concat->outputs[0]], whole->type.rank)) return false;
+  if (!tvi_layout_equal(&s->layouts[id], &s->layouts[concat->outputs[0]], whole->type.rank))
+    return false;
   uint32_t times = 0;
   for (uint32_t i = 0; i < concat->input_count; ++i) times += concat->inputs[i] == id;
   return times == 1;
@@ -46,10 +52,13 @@ trivet_status_t tvi_schedule_plan_concats(tvi_schedule_t* s) {
         s->concat_offset[value] = offset;
         s->concat_axis[value] = (uint8_t)axis;
       } else {
-        tvi_tactic_note(s->tactics, "concat-in-place", s->graph, id, true,
-                        "operand %u is copied: it is a view, a constant, an output, or lies elsewhere already", k);
+        tvi_tactic_note(
+            s->tactics, "concat-in-place", s->graph, id, true,
+            "operand %u is copied: it is a view, a constant, an output, or lies elsewhere already",
+            k);
       }
-      offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, offset, tvi_graph_value(s->graph, value)->type.dims[axis]);
+      offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, offset,
+                              tvi_graph_value(s->graph, value)->type.dims[axis]);
     }
   }
   return TRIVET_OK;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The schedule as a tvi_plan_t: numbers for expressions, buffers, tensors and steps, nothing decided any more.
+// The schedule as a tvi_plan_t: numbers for expressions, buffers, tensors and steps, nothing
+// decided any more.
 #include <string.h>
 
 #include "codegen/schedule/schedule.h"
@@ -39,11 +40,13 @@ static trivet_status_t expr(finish_t* f, trivet_dim_t dim, tvi_plan_expr_t* out_
 }
 
 static uint32_t root_of(const tvi_schedule_t* s, uint32_t buffer) {
-  while (s->buffers.data[buffer].merged != TVI_SCHEDULE_NONE) buffer = s->buffers.data[buffer].merged;
+  while (s->buffers.data[buffer].merged != TVI_SCHEDULE_NONE)
+    buffer = s->buffers.data[buffer].merged;
   return buffer;
 }
 
-static trivet_status_t copy_text(finish_t* f, trivet_string_view_t text, trivet_string_view_t* out_text) {
+static trivet_status_t copy_text(finish_t* f, trivet_string_view_t text,
+                                 trivet_string_view_t* out_text) {
   return tvi_arena_strdup(f->arena, text, out_text);
 }
 
@@ -51,7 +54,8 @@ static trivet_status_t copy_text(finish_t* f, trivet_string_view_t text, trivet_
 static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_t* number) {
   tvi_schedule_t* s = f->s;
   tvi_plan_buffer_t* made = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*made), &made));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*made), &made));
   memset(number, 0xff, s->buffers.count * sizeof(uint32_t));
   for (uint32_t b = 0; b < s->buffers.count; ++b) {
     const tvi_sched_buffer_t* buffer = &s->buffers.data[b];
@@ -71,7 +75,8 @@ static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_
   return TRIVET_OK;
 }
 
-static trivet_status_t tensor_of(finish_t* f, const tvi_sched_tensor_t* from, const uint32_t* number, tvi_plan_tensor_t* out) {
+static trivet_status_t tensor_of(finish_t* f, const tvi_sched_tensor_t* from,
+                                 const uint32_t* number, tvi_plan_tensor_t* out) {
   tvi_schedule_t* s = f->s;
   memset(out, 0, sizeof(*out));
   if (from->value) {
@@ -84,9 +89,12 @@ static trivet_status_t tensor_of(finish_t* f, const tvi_sched_tensor_t* from, co
   out->buffer = number[from->place.buffer];
   // Offsets of values are in elements, those of plans in bytes.
   uint32_t bits = tvi_dtype_bits(from->dtype);
-  trivet_dim_t offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_MUL, from->place.offset,
-                                       tvi_dim_constant(s->graph->dims, bits >= 8 ? bits / 8 : bits));
-  if (bits < 8) offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_FLOORDIV, offset, tvi_dim_constant(s->graph->dims, 8));
+  trivet_dim_t offset =
+      tvi_dim_binary(s->graph->dims, TRIVET_DIM_MUL, from->place.offset,
+                     tvi_dim_constant(s->graph->dims, bits >= 8 ? bits / 8 : bits));
+  if (bits < 8)
+    offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_FLOORDIV, offset,
+                            tvi_dim_constant(s->graph->dims, 8));
   TRIVET_RETURN_IF_ERROR(expr(f, offset, &out->offset));
   for (uint32_t d = 0; d < from->rank; ++d) {
     TRIVET_RETURN_IF_ERROR(expr(f, from->dims[d], &out->dims[d]));
@@ -108,35 +116,43 @@ static trivet_status_t step_of(finish_t* f, const tvi_sched_step_t* from, tvi_pl
   alternative->parameter_count = (uint32_t)from->parameters.count;
   alternative->requirement_count = (uint32_t)from->requirements.count;
   void* copy = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, from->operands.data, from->operands.count * sizeof(uint32_t), &copy));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, from->operands.data,
+                                        from->operands.count * sizeof(uint32_t), &copy));
   alternative->operands = (const uint32_t*)copy;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_copy(f->arena, from->requirements.data, from->requirements.count * sizeof(trivet_string_view_t), &copy));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, from->requirements.data,
+                                        from->requirements.count * sizeof(trivet_string_view_t),
+                                        &copy));
   alternative->requirements = (const trivet_string_view_t*)copy;
   tvi_plan_expr_t* parameters = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(f->arena, from->parameters.count + 1, sizeof(*parameters), &parameters));
-  for (size_t p = 0; p < from->parameters.count; ++p) TRIVET_RETURN_IF_ERROR(expr(f, from->parameters.data[p], &parameters[p]));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(f->arena, from->parameters.count + 1,
+                                               sizeof(*parameters), &parameters));
+  for (size_t p = 0; p < from->parameters.count; ++p)
+    TRIVET_RETURN_IF_ERROR(expr(f, from->parameters.data[p], &parameters[p]));
   alternative->parameters = parameters;
   trivet_string_view_t made_by = {from->made_by, strlen(from->made_by)};
   out->kind = from->kind;
   out->alternatives = alternative;
   out->alternative_count = 1;
   out->bound_symbol_count = (uint32_t)from->bound.count;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, from->bound.data, from->bound.count * sizeof(tvi_plan_bound_symbol_t), &copy));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(
+      f->arena, from->bound.data, from->bound.count * sizeof(tvi_plan_bound_symbol_t), &copy));
   out->bound_symbols = (const tvi_plan_bound_symbol_t*)copy;
   TRIVET_RETURN_IF_ERROR(copy_text(f, made_by, &out->made_by));
   return copy_text(f, from->name, &out->name);
 }
 
 // Bindings refer to tensors of their own: dense views of the caller's buffers.
-static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan, tvi_plan_program_t* program, const uint32_t* number) {
+static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan,
+                                            tvi_plan_program_t* program, const uint32_t* number) {
   tvi_schedule_t* s = f->s;
   const trivet_graph_t* graph = s->graph;
   uint32_t binding_count = graph->input_count + graph->output_count;
   tvi_plan_tensor_t* tensors = NULL;
   tvi_plan_binding_t* made = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->tensors.count + binding_count + 1, sizeof(*tensors), &tensors));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, binding_count + 1, sizeof(*made), &made));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      f->arena, s->tensors.count + binding_count + 1, sizeof(*tensors), &tensors));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, binding_count + 1, sizeof(*made), &made));
   for (size_t t = 0; t < s->tensors.count; ++t) {
     TRIVET_RETURN_IF_ERROR(tensor_of(f, &s->tensors.data[t], number, &tensors[t]));
   }
@@ -144,7 +160,8 @@ static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan, tvi_p
   tvi_layout_t plain = tvi_layout_plain();
   for (uint32_t i = 0; i < binding_count; ++i) {
     bool is_output = i >= graph->input_count;
-    const tvi_named_value_t* named = is_output ? &graph->outputs[i - graph->input_count] : &graph->inputs[i];
+    const tvi_named_value_t* named =
+        is_output ? &graph->outputs[i - graph->input_count] : &graph->inputs[i];
     const trivet_type_t* type = &tvi_graph_value(graph, named->value)->type;
     tvi_sched_tensor_t tensor;
     memset(&tensor, 0, sizeof(tensor));
@@ -171,7 +188,8 @@ static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan, tvi_p
 static trivet_status_t constants(finish_t* f, tvi_plan_t* plan) {
   tvi_schedule_t* s = f->s;
   tvi_plan_constant_t* made = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->constants.count + 1, sizeof(*made), &made));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, s->constants.count + 1, sizeof(*made), &made));
   for (size_t c = 0; c < s->constants.count; ++c) {
     const tvi_sched_constant_t* from = &s->constants.data[c];
     TRIVET_RETURN_IF_ERROR(copy_text(f, from->name, &made[c].name));
@@ -206,7 +224,8 @@ static trivet_status_t symbols(finish_t* f, tvi_plan_t* plan) {
 static trivet_status_t checks(finish_t* f, tvi_plan_program_t* program) {
   const trivet_graph_t* graph = f->s->graph;
   tvi_plan_guard_t* made = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, graph->assumption_count + 1, sizeof(*made), &made));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, graph->assumption_count + 1, sizeof(*made), &made));
   for (uint32_t i = 0; i < graph->assumption_count; ++i) {
     made[i].kind = TVI_PLAN_GUARD_EQ;
     TRIVET_RETURN_IF_ERROR(expr(f, graph->assumptions[i].a, &made[i].a));
@@ -232,15 +251,20 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
         const trivet_header_t* header = (const trivet_header_t*)plugin->definitions[d];
         bool host = step->kind == TVI_PLAN_STEP_HOST;
         const char* name = NULL;
-        if (!host && header->struct_type == TRIVET_STRUCT_KERNEL) name = ((const trivet_kernel_t*)header)->name;
-        if (host && header->struct_type == TRIVET_STRUCT_OPERATOR) name = ((const trivet_operator_t*)header)->name;
-        used = name && strlen(name) == step->kernel.size && memcmp(name, step->kernel.data, step->kernel.size) == 0;
+        if (!host && header->struct_type == TRIVET_STRUCT_KERNEL)
+          name = ((const trivet_kernel_t*)header)->name;
+        if (host && header->struct_type == TRIVET_STRUCT_OPERATOR)
+          name = ((const trivet_operator_t*)header)->name;
+        used = name && strlen(name) == step->kernel.size &&
+               memcmp(name, step->kernel.data, step->kernel.size) == 0;
       }
     }
     // The runtime brings the target's own kernels itself.
-    if (!used || strcmp(tvi_registry_plugin_path(s->tactics->registry, p), "built in") == 0) continue;
+    if (!used || strcmp(tvi_registry_plugin_path(s->tactics->registry, p), "built in") == 0)
+      continue;
     tvi_plan_plugin_t* out = &made[plan->plugin_count++];
-    trivet_string_view_t name = {plugin->name, strlen(plugin->name)}, version = {plugin->version, strlen(plugin->version)};
+    trivet_string_view_t name = {plugin->name, strlen(plugin->name)},
+                         version = {plugin->version, strlen(plugin->version)};
     TRIVET_RETURN_IF_ERROR(copy_text(f, name, &out->name));
     TRIVET_RETURN_IF_ERROR(copy_text(f, version, &out->version));
   }
@@ -248,18 +272,24 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
   return TRIVET_OK;
 }
 
-static trivet_status_t arena_size(finish_t* f, const tvi_schedule_plan_options_t* options, tvi_plan_program_t* program) {
+static trivet_status_t arena_size(finish_t* f, const tvi_schedule_plan_options_t* options,
+                                  tvi_plan_program_t* program) {
   tvi_schedule_t* s = f->s;
   tvi_memory_item_t* items = NULL;
   uint64_t* offsets = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*items), &items));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*offsets), &offsets));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*items), &items));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*offsets), &offsets));
   uint32_t count = 0;
   for (size_t b = 0; b < s->buffers.count; ++b) {
     const tvi_sched_buffer_t* buffer = &s->buffers.data[b];
-    if (buffer->kind != TVI_PLAN_BUFFER_ARENA || buffer->merged != TVI_SCHEDULE_NONE || buffer->first == UINT32_MAX) continue;
+    if (buffer->kind != TVI_PLAN_BUFFER_ARENA || buffer->merged != TVI_SCHEDULE_NONE ||
+        buffer->first == UINT32_MAX)
+      continue;
     int64_t size = 0;
-    TRIVET_RETURN_IF_ERROR(tvi_dim_evaluate(buffer->size, options->symbols_max, options->symbol_count, &size));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_dim_evaluate(buffer->size, options->symbols_max, options->symbol_count, &size));
     items[count].size = (uint64_t)size;
     items[count].alignment = TVI_PLAN_WEIGHT_ALIGNMENT;
     items[count].first = buffer->first;
@@ -276,7 +306,8 @@ static trivet_status_t write_weight(void* self, uint32_t index, trivet_sink_t si
   return constant->size ? sink.write(sink.self, constant->data, constant->size) : TRIVET_OK;
 }
 
-static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* options, tvi_plan_t* plan) {
+static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* options,
+                            tvi_plan_t* plan) {
   tvi_schedule_t* s = f->s;
   tvi_plan_program_t* program = NULL;
   tvi_plan_block_t* block = NULL;
@@ -284,8 +315,10 @@ static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* opti
   uint32_t* number = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(f->arena, sizeof(*program), &program));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(f->arena, sizeof(*block), &block));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->steps.count + 1, sizeof(*steps), &steps));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(uint32_t), &number));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, s->steps.count + 1, sizeof(*steps), &steps));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(uint32_t), &number));
   trivet_string_view_t target = {options->target, strlen(options->target)};
   TRIVET_RETURN_IF_ERROR(copy_text(f, target, &program->target));
   TRIVET_RETURN_IF_ERROR(copy_text(f, options->name, &plan->name));
@@ -293,7 +326,8 @@ static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* opti
   TRIVET_RETURN_IF_ERROR(symbols(f, plan));
   TRIVET_RETURN_IF_ERROR(buffers(f, program, number));
   TRIVET_RETURN_IF_ERROR(tensors_and_bindings(f, plan, program, number));
-  for (size_t i = 0; i < s->steps.count; ++i) TRIVET_RETURN_IF_ERROR(step_of(f, &s->steps.data[i], &steps[i]));
+  for (size_t i = 0; i < s->steps.count; ++i)
+    TRIVET_RETURN_IF_ERROR(step_of(f, &s->steps.data[i], &steps[i]));
   TRIVET_RETURN_IF_ERROR(constants(f, plan));
   TRIVET_RETURN_IF_ERROR(checks(f, program));
   TRIVET_RETURN_IF_ERROR(plugins(f, plan));
@@ -307,13 +341,15 @@ static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* opti
   plan->profiles = options->profiles;
   plan->profile_count = options->profile_count;
   void* copy = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, f->exprs.data, f->exprs.count * sizeof(tvi_plan_expr_code_t), &copy));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, f->exprs.data,
+                                        f->exprs.count * sizeof(tvi_plan_expr_code_t), &copy));
   plan->exprs = (const tvi_plan_expr_code_t*)copy;
   plan->expr_count = (uint32_t)f->exprs.count;
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_schedule_plan(tvi_schedule_t* s, const tvi_schedule_plan_options_t* options, tvi_arena_t* arena, tvi_plan_t* out_plan,
+trivet_status_t tvi_schedule_plan(tvi_schedule_t* s, const tvi_schedule_plan_options_t* options,
+                                  tvi_arena_t* arena, tvi_plan_t* out_plan,
                                   tvi_plan_weight_source_t* out_weights) {
   finish_t f;
   memset(&f, 0, sizeof(f));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory order over the whole graph: every region that touches images runs either plain (NCHW) or channels last. Prices of kernels in both
-// orders and prices of the reformats between regions are minimised together, by sweeps that flip one region at a time, from two starts.
+// Memory order over the whole graph: every region that touches images runs either plain (NCHW) or
+// channels last. Prices of kernels in both orders and prices of the reformats between regions are
+// minimised together, by sweeps that flip one region at a time, from two starts.
 #include <string.h>
 
 #include "codegen/schedule/schedule.h"
@@ -29,8 +30,9 @@ static bool image(const tvi_schedule_t* s, tvi_value_id_t value) {
 static double bytes_of(const tvi_schedule_t* s, tvi_value_id_t value) {
   int64_t bytes = 0;
   trivet_dim_t size = tvi_schedule_value_size(s, value);
-  trivet_status_t status =
-      size ? tvi_dim_evaluate(size, s->tactics->options.symbols, s->tactics->options.symbol_count, &bytes) : TRIVET_OK;
+  trivet_status_t status = size ? tvi_dim_evaluate(size, s->tactics->options.symbols,
+                                                   s->tactics->options.symbol_count, &bytes)
+                                : TRIVET_OK;
   trivet_status_free(status);
   return (double)bytes;
 }
@@ -38,15 +40,18 @@ static double bytes_of(const tvi_schedule_t* s, tvi_value_id_t value) {
 // Price of the region with all its images in one order; the cheapest tactic.
 static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, double* out_price) {
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
-  uint32_t inputs = (uint32_t)region->inputs.count, count = inputs + (uint32_t)region->outputs.count;
+  uint32_t inputs = (uint32_t)region->inputs.count,
+           count = inputs + (uint32_t)region->outputs.count;
   tvi_region_operand_t* operands = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*operands), &operands));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*operands), &operands));
   for (uint32_t i = 0; i < count; ++i) {
     operands[i].value = i < inputs ? region->inputs.data[i] : region->outputs.data[i - inputs];
     operands[i].is_output = i >= inputs;
     uint32_t rank = tvi_graph_value(s->graph, operands[i].value)->type.rank;
     bool last = mode == LAST && image(s, operands[i].value);
-    tvi_region_operand_set_dense(s->graph, &operands[i], last ? tvi_layout_channels_last(rank) : tvi_layout_plain());
+    tvi_region_operand_set_dense(s->graph, &operands[i],
+                                 last ? tvi_layout_channels_last(rank) : tvi_layout_plain());
   }
   trivet_region_t asked;
   memset(&asked, 0, sizeof(asked));
@@ -76,23 +81,28 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
 }
 
 // Adds the edge from the region that reads |value| to the one that computes it.
-static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t reader, tvi_value_id_t value) {
+static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t reader,
+                               tvi_value_id_t value) {
   tvi_value_id_t base = tvi_cover_base(s->cover, value);
   if (!image(s, base) && !image(s, value)) return TRIVET_OK;
   const tvi_value_t* v = tvi_graph_value(s->graph, base);
   uint32_t writer = v->producer ? s->cover->facts[v->producer].region : TVI_COVER_NONE;
-  // A copy reads and writes everything at some 5 GB/s a thread; a tile program can read the other order in passing, at half of that.
+  // A copy reads and writes everything at some 5 GB/s a thread; a tile program can read the other
+  // order in passing, at half of that.
   bool general = !s->cover->regions.data[reader].anchored;
-  double cost = bytes_of(s, base) * (general ? 0.1 : 0.4) / s->tactics->options.thread_count + (general ? 0 : 2000);
+  double cost = bytes_of(s, base) * (general ? 0.1 : 0.4) / s->tactics->options.thread_count +
+                (general ? 0 : 2000);
   bool reshaped = false;
   for (tvi_value_id_t at = value; at != base;) {
     const tvi_value_t* view = tvi_graph_value(s->graph, at);
     if (s->cover->facts[view->producer].reshape) reshaped = true;
     at = tvi_graph_node(s->graph, view->producer)->inputs[0];
   }
-  if (reshaped) {  // what is behind the reshape sees plain memory; the writer pays for anything else
+  if (reshaped) {  // what is behind the reshape sees plain memory; the writer pays for anything
+                   // else
     if (writer == TVI_COVER_NONE) return TRIVET_OK;
-    edge_t edge = {TVI_COVER_NONE, bytes_of(s, base) * 0.4 / s->tactics->options.thread_count + 2000};
+    edge_t edge = {TVI_COVER_NONE,
+                   bytes_of(s, base) * 0.4 / s->tactics->options.thread_count + 2000};
     return tvi_vector_push(&choices[writer].edges, edge);
   }
   edge_t edge = {writer, cost};
@@ -120,7 +130,8 @@ static double settle(tvi_schedule_t* s, choice_t* choices, uint8_t start) {
     for (size_t i = 0; i < count; ++i) {
       choice_t* choice = &choices[sweep % 2 ? count - 1 - i : i];
       if (!choice->free) continue;
-      uint8_t better = energy_of(choices, choice, LAST) < energy_of(choices, choice, PLAIN) ? LAST : PLAIN;
+      uint8_t better =
+          energy_of(choices, choice, LAST) < energy_of(choices, choice, PLAIN) ? LAST : PLAIN;
       if (better != choice->mode) choice->mode = better, changed = true;
     }
     if (!changed) break;
@@ -129,7 +140,8 @@ static double settle(tvi_schedule_t* s, choice_t* choices, uint8_t start) {
   for (size_t r = 0; r < count; ++r) {
     if (s->cover->regions.data[r].dead) continue;
     // Edges between regions are seen from both ends.
-    double both = energy_of(choices, &choices[r], choices[r].mode) - choices[r].price[choices[r].mode];
+    double both =
+        energy_of(choices, &choices[r], choices[r].mode) - choices[r].price[choices[r].mode];
     total += choices[r].price[choices[r].mode] + both / 2;
   }
   return total;
@@ -150,7 +162,8 @@ static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* bes
       if (!image(s, value)) continue;
       choices[r].free = true;
       if (tvi_graph_value(s->graph, value)->output_uses) {
-        edge_t edge = {TVI_COVER_NONE, bytes_of(s, value) * 0.4 / s->tactics->options.thread_count + 2000};
+        edge_t edge = {TVI_COVER_NONE,
+                       bytes_of(s, value) * 0.4 / s->tactics->options.thread_count + 2000};
         TRIVET_RETURN_IF_ERROR(tvi_vector_push(&choices[r].edges, edge));
       }
     }
@@ -173,7 +186,8 @@ trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* s) {
   size_t count = s->cover->regions.count;
   choice_t* choices = NULL;
   uint8_t* best = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*choices), &choices));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*choices), &choices));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, 1, &best));
   for (size_t r = 0; r < count; ++r) tvi_vector_init(&choices[r].edges, s->allocator);
   trivet_status_t status = decide(s, choices, best);
@@ -183,7 +197,8 @@ trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* s) {
     const tvi_cover_region_t* region = &s->cover->regions.data[r];
     for (size_t i = 0; !region->dead && best[r] == LAST && i < region->outputs.count; ++i) {
       tvi_value_id_t value = region->outputs.data[i];
-      if (image(s, value)) s->layouts[value] = tvi_layout_channels_last(tvi_graph_value(s->graph, value)->type.rank);
+      if (image(s, value))
+        s->layouts[value] = tvi_layout_channels_last(tvi_graph_value(s->graph, value)->type.rank);
     }
   }
   return TRIVET_OK;

@@ -1,40 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Order of steps and sharing of buffers. Three orders are tried: as the cover sorted the regions, the order that frees most at each step, and
-// depth-first from the outputs with the largest operand first. The one with the smallest peak of live bytes wins; ties go to the first.
+// Order of steps and sharing of buffers. Three orders are tried: as the cover sorted the regions,
+// the order that frees most at each step, and depth-first from the outputs with the largest operand
+// first. The one with the smallest peak of live bytes wins; ties go to the first.
 #include <string.h>
 
 #include "codegen/schedule/schedule.h"
 #include "core/base/status.h"
 
 static uint32_t root_of(const tvi_schedule_t* s, uint32_t buffer) {
-  while (s->buffers.data[buffer].merged != TVI_SCHEDULE_NONE) buffer = s->buffers.data[buffer].merged;
+  while (s->buffers.data[buffer].merged != TVI_SCHEDULE_NONE)
+    buffer = s->buffers.data[buffer].merged;
   return buffer;
 }
 
 typedef struct graph_s {
   uint32_t step_count, buffer_count;
-  int64_t* bytes;      // per buffer; 0 unless in the arena
+  int64_t* bytes;        // per buffer; 0 unless in the arena
   uint32_t* edge_start;  // predecessors of step i: edges[edge_start[i] .. edge_start[i+1])
   uint32_t* edges;
 } graph_t;
 
 static uint32_t buffer_of(const tvi_schedule_t* s, const tvi_sched_step_t* step, size_t operand) {
   uint32_t tensor = step->operands.data[operand];
-  return tensor == TVI_PLAN_NONE ? TVI_SCHEDULE_NONE : root_of(s, s->tensors.data[tensor].place.buffer);
+  return tensor == TVI_PLAN_NONE ? TVI_SCHEDULE_NONE
+                                 : root_of(s, s->tensors.data[tensor].place.buffer);
 }
-static bool writes(const tvi_sched_step_t* step, size_t operand) { return operand + step->output_count >= step->operands.count; }
+static bool writes(const tvi_sched_step_t* step, size_t operand) {
+  return operand + step->output_count >= step->operands.count;
+}
 
 // Every step comes after all earlier writers of what it touches; readers come before later writers.
 static trivet_status_t build(tvi_schedule_t* s, tvi_arena_t* arena, graph_t* g) {
   g->step_count = (uint32_t)s->steps.count;
   g->buffer_count = (uint32_t)s->buffers.count;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, sizeof(int64_t), &g->bytes));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 2, sizeof(uint32_t), &g->edge_start));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, sizeof(int64_t), &g->bytes));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->step_count + 2, sizeof(uint32_t), &g->edge_start));
   for (uint32_t b = 0; b < g->buffer_count; ++b) {
     if (s->buffers.data[b].kind != TVI_PLAN_BUFFER_ARENA) continue;
-    trivet_status_t status = tvi_dim_evaluate(s->buffers.data[b].size, s->tactics->options.symbols_max,
-                                              s->tactics->options.symbol_count, &g->bytes[b]);
+    trivet_status_t status =
+        tvi_dim_evaluate(s->buffers.data[b].size, s->tactics->options.symbols_max,
+                         s->tactics->options.symbol_count, &g->bytes[b]);
     trivet_status_free(status);
   }
   TVI_VECTOR(uint32_t) edges;
@@ -48,9 +56,11 @@ static trivet_status_t build(tvi_schedule_t* s, tvi_arena_t* arena, graph_t* g) 
       bool depends = false;
       for (size_t a = 0; a < step->operands.count && !depends; ++a) {
         uint32_t mine = buffer_of(s, step, a);
-        if (mine == TVI_SCHEDULE_NONE || s->buffers.data[mine].kind == TVI_PLAN_BUFFER_CONSTANT) continue;
+        if (mine == TVI_SCHEDULE_NONE || s->buffers.data[mine].kind == TVI_PLAN_BUFFER_CONSTANT)
+          continue;
         for (size_t b = 0; b < earlier->operands.count && !depends; ++b) {
-          if (buffer_of(s, earlier, b) != mine || (!writes(step, a) && !writes(earlier, b))) continue;
+          if (buffer_of(s, earlier, b) != mine || (!writes(step, a) && !writes(earlier, b)))
+            continue;
           // Two writers of one buffer fill different parts of a concat.
           depends = !(writes(step, a) && writes(earlier, b));
         }
@@ -60,17 +70,22 @@ static trivet_status_t build(tvi_schedule_t* s, tvi_arena_t* arena, graph_t* g) 
     }
   }
   g->edge_start[g->step_count] = (uint32_t)edges.count;
-  if (!status) status = tvi_arena_copy(arena, edges.data, edges.count * sizeof(uint32_t), (void**)&g->edges);
+  if (!status)
+    status = tvi_arena_copy(arena, edges.data, edges.count * sizeof(uint32_t), (void**)&g->edges);
   tvi_vector_deinit(&edges);
   return status;
 }
 
-static trivet_status_t peak_of(const tvi_schedule_t* s, const graph_t* g, const uint32_t* order, tvi_arena_t* arena, int64_t* out_peak) {
+static trivet_status_t peak_of(const tvi_schedule_t* s, const graph_t* g, const uint32_t* order,
+                               tvi_arena_t* arena, int64_t* out_peak) {
   uint32_t *first = NULL, *last = NULL;
   int64_t* delta = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(arena, g->buffer_count + 1, sizeof(uint32_t), &first));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, sizeof(uint32_t), &last));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 2, sizeof(int64_t), &delta));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array(arena, g->buffer_count + 1, sizeof(uint32_t), &first));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, sizeof(uint32_t), &last));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->step_count + 2, sizeof(int64_t), &delta));
   memset(first, 0xff, (g->buffer_count + 1) * sizeof(uint32_t));
   for (uint32_t i = 0; i < g->step_count; ++i) {
     const tvi_sched_step_t* step = &s->steps.data[order[i]];
@@ -96,11 +111,14 @@ static trivet_status_t peak_of(const tvi_schedule_t* s, const graph_t* g, const 
 }
 
 // At each point the ready step that leaves the fewest bytes live.
-static trivet_status_t greedy(const tvi_schedule_t* s, const graph_t* g, tvi_arena_t* arena, uint32_t* order) {
+static trivet_status_t greedy(const tvi_schedule_t* s, const graph_t* g, tvi_arena_t* arena,
+                              uint32_t* order) {
   uint32_t *missing = NULL, *readers = NULL;
   uint8_t *done = NULL, *live = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, sizeof(uint32_t), &missing));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, sizeof(uint32_t), &readers));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, sizeof(uint32_t), &missing));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, sizeof(uint32_t), &readers));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, 1, &done));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->buffer_count + 1, 1, &live));
   for (uint32_t i = 0; i < g->step_count; ++i) {
@@ -133,7 +151,8 @@ static trivet_status_t greedy(const tvi_schedule_t* s, const graph_t* g, tvi_are
       }
       if (best == UINT32_MAX || growth < best_growth) best = i, best_growth = growth;
     }
-    if (best == UINT32_MAX) return TRIVET_STATUS(INTERNAL, "steps depend on each other in a circle");
+    if (best == UINT32_MAX)
+      return TRIVET_STATUS(INTERNAL, "steps depend on each other in a circle");
     order[n] = best;
     done[best] = 1;
     for (size_t k = 0; k < s->steps.data[best].operands.count; ++k) {
@@ -141,20 +160,24 @@ static trivet_status_t greedy(const tvi_schedule_t* s, const graph_t* g, tvi_are
       if (b != TVI_SCHEDULE_NONE) live[b] = 1, --readers[b];
     }
     for (uint32_t i = 0; i < g->step_count; ++i) {
-      for (uint32_t e = g->edge_start[i]; e < g->edge_start[i + 1]; ++e) missing[i] -= g->edges[e] == best;
+      for (uint32_t e = g->edge_start[i]; e < g->edge_start[i + 1]; ++e)
+        missing[i] -= g->edges[e] == best;
     }
   }
   return TRIVET_OK;
 }
 
 // Post-order from the last step backwards, predecessors with the most output bytes first.
-static trivet_status_t depth_first(const tvi_schedule_t* s, const graph_t* g, tvi_arena_t* arena, uint32_t* order) {
+static trivet_status_t depth_first(const tvi_schedule_t* s, const graph_t* g, tvi_arena_t* arena,
+                                   uint32_t* order) {
   uint8_t* state = NULL;
   uint32_t* stack = NULL;
   int64_t* weight = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, 1, &state));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, sizeof(uint32_t), &stack));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, sizeof(int64_t), &weight));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, sizeof(uint32_t), &stack));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, g->step_count + 1, sizeof(int64_t), &weight));
   for (uint32_t i = 0; i < g->step_count; ++i) {
     const tvi_sched_step_t* step = &s->steps.data[i];
     for (size_t k = step->operands.count - step->output_count; k < step->operands.count; ++k) {
@@ -193,7 +216,8 @@ static trivet_status_t choose(tvi_schedule_t* s, tvi_arena_t* arena) {
   uint32_t* orders[3];
   int64_t peaks[3];
   for (int i = 0; i < 3; ++i) {
-    TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, g.step_count + 1, sizeof(uint32_t), &orders[i]));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_arena_alloc_array_zeroed(arena, g.step_count + 1, sizeof(uint32_t), &orders[i]));
   }
   for (uint32_t i = 0; i < g.step_count; ++i) orders[0][i] = i;
   TRIVET_RETURN_IF_ERROR(greedy(s, &g, arena, orders[1]));
@@ -213,7 +237,8 @@ static trivet_status_t choose(tvi_schedule_t* s, tvi_arena_t* arena) {
 }
 
 static void lifetimes(tvi_schedule_t* s) {
-  for (size_t b = 0; b < s->buffers.count; ++b) s->buffers.data[b].first = UINT32_MAX, s->buffers.data[b].last = 0;
+  for (size_t b = 0; b < s->buffers.count; ++b)
+    s->buffers.data[b].first = UINT32_MAX, s->buffers.data[b].last = 0;
   for (uint32_t i = 0; i < s->steps.count; ++i) {
     for (size_t k = 0; k < s->steps.data[i].operands.count; ++k) {
       uint32_t b = buffer_of(s, &s->steps.data[i], k);
@@ -226,7 +251,8 @@ static void lifetimes(tvi_schedule_t* s) {
   for (size_t t = 0; t < s->tensors.count; ++t) {
     if (!(s->tensors.data[t].flags & TVI_PLAN_TENSOR_OBSERVED)) continue;
     uint32_t b = root_of(s, s->tensors.data[t].place.buffer);
-    if (s->buffers.data[b].first != UINT32_MAX && s->steps.count) s->buffers.data[b].last = (uint32_t)s->steps.count - 1;
+    if (s->buffers.data[b].first != UINT32_MAX && s->steps.count)
+      s->buffers.data[b].last = (uint32_t)s->steps.count - 1;
   }
 }
 
@@ -251,16 +277,20 @@ trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* s) {
       const tvi_sched_tensor_t* in = &s->tensors.data[step->operands.data[k]];
       uint32_t source = root_of(s, in->place.buffer);
       tvi_sched_buffer_t *a = &s->buffers.data[source], *b = &s->buffers.data[target];
-      if (source == target || a->kind != TVI_PLAN_BUFFER_ARENA || b->kind != TVI_PLAN_BUFFER_ARENA) continue;
+      if (source == target || a->kind != TVI_PLAN_BUFFER_ARENA || b->kind != TVI_PLAN_BUFFER_ARENA)
+        continue;
       if (a->last != i || b->first != i || a->size != b->size || in->rank != out->rank) continue;
       if (in->place.offset != out->place.offset) continue;
-      if (memcmp(in->place.strides, out->place.strides, in->rank * sizeof(trivet_dim_t)) != 0) continue;
+      if (memcmp(in->place.strides, out->place.strides, in->rank * sizeof(trivet_dim_t)) != 0)
+        continue;
       if (memcmp(in->dims, out->dims, in->rank * sizeof(trivet_dim_t)) != 0) continue;
-      // Another operand that looks at the same buffer in another way would see what is being written.
+      // Another operand that looks at the same buffer in another way would see what is being
+      // written.
       bool alone = true;
       for (size_t j = 0; j + 1 < step->operands.count; ++j) {
         if (j == k || buffer_of(s, step, j) != source) continue;
-        alone = alone && (step->in_place >> j & 1) && step->operands.data[j] == step->operands.data[k];
+        alone =
+            alone && (step->in_place >> j & 1) && step->operands.data[j] == step->operands.data[k];
       }
       if (!alone) continue;
       b->merged = source;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where values lie: buffers, and the strides by which a value is seen in one. Views cost nothing here: a transpose permutes strides, a slice adds
-// an offset, a broadcast has stride 0, a reshape regroups them.
+// Where values lie: buffers, and the strides by which a value is seen in one. Views cost nothing
+// here: a transpose permutes strides, a slice adds an offset, a broadcast has stride 0, a reshape
+// regroups them.
 #include <string.h>
 
 #include "codegen/schedule/schedule.h"
@@ -15,11 +16,13 @@ static trivet_dim_t mul(const tvi_schedule_t* s, trivet_dim_t a, trivet_dim_t b)
 static trivet_dim_t add(const tvi_schedule_t* s, trivet_dim_t a, trivet_dim_t b) {
   return tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, a, b);
 }
-static trivet_dim_t constant(const tvi_schedule_t* s, int64_t value) { return tvi_dim_constant(s->graph->dims, value); }
+static trivet_dim_t constant(const tvi_schedule_t* s, int64_t value) {
+  return tvi_dim_constant(s->graph->dims, value);
+}
 static bool is_one(trivet_dim_t dim) { return tvi_dim_equals_constant(dim, 1); }
 
-void tvi_schedule_dense_strides(const tvi_schedule_t* s, const trivet_type_t* type, const tvi_layout_t* layout,
-                                trivet_dim_t* out_strides) {
+void tvi_schedule_dense_strides(const tvi_schedule_t* s, const trivet_type_t* type,
+                                const tvi_layout_t* layout, trivet_dim_t* out_strides) {
   trivet_dim_t stride = constant(s, 1);
   for (uint32_t i = type->rank; i-- > 0;) {
     uint32_t d = layout->order[i];
@@ -34,10 +37,12 @@ trivet_dim_t tvi_schedule_value_size(const tvi_schedule_t* s, tvi_value_id_t val
   if (!tvi_type_element_count(s->graph, type, &count)) return NULL;
   uint32_t bits = tvi_dtype_bits(type->dtype);
   if (bits % 8 == 0) return mul(s, count, constant(s, bits / 8));
-  return tvi_dim_binary(s->graph->dims, TRIVET_DIM_CEILDIV, mul(s, count, constant(s, bits)), constant(s, 8));
+  return tvi_dim_binary(s->graph->dims, TRIVET_DIM_CEILDIV, mul(s, count, constant(s, bits)),
+                        constant(s, 8));
 }
 
-trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* s, uint32_t kind, uint32_t index, trivet_dim_t size, uint32_t* out_buffer) {
+trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* s, uint32_t kind, uint32_t index,
+                                        trivet_dim_t size, uint32_t* out_buffer) {
   if (!size) return TRIVET_STATUS(OUT_OF_RANGE, "the size of a buffer overflows 64 bits");
   tvi_sched_buffer_t buffer = {kind, index, size, TVI_SCHEDULE_NONE, UINT32_MAX, 0};
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&s->buffers, buffer));
@@ -45,7 +50,8 @@ trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* s, uint32_t kind, uint32
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_schedule_add_constant(tvi_schedule_t* s, const tvi_sched_constant_t* added, uint32_t* out_index) {
+trivet_status_t tvi_schedule_add_constant(tvi_schedule_t* s, const tvi_sched_constant_t* added,
+                                          uint32_t* out_index) {
   char key[16 + sizeof(added->size)];
   memcpy(key, added->hash, 16);
   memcpy(key + 16, &added->size, sizeof(added->size));
@@ -60,7 +66,8 @@ trivet_status_t tvi_schedule_add_constant(tvi_schedule_t* s, const tvi_sched_con
   return tvi_map_set(&s->constant_by_hash, view, *out_index);
 }
 
-trivet_status_t tvi_schedule_add_tensor(tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* place, uint32_t* out_tensor) {
+trivet_status_t tvi_schedule_add_tensor(tvi_schedule_t* s, tvi_value_id_t value,
+                                        const tvi_place_t* place, uint32_t* out_tensor) {
   const tvi_value_t* v = tvi_graph_value(s->graph, value);
   for (size_t i = s->tensors.count; i-- > 0;) {
     const tvi_sched_tensor_t* t = &s->tensors.data[i];
@@ -83,7 +90,8 @@ trivet_status_t tvi_schedule_add_tensor(tvi_schedule_t* s, tvi_value_id_t value,
   return TRIVET_OK;
 }
 
-bool tvi_schedule_place_is_dense(const tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* place, const tvi_layout_t* layout) {
+bool tvi_schedule_place_is_dense(const tvi_schedule_t* s, tvi_value_id_t value,
+                                 const tvi_place_t* place, const tvi_layout_t* layout) {
   const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
   trivet_dim_t strides[TRIVET_MAX_RANK];
   tvi_schedule_dense_strides(s, type, layout, strides);
@@ -93,7 +101,8 @@ bool tvi_schedule_place_is_dense(const tvi_schedule_t* s, tvi_value_id_t value, 
   return true;
 }
 
-tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* place) {
+tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t value,
+                                       const tvi_place_t* place) {
   const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
   int64_t strides[TRIVET_MAX_RANK];
   for (uint32_t d = 0; d < type->rank; ++d) {
@@ -102,8 +111,8 @@ tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t v
       strides[d] = -1;  // its place does not matter
       continue;
     }
-    trivet_status_t status =
-        tvi_dim_evaluate(place->strides[d], s->tactics->options.symbols, s->tactics->options.symbol_count, &strides[d]);
+    trivet_status_t status = tvi_dim_evaluate(place->strides[d], s->tactics->options.symbols,
+                                              s->tactics->options.symbol_count, &strides[d]);
     if (status) strides[d] = 0;
     trivet_status_free(status);
   }
@@ -113,7 +122,8 @@ tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t v
     uint8_t d = layout.order[i];
     if (strides[d] < 0) continue;
     uint32_t at = i;
-    while (at > 0 && strides[layout.order[at - 1]] >= 0 && strides[layout.order[at - 1]] < strides[d]) {
+    while (at > 0 && strides[layout.order[at - 1]] >= 0 &&
+           strides[layout.order[at - 1]] < strides[d]) {
       layout.order[at] = layout.order[at - 1];
       --at;
     }
@@ -122,10 +132,12 @@ tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t v
   return layout;
 }
 
-// --- Views --------------------------------------------------------------------------------------------------------------------------
+// --- Views
+// --------------------------------------------------------------------------------------------------------------------------
 
 // Strides of a node that reads its operand at affine positions.
-static bool view_affine(const tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_place_t* base, tvi_place_t* out_place) {
+static bool view_affine(const tvi_schedule_t* s, const tvi_kir_program_t* program,
+                        const tvi_place_t* base, tvi_place_t* out_place) {
   const tvi_kir_stage_t* stage = &program->stages[0];
   const tvi_kir_load_t* load = stage->instrs[stage->results[0]].imm.load;
   *out_place = *base;
@@ -138,16 +150,18 @@ static bool view_affine(const tvi_schedule_t* s, const tvi_kir_program_t* progra
       const tvi_kir_instr_t* atom = &stage->instrs[form.terms[t].atom];
       if (atom->opcode != TVI_KIR_INDEX) return false;
       uint32_t index = (uint32_t)atom->imm.i64;
-      out_place->strides[index] = add(s, out_place->strides[index], mul(s, form.terms[t].coefficient, base->strides[d]));
+      out_place->strides[index] =
+          add(s, out_place->strides[index], mul(s, form.terms[t].coefficient, base->strides[d]));
       if (!out_place->strides[index]) return false;
     }
   }
   return out_place->offset != NULL;
 }
 
-// Strides of a reshape: groups of dimensions with equal products on both sides; a group must be walked with one stride on the old side.
-static bool view_reshape(const tvi_schedule_t* s, const trivet_type_t* from, const tvi_place_t* base, const trivet_type_t* to,
-                         tvi_place_t* out_place) {
+// Strides of a reshape: groups of dimensions with equal products on both sides; a group must be
+// walked with one stride on the old side.
+static bool view_reshape(const tvi_schedule_t* s, const trivet_type_t* from,
+                         const tvi_place_t* base, const trivet_type_t* to, tvi_place_t* out_place) {
   *out_place = *base;
   uint32_t i = 0, j = 0;
   for (;;) {
@@ -197,7 +211,8 @@ static trivet_status_t place_constant(tvi_schedule_t* s, tvi_value_id_t id, bool
   made.dtype = value->type.dtype;
   made.rank = value->type.rank;
   for (uint32_t d = 0; d < value->type.rank; ++d) {
-    if (!tvi_dim_is_constant(value->type.dims[d], &made.dims[d])) return TRIVET_STATUS(INTERNAL, "a constant has a symbolic shape");
+    if (!tvi_dim_is_constant(value->type.dims[d], &made.dims[d]))
+      return TRIVET_STATUS(INTERNAL, "a constant has a symbolic shape");
   }
   made.data = source->data;
   made.size = source->size;
@@ -205,8 +220,8 @@ static trivet_status_t place_constant(tvi_schedule_t* s, tvi_value_id_t id, bool
   uint32_t index = 0;
   TRIVET_RETURN_IF_ERROR(tvi_schedule_add_constant(s, &made, &index));
   tvi_place_t* place = &s->places[id];
-  TRIVET_RETURN_IF_ERROR(
-      tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_CONSTANT, index, constant(s, (int64_t)source->size), &place->buffer));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(
+      s, TVI_PLAN_BUFFER_CONSTANT, index, constant(s, (int64_t)source->size), &place->buffer));
   place->offset = constant(s, 0);
   tvi_layout_t plain = tvi_layout_plain();
   tvi_schedule_dense_strides(s, &value->type, &plain, place->strides);
@@ -214,7 +229,8 @@ static trivet_status_t place_constant(tvi_schedule_t* s, tvi_value_id_t id, bool
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_schedule_locate(tvi_schedule_t* s, tvi_value_id_t id, tvi_place_t* out_place, bool* out_found) {
+trivet_status_t tvi_schedule_locate(tvi_schedule_t* s, tvi_value_id_t id, tvi_place_t* out_place,
+                                    bool* out_found) {
   *out_found = s->places[id].buffer != TVI_SCHEDULE_NONE;
   if (*out_found) {
     *out_place = s->places[id];
@@ -234,7 +250,8 @@ trivet_status_t tvi_schedule_locate(tvi_schedule_t* s, tvi_value_id_t id, tvi_pl
   bool found = false;
   TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, source, &base, &found));
   if (!found) return TRIVET_OK;
-  *out_found = fact->reshape ? view_reshape(s, &tvi_graph_value(s->graph, source)->type, &base, &value->type, out_place)
+  *out_found = fact->reshape ? view_reshape(s, &tvi_graph_value(s->graph, source)->type, &base,
+                                            &value->type, out_place)
                              : view_affine(s, fact->program, &base, out_place);
   return TRIVET_OK;
 }
@@ -251,8 +268,8 @@ trivet_status_t tvi_schedule_allocate(tvi_schedule_t* s, tvi_value_id_t id) {
     place->offset = add(s, place->offset, mul(s, s->concat_offset[id], place->strides[axis]));
     return place->offset ? TRIVET_OK : TRIVET_STATUS(OUT_OF_RANGE, "an offset overflows 64 bits");
   }
-  TRIVET_RETURN_IF_ERROR(
-      tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_ARENA, TVI_SCHEDULE_NONE, tvi_schedule_value_size(s, id), &place->buffer));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_ARENA, TVI_SCHEDULE_NONE,
+                                                 tvi_schedule_value_size(s, id), &place->buffer));
   place->offset = constant(s, 0);
   tvi_schedule_dense_strides(s, &value->type, &s->layouts[id], place->strides);
   return TRIVET_OK;

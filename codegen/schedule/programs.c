@@ -9,10 +9,12 @@
 #include "core/kernel_ir/fuse.h"
 
 // A MAP stage over the dimensions of |value| with room for |instr_count| instructions.
-static trivet_status_t add_stage(tvi_kir_program_t* program, uint32_t value, uint32_t instr_count, tvi_kir_stage_t** out_stage) {
+static trivet_status_t add_stage(tvi_kir_program_t* program, uint32_t value, uint32_t instr_count,
+                                 tvi_kir_stage_t** out_stage) {
   tvi_kir_stage_t* stage = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(program->arena, sizeof(*stage), &stage));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(program->arena, instr_count, sizeof(tvi_kir_instr_t), &stage->instrs));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(program->arena, instr_count,
+                                                      sizeof(tvi_kir_instr_t), &stage->instrs));
   const tvi_kir_value_t* v = &program->values[value];
   stage->kind = TVI_KIR_MAP;
   stage->result_count = 1;
@@ -35,18 +37,21 @@ static tvi_kir_ref_t push(tvi_kir_stage_t* stage, uint16_t opcode, uint32_t dtyp
   return stage->instr_count++;
 }
 
-trivet_status_t tvi_kir_make_copy(tvi_dim_context_t* dims, tvi_arena_t* arena, const trivet_type_t* type, uint32_t in_tag, uint32_t out_tag,
+trivet_status_t tvi_kir_make_copy(tvi_dim_context_t* dims, tvi_arena_t* arena,
+                                  const trivet_type_t* type, uint32_t in_tag, uint32_t out_tag,
                                   tvi_kir_program_t** out_program) {
   tvi_kir_program_t* program = NULL;
   uint32_t in = 0, out = 0;
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_create(dims, arena, &program));
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_add_value(program, "x", TVI_KIR_INPUT, type, in_tag, &in));
-  TRIVET_RETURN_IF_ERROR(tvi_kir_program_add_value(program, "y", TVI_KIR_OUTPUT, type, out_tag, &out));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_kir_program_add_value(program, "y", TVI_KIR_OUTPUT, type, out_tag, &out));
   tvi_kir_stage_t* stage = NULL;
   TRIVET_RETURN_IF_ERROR(add_stage(program, out, type->rank + 1, &stage));
   tvi_kir_load_t* load = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(arena, sizeof(*load), &load));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, type->rank + 1, sizeof(tvi_kir_ref_t), &load->indices));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, type->rank + 1, sizeof(tvi_kir_ref_t), &load->indices));
   load->value = in;
   load->index_count = type->rank;
   load->bounds = TVI_KIR_BOUNDS_PROVEN;
@@ -61,15 +66,19 @@ trivet_status_t tvi_kir_make_copy(tvi_dim_context_t* dims, tvi_arena_t* arena, c
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_kir_make_dims(tvi_dim_context_t* dims, tvi_arena_t* arena, const trivet_type_t* type, const trivet_dim_t* elements,
-                                  uint64_t count, uint32_t out_tag, tvi_kir_program_t** out_program) {
+trivet_status_t tvi_kir_make_dims(tvi_dim_context_t* dims, tvi_arena_t* arena,
+                                  const trivet_type_t* type, const trivet_dim_t* elements,
+                                  uint64_t count, uint32_t out_tag,
+                                  tvi_kir_program_t** out_program) {
   if (type->rank > 1 || count == 0 || count > 1024) {
-    return TRIVET_STATUS(UNIMPLEMENTED, "shape values of rank %u with %llu elements", type->rank, (unsigned long long)count);
+    return TRIVET_STATUS(UNIMPLEMENTED, "shape values of rank %u with %llu elements", type->rank,
+                         (unsigned long long)count);
   }
   tvi_kir_program_t* program = NULL;
   uint32_t out = 0;
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_create(dims, arena, &program));
-  TRIVET_RETURN_IF_ERROR(tvi_kir_program_add_value(program, "y", TVI_KIR_OUTPUT, type, out_tag, &out));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_kir_program_add_value(program, "y", TVI_KIR_OUTPUT, type, out_tag, &out));
   tvi_kir_stage_t* stage = NULL;
   TRIVET_RETURN_IF_ERROR(add_stage(program, out, (uint32_t)(4 * count + 4), &stage));
   tvi_kir_ref_t index = TVI_KIR_NONE, chain = TVI_KIR_NONE;

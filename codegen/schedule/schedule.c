@@ -9,11 +9,16 @@
 
 static trivet_status_t create(tvi_schedule_t* s) {
   size_t count = s->graph->value_count + 1;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->places), &s->places));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->dense_copies), &s->dense_copies));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->layouts), &s->layouts));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->concat_parent), &s->concat_parent));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->concat_offset), &s->concat_offset));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->places), &s->places));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->dense_copies), &s->dense_copies));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->layouts), &s->layouts));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->concat_parent), &s->concat_parent));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->concat_offset), &s->concat_offset));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, 1, &s->concat_axis));
   for (size_t v = 0; v < count; ++v) {
     s->places[v].buffer = s->dense_copies[v].buffer = TVI_SCHEDULE_NONE;
@@ -26,7 +31,8 @@ static trivet_status_t create(tvi_schedule_t* s) {
   return tvi_schedule_share_in_place(s);
 }
 
-trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* tactics, tvi_schedule_t** out_schedule) {
+trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                    tvi_schedule_t** out_schedule) {
   trivet_allocator_t allocator = cover->graph->allocator;
   tvi_schedule_t* s = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*s), &s));

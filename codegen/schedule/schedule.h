@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Schedule: regions -> steps, buffers, tensors: the plan but for its bytes. Chooses layouts over the whole graph, resolves views to strides,
-// lets concats happen in place, asks for tactics, orders steps for a small arena, shares buffers in place, and computes lifetimes.
-// The parts: place.c (where values lie), layout.c (memory order), steps.c (regions to steps), order.c, finish.c (into tvi_plan_t).
+// Schedule: regions -> steps, buffers, tensors: the plan but for its bytes. Chooses layouts over
+// the whole graph, resolves views to strides, lets concats happen in place, asks for tactics,
+// orders steps for a small arena, shares buffers in place, and computes lifetimes. The parts:
+// place.c (where values lie), layout.c (memory order), steps.c (regions to steps), order.c,
+// finish.c (into tvi_plan_t).
 #ifndef TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 #define TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 
@@ -23,8 +25,8 @@ typedef struct tvi_sched_buffer_s {
 
 // Where a value lies.
 typedef struct tvi_place_s {
-  uint32_t buffer;      // TVI_SCHEDULE_NONE: not placed yet
-  trivet_dim_t offset;  // elements
+  uint32_t buffer;                        // TVI_SCHEDULE_NONE: not placed yet
+  trivet_dim_t offset;                    // elements
   trivet_dim_t strides[TRIVET_MAX_RANK];  // elements
 } tvi_place_t;
 
@@ -58,7 +60,8 @@ typedef struct tvi_sched_step_s {
   TVI_VECTOR(tvi_plan_bound_symbol_t) bound;  // symbol: index in the dimension context
   const uint8_t* blob;
   uint64_t blob_size;
-  uint32_t in_place;  // bit k: the one output may overwrite operand k, whose elements are read at the same position only
+  uint32_t in_place;  // bit k: the one output may overwrite operand k, whose elements are read at
+                      // the same position only
   double price;
 } tvi_sched_step_t;
 
@@ -68,9 +71,10 @@ typedef struct tvi_schedule_s {
   tvi_tactic_context_t* tactics;
   trivet_allocator_t allocator;
   tvi_arena_t* arena;
-  tvi_place_t* places;            // by value id
-  tvi_place_t* dense_copies;      // by value id: plain copy of a value that lies otherwise, for kernels that want it so
-  tvi_layout_t* layouts;          // by value id: memory order to give the value when it is computed
+  tvi_place_t* places;        // by value id
+  tvi_place_t* dense_copies;  // by value id: plain copy of a value that lies otherwise, for kernels
+                              // that want it so
+  tvi_layout_t* layouts;      // by value id: memory order to give the value when it is computed
   tvi_value_id_t* concat_parent;  // by value id: concat output that the value is written into; 0
   trivet_dim_t* concat_offset;    // by value id: position along the axis
   uint8_t* concat_axis;
@@ -83,7 +87,8 @@ typedef struct tvi_schedule_s {
   uint32_t reformat_count;  // copies that only change strides
 } tvi_schedule_t;
 
-trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* tactics, tvi_schedule_t** out_schedule);
+trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                    tvi_schedule_t** out_schedule);
 void tvi_schedule_destroy(tvi_schedule_t* schedule);
 
 // What the plan needs beside the steps.
@@ -97,8 +102,10 @@ typedef struct tvi_schedule_plan_options_s {
   const int64_t* symbols_max;  // values of all symbols at the largest shapes
 } tvi_schedule_plan_options_t;
 
-// Fills |out_plan| (arrays in |arena|) and the source of its constants, which lives as long as the schedule.
-trivet_status_t tvi_schedule_plan(tvi_schedule_t* schedule, const tvi_schedule_plan_options_t* options, tvi_arena_t* arena,
+// Fills |out_plan| (arrays in |arena|) and the source of its constants, which lives as long as the
+// schedule.
+trivet_status_t tvi_schedule_plan(tvi_schedule_t* schedule,
+                                  const tvi_schedule_plan_options_t* options, tvi_arena_t* arena,
                                   tvi_plan_t* out_plan, tvi_plan_weight_source_t* out_weights);
 
 // Shared by the files of this folder.
@@ -108,20 +115,28 @@ bool tvi_schedule_is_concat(const tvi_schedule_t* schedule, uint32_t region, uin
 trivet_status_t tvi_schedule_make_steps(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_order(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* schedule);
-// The place of a value that is computed already, of a constant or an input; views are resolved. |out_found| false: a view that strides cannot
-// express, or not computed yet.
-trivet_status_t tvi_schedule_locate(tvi_schedule_t* schedule, tvi_value_id_t value, tvi_place_t* out_place, bool* out_found);
-// Gives a value that is about to be computed its buffer: a binding, a part of a concat, or a new one in the arena.
+// The place of a value that is computed already, of a constant or an input; views are resolved.
+// |out_found| false: a view that strides cannot express, or not computed yet.
+trivet_status_t tvi_schedule_locate(tvi_schedule_t* schedule, tvi_value_id_t value,
+                                    tvi_place_t* out_place, bool* out_found);
+// Gives a value that is about to be computed its buffer: a binding, a part of a concat, or a new
+// one in the arena.
 trivet_status_t tvi_schedule_allocate(tvi_schedule_t* schedule, tvi_value_id_t value);
-trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* schedule, uint32_t kind, uint32_t index, trivet_dim_t size, uint32_t* out_buffer);
-trivet_status_t tvi_schedule_add_constant(tvi_schedule_t* schedule, const tvi_sched_constant_t* constant, uint32_t* out_index);
-trivet_status_t tvi_schedule_add_tensor(tvi_schedule_t* schedule, tvi_value_id_t value, const tvi_place_t* place, uint32_t* out_tensor);
+trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* schedule, uint32_t kind, uint32_t index,
+                                        trivet_dim_t size, uint32_t* out_buffer);
+trivet_status_t tvi_schedule_add_constant(tvi_schedule_t* schedule,
+                                          const tvi_sched_constant_t* constant,
+                                          uint32_t* out_index);
+trivet_status_t tvi_schedule_add_tensor(tvi_schedule_t* schedule, tvi_value_id_t value,
+                                        const tvi_place_t* place, uint32_t* out_tensor);
 // Bytes of a value, rounded up; NULL on overflow.
 trivet_dim_t tvi_schedule_value_size(const tvi_schedule_t* schedule, tvi_value_id_t value);
-void tvi_schedule_dense_strides(const tvi_schedule_t* schedule, const trivet_type_t* type, const tvi_layout_t* layout,
-                                trivet_dim_t* out_strides);
-bool tvi_schedule_place_is_dense(const tvi_schedule_t* schedule, tvi_value_id_t value, const tvi_place_t* place, const tvi_layout_t* layout);
+void tvi_schedule_dense_strides(const tvi_schedule_t* schedule, const trivet_type_t* type,
+                                const tvi_layout_t* layout, trivet_dim_t* out_strides);
+bool tvi_schedule_place_is_dense(const tvi_schedule_t* schedule, tvi_value_id_t value,
+                                 const tvi_place_t* place, const tvi_layout_t* layout);
 // Memory order of a place: dimensions by decreasing stride, as far as that is known.
-tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* schedule, tvi_value_id_t value, const tvi_place_t* place);
+tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* schedule, tvi_value_id_t value,
+                                       const tvi_place_t* place);
 
 #endif  // TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Regions to steps: finds or makes the places of operands, asks for a tactic, lets its kernel write the step. Where a view cannot be expressed
-// by strides, or no kernel takes an operand as it lies, a copy is made, which is a region like any other.
+// Regions to steps: finds or makes the places of operands, asks for a tactic, lets its kernel write
+// the step. Where a view cannot be expressed by strides, or no kernel takes an operand as it lies,
+// a copy is made, which is a region like any other.
 #include <stdio.h>
 #include <string.h>
 
@@ -13,11 +14,14 @@
 #include "core/kernel_ir/fuse.h"
 #include "core/plan/host_blob.h"
 
-static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_node_id_t* nodes, uint32_t node_count,
-                                   const tvi_region_operand_t* operands, uint32_t input_count, uint32_t output_count,
-                                   const tvi_place_t* places, const char* made_by, uint32_t region_id);
+static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program,
+                                   const tvi_node_id_t* nodes, uint32_t node_count,
+                                   const tvi_region_operand_t* operands, uint32_t input_count,
+                                   uint32_t output_count, const tvi_place_t* places,
+                                   const char* made_by, uint32_t region_id);
 
-static void describe_operand(const tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* place, bool is_output,
+static void describe_operand(const tvi_schedule_t* s, tvi_value_id_t value,
+                             const tvi_place_t* place, bool is_output,
                              tvi_region_operand_t* out_operand) {
   tvi_layout_t plain = tvi_layout_plain();
   memset(out_operand, 0, sizeof(*out_operand));
@@ -29,7 +33,8 @@ static void describe_operand(const tvi_schedule_t* s, tvi_value_id_t value, cons
   memcpy(out_operand->strides, place->strides, sizeof(out_operand->strides));
 }
 
-// --- What kernels emit ----------------------------------------------------------------------------------------------------------------
+// --- What kernels emit
+// ----------------------------------------------------------------------------------------------------------------
 
 typedef struct emitter_s {
   tvi_schedule_t* schedule;
@@ -43,12 +48,15 @@ static trivet_status_t emit_operand(void* self, uint32_t index) {
   uint32_t count = e->region->input_count + e->region->output_count;
   if (index >= count) return TRIVET_STATUS(INTERNAL, "operand %u of %u emitted", index, count);
   uint32_t tensor = 0;
-  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_tensor(e->schedule, e->region->operands[index].value, &e->places[index], &tensor));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_tensor(e->schedule, e->region->operands[index].value,
+                                                 &e->places[index], &tensor));
   if (e->region->operands[index].is_output) ++e->step->output_count;
   return tvi_vector_push(&e->step->operands, tensor);
 }
 
-static trivet_status_t emit_absent(void* self) { return tvi_vector_push(&((emitter_t*)self)->step->operands, TVI_PLAN_NONE); }
+static trivet_status_t emit_absent(void* self) {
+  return tvi_vector_push(&((emitter_t*)self)->step->operands, TVI_PLAN_NONE);
+}
 
 static trivet_status_t emit_packed(void* self, const tvi_packed_constant_t* packed) {
   emitter_t* e = (emitter_t*)self;
@@ -69,7 +77,8 @@ static trivet_status_t emit_packed(void* self, const tvi_packed_constant_t* pack
   uint32_t index = 0, buffer = 0;
   TRIVET_RETURN_IF_ERROR(tvi_schedule_add_constant(s, &made, &index));
   trivet_dim_t size = tvi_dim_constant(s->graph->dims, (int64_t)packed->size);
-  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_CONSTANT, index, size, &buffer));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_CONSTANT, index, size, &buffer));
   tvi_sched_tensor_t tensor;
   memset(&tensor, 0, sizeof(tensor));
   tensor.dtype = packed->dtype;
@@ -107,7 +116,8 @@ static trivet_status_t emit_require(void* self, const char* requirement) {
   return tvi_vector_push(&e->step->requirements, kept);
 }
 
-// --- Steps ------------------------------------------------------------------------------------------------------------------------
+// --- Steps
+// ------------------------------------------------------------------------------------------------------------------------
 
 static void init_step(const tvi_schedule_t* s, tvi_sched_step_t* step, uint32_t region) {
   memset(step, 0, sizeof(*step));
@@ -126,7 +136,8 @@ static void deinit_step(tvi_sched_step_t* step) {
 }
 
 // "conv1 + relu1": the original nodes, at most eight of them.
-static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step, const tvi_node_id_t* nodes, uint32_t count) {
+static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step,
+                                 const tvi_node_id_t* nodes, uint32_t count) {
   tvi_string_builder_t text;
   tvi_string_builder_init(&text, s->allocator);
   for (uint32_t i = 0; i < count && i < 8; ++i) {
@@ -156,7 +167,8 @@ static uint32_t in_place_mask(const trivet_region_t* region) {
       bool same = load->index_count == stage->parallel_count;
       for (uint32_t d = 0; same && d < load->index_count; ++d) {
         const tvi_kir_instr_t* index = &stage->instrs[load->indices[d]];
-        same = (index->opcode == TVI_KIR_INDEX && index->imm.i64 == d) || tvi_dim_equals_constant(value->dims[d], 1);
+        same = (index->opcode == TVI_KIR_INDEX && index->imm.i64 == d) ||
+               tvi_dim_equals_constant(value->dims[d], 1);
         same = same && stage->extents[d] == value->dims[d];
       }
       for (uint32_t k = 0; !same && k < region->input_count; ++k) {
@@ -167,7 +179,8 @@ static uint32_t in_place_mask(const trivet_region_t* region) {
   return mask;
 }
 
-static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* region, const tvi_place_t* places, const tvi_tactic_t* tactic,
+static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* region,
+                                 const tvi_place_t* places, const tvi_tactic_t* tactic,
                                  uint32_t region_id) {
   tvi_sched_step_t step;
   init_step(s, &step, region_id);
@@ -181,13 +194,14 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
   tvi_arena_t scratch;
   tvi_arena_init(&scratch, s->allocator, 1 << 16);
   emitter_t emitter = {s, &step, region, places};
-  struct trivet_emission_s emission = {&emitter, &scratch, emit_operand, emit_absent, emit_packed, emit_parameter, emit_blob, emit_require};
+  struct trivet_emission_s emission = {&emitter,    &scratch,       emit_operand, emit_absent,
+                                       emit_packed, emit_parameter, emit_blob,    emit_require};
   trivet_status_t status = tvi_arena_strdup(s->arena, name, &step.tactic);
   if (!status) status = name_step(s, &step, region->nodes, region->node_count);
   if (!status) status = tactic->kernel->emit(tactic->kernel, region, tactic->id, &emission);
   if (!status && step.output_count != region->output_count) {
-    status = TRIVET_STATUS(INTERNAL, "kernel %s emitted %u outputs for a region of %u", tactic->kernel->name, step.output_count,
-                           region->output_count);
+    status = TRIVET_STATUS(INTERNAL, "kernel %s emitted %u outputs for a region of %u",
+                           tactic->kernel->name, step.output_count, region->output_count);
   }
   // Bits of the mask refer to the region's operands, those of the step to what the kernel emitted.
   uint32_t mask = in_place_mask(region);
@@ -204,9 +218,11 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
   return status;
 }
 
-static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_node_id_t* nodes, uint32_t node_count,
-                                   const tvi_region_operand_t* operands, uint32_t input_count, uint32_t output_count,
-                                   const char* made_by, trivet_region_t* out_region) {
+static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* program,
+                                   const tvi_node_id_t* nodes, uint32_t node_count,
+                                   const tvi_region_operand_t* operands, uint32_t input_count,
+                                   uint32_t output_count, const char* made_by,
+                                   trivet_region_t* out_region) {
   memset(out_region, 0, sizeof(*out_region));
   out_region->graph = s->graph;
   out_region->nodes = nodes;
@@ -222,20 +238,22 @@ static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* p
   return TRIVET_OK;
 }
 
-static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program, const tvi_node_id_t* nodes, uint32_t node_count,
-                                   const tvi_region_operand_t* operands, uint32_t input_count, uint32_t output_count,
-                                   const tvi_place_t* places, const char* made_by, uint32_t region_id) {
+static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program,
+                                   const tvi_node_id_t* nodes, uint32_t node_count,
+                                   const tvi_region_operand_t* operands, uint32_t input_count,
+                                   uint32_t output_count, const tvi_place_t* places,
+                                   const char* made_by, uint32_t region_id) {
   trivet_region_t region;
-  TRIVET_RETURN_IF_ERROR(
-      make_region(s, program, nodes, node_count, operands, input_count, output_count, made_by, &region));
+  TRIVET_RETURN_IF_ERROR(make_region(s, program, nodes, node_count, operands, input_count,
+                                     output_count, made_by, &region));
   tvi_tactic_t tactic;
   TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &region, &tactic));
   return emit_step(s, &region, places, &tactic, region_id);
 }
 
 // Copies a value from one place to another.
-static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* from, const tvi_place_t* to,
-                                  const char* made_by) {
+static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const tvi_place_t* from,
+                                  const tvi_place_t* to, const char* made_by) {
   const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
   tvi_kir_program_t* program = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_kir_make_copy(s->graph->dims, s->arena, type, value, value, &program));
@@ -245,19 +263,24 @@ static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const
   describe_operand(s, value, to, true, &operands[1]);
   tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
   ++s->reformat_count;
-  return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by, TVI_COVER_NONE);
+  return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by,
+                     TVI_COVER_NONE);
 }
 
-static trivet_status_t new_plain_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_place_t* out_place) {
-  TRIVET_RETURN_IF_ERROR(
-      tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_ARENA, TVI_SCHEDULE_NONE, tvi_schedule_value_size(s, value), &out_place->buffer));
+static trivet_status_t new_plain_place(tvi_schedule_t* s, tvi_value_id_t value,
+                                       tvi_place_t* out_place) {
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_ARENA, TVI_SCHEDULE_NONE,
+                                                 tvi_schedule_value_size(s, value),
+                                                 &out_place->buffer));
   out_place->offset = tvi_dim_constant(s->graph->dims, 0);
   tvi_layout_t plain = tvi_layout_plain();
-  tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain, out_place->strides);
+  tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain,
+                             out_place->strides);
   return TRIVET_OK;
 }
 
-// Gives a value that no region computes a buffer: a constant of dimensions, or a view that strides cannot express.
+// Gives a value that no region computes a buffer: a constant of dimensions, or a view that strides
+// cannot express.
 static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   const tvi_value_t* value = tvi_graph_value(s->graph, id);
   tvi_kir_program_t* program = NULL;
@@ -266,11 +289,12 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   if (value->constant && value->constant->kind == TVI_CONSTANT_DIMS) {
     uint64_t element_count = 0;
     const trivet_dim_t* elements = tvi_graph_value_ints(s->graph, id, &element_count);
-    TRIVET_RETURN_IF_ERROR(
-        tvi_kir_make_dims(s->graph->dims, s->arena, &value->type, elements, element_count, id, &program));
+    TRIVET_RETURN_IF_ERROR(tvi_kir_make_dims(s->graph->dims, s->arena, &value->type, elements,
+                                             element_count, id, &program));
     TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
     describe_operand(s, id, &s->places[id], true, &operands[0]);
-    return run_program(s, program, NULL, 0, operands, 0, 1, &s->places[id], "shape-values", TVI_COVER_NONE);
+    return run_program(s, program, NULL, 0, operands, 0, 1, &s->places[id], "shape-values",
+                       TVI_COVER_NONE);
   }
   tvi_node_id_t producer = value->producer;
   if (!producer || s->cover->facts[producer].node_class != TVI_NODE_VIEW) {
@@ -310,7 +334,8 @@ static trivet_status_t find_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_p
 }
 
 // A dense, plain place of the value, by a copy if it lies otherwise.
-static trivet_status_t find_plain_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_place_t* out_place) {
+static trivet_status_t find_plain_place(tvi_schedule_t* s, tvi_value_id_t value,
+                                        tvi_place_t* out_place) {
   tvi_layout_t plain = tvi_layout_plain();
   TRIVET_RETURN_IF_ERROR(find_place(s, value, out_place));
   if (tvi_schedule_place_is_dense(s, value, out_place, &plain)) return TRIVET_OK;
@@ -324,16 +349,20 @@ static trivet_status_t find_plain_place(tvi_schedule_t* s, tvi_value_id_t value,
   return TRIVET_OK;
 }
 
-// --- Kinds of regions ---------------------------------------------------------------------------------------------------------------
+// --- Kinds of regions
+// ---------------------------------------------------------------------------------------------------------------
 
 static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
   tvi_cover_region_t* region = &s->cover->regions.data[id];
   uint32_t inputs = (uint32_t)region->inputs.count, outputs = (uint32_t)region->outputs.count;
   tvi_region_operand_t* operands = NULL;
   tvi_place_t* places = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*operands), &operands));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*places), &places));
-  for (uint32_t i = 0; i < inputs; ++i) TRIVET_RETURN_IF_ERROR(find_place(s, region->inputs.data[i], &places[i]));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*operands), &operands));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*places), &places));
+  for (uint32_t i = 0; i < inputs; ++i)
+    TRIVET_RETURN_IF_ERROR(find_place(s, region->inputs.data[i], &places[i]));
   for (uint32_t i = 0; i < outputs; ++i) {
     TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, region->outputs.data[i]));
     places[inputs + i] = s->places[region->outputs.data[i]];
@@ -344,15 +373,18 @@ static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
       describe_operand(s, value, &places[i], i >= inputs, &operands[i]);
     }
     trivet_region_t asked;
-    TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data, (uint32_t)region->nodes.count, operands, inputs, outputs,
+    TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data,
+                                       (uint32_t)region->nodes.count, operands, inputs, outputs,
                                        region->made_by, &asked));
     tvi_tactic_t tactic;
     trivet_status_t status = tvi_tactic_choose(s->tactics, &asked, &tactic);
     bool better = false;
     if (!status && region->anchored && tvi_tactic_is_general(tactic.kernel) && attempt == 0) {
-      // A library kernel took the region when its operands were plain; give it copies before falling back.
+      // A library kernel took the region when its operands were plain; give it copies before
+      // falling back.
       for (uint32_t i = 0; i < inputs; ++i) better = better || !operands[i].dense;
-      for (uint32_t i = inputs; i < inputs + outputs; ++i) better = better || s->concat_parent[operands[i].value];
+      for (uint32_t i = inputs; i < inputs + outputs; ++i)
+        better = better || s->concat_parent[operands[i].value];
     }
     if (!better && (!status || trivet_status_code(status) != TRIVET_STATUS_NOT_FOUND || attempt)) {
       TRIVET_RETURN_IF_ERROR(status);
@@ -360,7 +392,8 @@ static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
     }
     trivet_status_free(status);
     for (uint32_t i = 0; i < inputs; ++i) {
-      if (!operands[i].dense) TRIVET_RETURN_IF_ERROR(find_plain_place(s, region->inputs.data[i], &places[i]));
+      if (!operands[i].dense)
+        TRIVET_RETURN_IF_ERROR(find_plain_place(s, region->inputs.data[i], &places[i]));
     }
     for (uint32_t i = 0; i < outputs; ++i) {
       tvi_value_id_t value = region->outputs.data[i];
@@ -382,9 +415,11 @@ static trivet_status_t concat_region(tvi_schedule_t* s, uint32_t id, uint32_t ax
   for (uint32_t i = 0; i < node->input_count; ++i) {
     tvi_value_id_t value = node->inputs[i];
     tvi_place_t from, part = s->places[output];
-    part.offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, part.offset,
-                                 tvi_dim_binary(s->graph->dims, TRIVET_DIM_MUL, offset, part.strides[axis]));
-    offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, offset, tvi_graph_value(s->graph, value)->type.dims[axis]);
+    part.offset =
+        tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, part.offset,
+                       tvi_dim_binary(s->graph->dims, TRIVET_DIM_MUL, offset, part.strides[axis]));
+    offset = tvi_dim_binary(s->graph->dims, TRIVET_DIM_ADD, offset,
+                            tvi_graph_value(s->graph, value)->type.dims[axis]);
     TRIVET_RETURN_IF_ERROR(find_place(s, value, &from));
     if (from.buffer == part.buffer) continue;  // computed in place
     TRIVET_RETURN_IF_ERROR(copy_value(s, value, &from, &part, "concat"));
@@ -397,7 +432,8 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   tvi_node_id_t node_id = region->nodes.data[0];
   const tvi_node_t* node = tvi_graph_node(s->graph, node_id);
   if (node->subgraph_count || !node->op->definition->evaluate) {
-    return tvi_graph_node_error(s->graph, node_id, TRIVET_STATUS_UNIMPLEMENTED, "operator %s cannot be compiled for target %s",
+    return tvi_graph_node_error(s->graph, node_id, TRIVET_STATUS_UNIMPLEMENTED,
+                                "operator %s cannot be compiled for target %s",
                                 node->op->definition->name, s->tactics->options.target);
   }
   tvi_sched_step_t step;
@@ -412,7 +448,8 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
     uint32_t tensor = TVI_PLAN_NONE;
     tvi_place_t place;
     if (node->inputs[i]) status = find_plain_place(s, node->inputs[i], &place);
-    if (!status && node->inputs[i]) status = tvi_schedule_add_tensor(s, node->inputs[i], &place, &tensor);
+    if (!status && node->inputs[i])
+      status = tvi_schedule_add_tensor(s, node->inputs[i], &place, &tensor);
     if (!status) status = tvi_vector_push(&step.operands, tensor);
   }
   for (uint32_t i = 0; !status && i < node->output_count; ++i) {
@@ -425,7 +462,9 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
       if (!status) status = tvi_schedule_add_tensor(s, value, &s->places[value], &tensor);
       const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
       for (uint32_t d = 0; !status && d < type->rank; ++d) {
-        if (tvi_dim_kind(type->dims[d]) != TVI_DIM_SYMBOL || tvi_dim_symbol_origin(type->dims[d]) != TVI_SYMBOL_DATA) continue;
+        if (tvi_dim_kind(type->dims[d]) != TVI_DIM_SYMBOL ||
+            tvi_dim_symbol_origin(type->dims[d]) != TVI_SYMBOL_DATA)
+          continue;
         tvi_plan_bound_symbol_t bound = {tvi_dim_symbol_index(type->dims[d]), i, d};
         status = tvi_vector_push(&step.bound, bound);
       }
@@ -433,7 +472,9 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
     if (!status) status = tvi_vector_push(&step.operands, tensor);
     ++step.output_count;
   }
-  if (!status) status = tvi_host_blob_encode(node->attributes, node->attribute_count, s->arena, &step.blob, &step.blob_size);
+  if (!status)
+    status = tvi_host_blob_encode(node->attributes, node->attribute_count, s->arena, &step.blob,
+                                  &step.blob_size);
   if (!status) status = tvi_vector_push(&s->steps, step);
   if (status) deinit_step(&step);
   return status;
@@ -444,15 +485,19 @@ static trivet_status_t place_bindings(tvi_schedule_t* s) {
   tvi_layout_t plain = tvi_layout_plain();
   for (uint32_t i = 0; i < s->graph->input_count + s->graph->output_count; ++i) {
     bool is_output = i >= s->graph->input_count;
-    tvi_value_id_t value = is_output ? s->graph->outputs[i - s->graph->input_count].value : s->graph->inputs[i].value;
+    tvi_value_id_t value =
+        is_output ? s->graph->outputs[i - s->graph->input_count].value : s->graph->inputs[i].value;
     uint32_t buffer = 0;
-    TRIVET_RETURN_IF_ERROR(
-        tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_BINDING, i, tvi_schedule_value_size(s, value), &buffer));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_BINDING, i,
+                                                   tvi_schedule_value_size(s, value), &buffer));
     tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
     bool computed = producer && s->cover->facts[producer].region != TVI_COVER_NONE;
     tvi_place_t* place = &s->places[value];
-    if (is_output && (!computed || place->buffer != TVI_SCHEDULE_NONE)) continue;  // copied at the end
-    if (is_output && !tvi_layout_equal(&s->layouts[value], &plain, tvi_graph_value(s->graph, value)->type.rank)) continue;
+    if (is_output && (!computed || place->buffer != TVI_SCHEDULE_NONE))
+      continue;  // copied at the end
+    if (is_output &&
+        !tvi_layout_equal(&s->layouts[value], &plain, tvi_graph_value(s->graph, value)->type.rank))
+      continue;
     s->concat_parent[value] = 0;
     place->buffer = buffer;
     place->offset = tvi_dim_constant(s->graph->dims, 0);

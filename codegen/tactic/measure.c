@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One step in a world of its own: buffers for its operands, filled with small numbers, the kernel's run half, and a clock.
+// One step in a world of its own: buffers for its operands, filled with small numbers, the kernel's
+// run half, and a clock.
 #include "codegen/tactic/measure.h"
 
 #include <stdlib.h>
@@ -30,13 +31,16 @@ static trivet_status_t value_of(const bench_t* b, trivet_dim_t dim, int64_t* out
   return tvi_dim_evaluate(dim, b->region->symbols, b->region->symbol_count, out_value);
 }
 
-// Memory that covers a strided operand. Floats are small and differ; integers are small enough to be indices into anything.
-static trivet_status_t make_memory(bench_t* b, uint32_t dtype, uint32_t rank, const int64_t* dims, const int64_t* strides, void** out_memory) {
+// Memory that covers a strided operand. Floats are small and differ; integers are small enough to
+// be indices into anything.
+static trivet_status_t make_memory(bench_t* b, uint32_t dtype, uint32_t rank, const int64_t* dims,
+                                   const int64_t* strides, void** out_memory) {
   int64_t last = 0;
   for (uint32_t d = 0; d < rank; ++d) {
     int64_t reach = 0;
     if (dims[d] == 0) continue;
-    if (!tvi_checked_mul_i64(dims[d] - 1, strides[d] < 0 ? -strides[d] : strides[d], &reach) || !tvi_checked_add_i64(last, reach, &last)) {
+    if (!tvi_checked_mul_i64(dims[d] - 1, strides[d] < 0 ? -strides[d] : strides[d], &reach) ||
+        !tvi_checked_add_i64(last, reach, &last)) {
       return TRIVET_STATUS(OUT_OF_RANGE, "an operand's size overflows 64 bits");
     }
   }
@@ -74,7 +78,8 @@ static trivet_status_t add_operand(void* self, uint32_t index) {
     operand.constant = memory;
     operand.alignment = 1;
   } else {
-    TRIVET_RETURN_IF_ERROR(make_memory(b, operand.dtype, operand.rank, operand.dims, operand.strides, &memory));
+    TRIVET_RETURN_IF_ERROR(
+        make_memory(b, operand.dtype, operand.rank, operand.dims, operand.strides, &memory));
   }
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->operands, operand));
   return tvi_vector_push(&b->addresses, memory);
@@ -138,11 +143,14 @@ static int compare_times(const void* a, const void* b) {
   return (x > y) - (x < y);
 }
 
-static trivet_status_t run_all(bench_t* b, const trivet_kernel_t* kernel, void* prepared, void* workspace, double* out_nanoseconds) {
-  trivet_kernel_launch_t launch = {(void* const*)b->addresses.data, workspace, b->context->options.executor, NULL};
+static trivet_status_t run_all(bench_t* b, const trivet_kernel_t* kernel, void* prepared,
+                               void* workspace, double* out_nanoseconds) {
+  trivet_kernel_launch_t launch = {(void* const*)b->addresses.data, workspace,
+                                   b->context->options.executor, NULL};
   int64_t times[MAX_RUNS];
   int count = 0;
-  TRIVET_RETURN_IF_ERROR(kernel->run(kernel, prepared, &launch));  // warms caches and lazily made things
+  TRIVET_RETURN_IF_ERROR(
+      kernel->run(kernel, prepared, &launch));  // warms caches and lazily made things
   for (int64_t spent = 0; count < MAX_RUNS && (count < MIN_RUNS || spent < BUDGET_NS); ++count) {
     int64_t start = tvi_clock_now_ns();
     TRIVET_RETURN_IF_ERROR(kernel->run(kernel, prepared, &launch));
@@ -157,10 +165,13 @@ static trivet_status_t run_all(bench_t* b, const trivet_kernel_t* kernel, void* 
 static trivet_status_t measure(bench_t* b, const tvi_tactic_t* tactic, double* out_nanoseconds) {
   const trivet_kernel_t* kernel = tactic->kernel;
   const trivet_allocator_t* allocator = &b->context->allocator;
-  struct trivet_emission_s emission = {b, &b->arena, add_operand, add_absent, add_packed, add_parameter, set_blob, require};
+  struct trivet_emission_s emission = {b,          &b->arena,     add_operand, add_absent,
+                                       add_packed, add_parameter, set_blob,    require};
   TRIVET_RETURN_IF_ERROR(kernel->emit(kernel, b->region, tactic->id, &emission));
-  const trivet_kernel_t* runner = tvi_registry_kernel(b->context->options.run_registry, kernel->name, kernel->version);
-  if (!runner || !runner->load) return TRIVET_STATUS(UNAVAILABLE, "kernel %s cannot run on this machine", kernel->name);
+  const trivet_kernel_t* runner =
+      tvi_registry_kernel(b->context->options.run_registry, kernel->name, kernel->version);
+  if (!runner || !runner->load)
+    return TRIVET_STATUS(UNAVAILABLE, "kernel %s cannot run on this machine", kernel->name);
   trivet_kernel_load_t load;
   memset(&load, 0, sizeof(load));
   load.header.struct_size = sizeof(load);
@@ -189,8 +200,8 @@ static trivet_status_t measure(bench_t* b, const tvi_tactic_t* tactic, double* o
   return status;
 }
 
-trivet_status_t tvi_tactic_measure(tvi_tactic_context_t* context, const trivet_region_t* region, const tvi_tactic_t* tactic,
-                                   double* out_nanoseconds) {
+trivet_status_t tvi_tactic_measure(tvi_tactic_context_t* context, const trivet_region_t* region,
+                                   const tvi_tactic_t* tactic, double* out_nanoseconds) {
   bench_t bench;
   memset(&bench, 0, sizeof(bench));
   bench.context = context;
@@ -204,5 +215,6 @@ trivet_status_t tvi_tactic_measure(tvi_tactic_context_t* context, const trivet_r
   tvi_vector_deinit(&bench.addresses);
   tvi_vector_deinit(&bench.parameters);
   tvi_arena_deinit(&bench.arena);
-  return trivet_status_annotate(status, "measuring tactic \"%s\" of kernel %s", tactic->name, tactic->kernel->name);
+  return trivet_status_annotate(status, "measuring tactic \"%s\" of kernel %s", tactic->name,
+                                tactic->kernel->name);
 }

@@ -11,8 +11,10 @@
 #include "core/base/status.h"
 #include "core/graph/graph_report.h"
 
-trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry, const tvi_tactic_options_t* options,
-                                          trivet_allocator_t allocator, tvi_tactic_context_t** out_context) {
+trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,
+                                          const tvi_tactic_options_t* options,
+                                          trivet_allocator_t allocator,
+                                          tvi_tactic_context_t** out_context) {
   tvi_tactic_context_t* context = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*context), &context));
   context->options = *options;
@@ -24,7 +26,8 @@ trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry, const 
   if (!status) tvi_arena_init(context->arena, allocator, 1 << 16);
   bool general = false;
   for (uint32_t i = 0; !status; ++i) {
-    const trivet_kernel_t* kernel = (const trivet_kernel_t*)tvi_registry_definition(registry, TRIVET_STRUCT_KERNEL, i);
+    const trivet_kernel_t* kernel =
+        (const trivet_kernel_t*)tvi_registry_definition(registry, TRIVET_STRUCT_KERNEL, i);
     if (!kernel) break;
     if (!(kernel->halves & TRIVET_HALF_BUILD) || !kernel->propose || !kernel->emit) continue;
     if (strcmp(kernel->target, options->target) != 0) continue;
@@ -32,8 +35,10 @@ trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry, const 
     status = tvi_vector_push(&context->kernels, kernel);
   }
   if (!status && !general) {
-    status = TRIVET_STATUS(UNAVAILABLE, "no plugin brings target %s: none of the loaded ones has a kernel for all programs of it",
-                           options->target);
+    status = TRIVET_STATUS(
+        UNAVAILABLE,
+        "no plugin brings target %s: none of the loaded ones has a kernel for all programs of it",
+        options->target);
   }
   if (status) {
     tvi_tactic_context_destroy(context);
@@ -55,7 +60,9 @@ void tvi_tactic_context_destroy(tvi_tactic_context_t* context) {
   tvi_free(allocator, context, sizeof(*context));
 }
 
-bool tvi_tactic_is_general(const trivet_kernel_t* kernel) { return (kernel->flags & TRIVET_KERNEL_GENERAL) != 0; }
+bool tvi_tactic_is_general(const trivet_kernel_t* kernel) {
+  return (kernel->flags & TRIVET_KERNEL_GENERAL) != 0;
+}
 
 bool tvi_tactic_fuser_enabled(const tvi_tactic_context_t* context, const char* fuser) {
   for (uint32_t i = 0; i < context->options.disabled_count; ++i) {
@@ -64,15 +71,16 @@ bool tvi_tactic_fuser_enabled(const tvi_tactic_context_t* context, const char* f
   return true;
 }
 
-trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase, uint32_t done, uint32_t total) {
+trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase,
+                                    uint32_t done, uint32_t total) {
   const trivet_progress_t* progress = &context->options.progress;
   if (!progress->update || !progress->update(progress->self, phase, done, total)) return TRIVET_OK;
   return TRIVET_STATUS(CANCELLED, "the build was cancelled in phase \"%s\"", phase);
 }
 
 // Notes are for people: when there is no memory for one, it is lost and the build goes on.
-void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet_graph_t* graph, tvi_node_id_t node, bool declined,
-                     const char* format, ...) {
+void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet_graph_t* graph,
+                     tvi_node_id_t node, bool declined, const char* format, ...) {
   if (!context->options.explain) return;
   tvi_string_builder_t origin, text;
   tvi_string_builder_init(&origin, context->allocator);
@@ -88,15 +96,18 @@ void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet
   note.declined = declined;
   trivet_status_t status = tvi_string_builder_status(&origin);
   status = trivet_status_join(status, tvi_string_builder_status(&text));
-  if (!status) status = tvi_arena_strdup(context->arena, tvi_string_builder_view(&origin), &note.origin);
-  if (!status) status = tvi_arena_strdup(context->arena, tvi_string_builder_view(&text), &note.text);
+  if (!status)
+    status = tvi_arena_strdup(context->arena, tvi_string_builder_view(&origin), &note.origin);
+  if (!status)
+    status = tvi_arena_strdup(context->arena, tvi_string_builder_view(&text), &note.text);
   if (!status) status = tvi_vector_push(&context->notes, note);
   trivet_status_free(status);
   tvi_string_builder_deinit(&origin);
   tvi_string_builder_deinit(&text);
 }
 
-// --- Asking kernels -----------------------------------------------------------------------------------------------------------------
+// --- Asking kernels
+// -----------------------------------------------------------------------------------------------------------------
 
 typedef struct asking_s {
   tvi_tactic_list_t* list;
@@ -118,15 +129,18 @@ static void note_decline(void* self, const trivet_kernel_t* kernel, const char* 
   va_end(arguments);
 }
 
-trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region, tvi_tactic_list_t* out_tactics,
+trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region,
+                                     tvi_tactic_list_t* out_tactics,
                                      tvi_string_builder_t* reasons) {
   out_tactics->count = 0;
   asking_t asking = {out_tactics, reasons};
   struct trivet_proposal_s proposal = {&asking, add_tactic, note_decline};
   for (size_t i = 0; i < context->kernels.count; ++i) {
     const trivet_kernel_t* kernel = context->kernels.data[i];
-    if (!tvi_tactic_fuser_enabled(context, kernel->name)) continue;  // kernels are switched off by name too
-    TRIVET_RETURN_IF_ERROR_ANNOTATED(kernel->propose(kernel, region, &proposal), "kernel %s", kernel->name);
+    if (!tvi_tactic_fuser_enabled(context, kernel->name))
+      continue;  // kernels are switched off by name too
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(kernel->propose(kernel, region, &proposal), "kernel %s",
+                                     kernel->name);
   }
   return TRIVET_OK;
 }
@@ -136,7 +150,8 @@ static void kernel_key(const trivet_kernel_t* kernel, char* buffer, size_t size)
   snprintf(buffer, size, "%s/%u", kernel->name, kernel->version);
 }
 
-double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_t* region, const tvi_tactic_t* tactic) {
+double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_t* region,
+                             const tvi_tactic_t* tactic) {
   if (context->options.mode == TRIVET_TACTICS_HEURISTIC || !context->options.cache) return -1;
   uint64_t signature[2];
   trivet_status_t status = tvi_region_signature(region, signature);
@@ -147,7 +162,8 @@ double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_
   char key[128];
   double time = -1;
   kernel_key(tactic->kernel, key, sizeof(key));
-  return tvi_timing_cache_find(context->options.cache, signature, key, tactic->name, &time) ? time : -1;
+  return tvi_timing_cache_find(context->options.cache, signature, key, tactic->name, &time) ? time
+                                                                                            : -1;
 }
 
 static size_t cheapest(const tvi_tactic_list_t* list) {
@@ -159,7 +175,8 @@ static size_t cheapest(const tvi_tactic_list_t* list) {
 }
 
 // The tactic that the cache names for the signature.
-static bool by_cache(const tvi_tactic_context_t* context, const tvi_tactic_list_t* list, const uint64_t signature[2], size_t* out_index) {
+static bool by_cache(const tvi_tactic_context_t* context, const tvi_tactic_list_t* list,
+                     const uint64_t signature[2], size_t* out_index) {
   const char *kernel = NULL, *name = NULL;
   if (!tvi_timing_cache_best(context->options.cache, signature, &kernel, &name)) return false;
   for (size_t i = 0; i < list->count; ++i) {
@@ -174,23 +191,25 @@ static bool by_cache(const tvi_tactic_context_t* context, const tvi_tactic_list_
 }
 
 // Measures what the cache does not know yet. One tactic needs no clock.
-static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_region_t* region, const tvi_tactic_list_t* list,
-                                const uint64_t signature[2]) {
+static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_region_t* region,
+                                const tvi_tactic_list_t* list, const uint64_t signature[2]) {
   for (size_t i = 0; i < list->count; ++i) {
     char key[128];
     double time = 0;
     kernel_key(list->data[i].kernel, key, sizeof(key));
-    if (tvi_timing_cache_find(context->options.cache, signature, key, list->data[i].name, &time)) continue;
+    if (tvi_timing_cache_find(context->options.cache, signature, key, list->data[i].name, &time))
+      continue;
     // Far more expensive by price than the cheapest: not worth the time.
     if (list->data[i].price > 20 * list->data[cheapest(list)].price + 1e5) continue;
     TRIVET_RETURN_IF_ERROR(tvi_tactic_measure(context, region, &list->data[i], &time));
-    TRIVET_RETURN_IF_ERROR(tvi_timing_cache_add(context->options.cache, signature, key, list->data[i].name, time));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_timing_cache_add(context->options.cache, signature, key, list->data[i].name, time));
   }
   return TRIVET_OK;
 }
 
-static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region_t* region, const tvi_tactic_list_t* list,
-                              size_t* out_index) {
+static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region_t* region,
+                              const tvi_tactic_list_t* list, size_t* out_index) {
   *out_index = cheapest(list);
   if (context->options.mode == TRIVET_TACTICS_HEURISTIC) return TRIVET_OK;
   uint64_t signature[2];
@@ -202,11 +221,14 @@ static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region
     return TRIVET_OK;
   }
   if (list->count == 1 || by_cache(context, list, signature, out_index)) return TRIVET_OK;
-  return TRIVET_STATUS(NOT_FOUND, "the lock file has no tactic for this region of %u nodes; build with timed tactics and write a lock file",
+  return TRIVET_STATUS(NOT_FOUND,
+                       "the lock file has no tactic for this region of %u nodes; build with timed "
+                       "tactics and write a lock file",
                        region->node_count);
 }
 
-trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region, tvi_tactic_t* out_tactic) {
+trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region,
+                                  tvi_tactic_t* out_tactic) {
   tvi_tactic_list_t list;
   tvi_string_builder_t reasons;
   tvi_vector_init(&list, context->allocator);
@@ -214,8 +236,8 @@ trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_re
   trivet_status_t status = tvi_tactic_enumerate(context, region, &list, &reasons);
   if (!status && !list.count) {
     trivet_string_view_t why = tvi_string_builder_view(&reasons);
-    status = TRIVET_STATUS(NOT_FOUND, "no kernel of target %s runs this region: %.*s", context->options.target, (int)why.size,
-                           why.data ? why.data : "");
+    status = TRIVET_STATUS(NOT_FOUND, "no kernel of target %s runs this region: %.*s",
+                           context->options.target, (int)why.size, why.data ? why.data : "");
   }
   size_t index = 0;
   if (!status) status = choose(context, region, &list, &index);

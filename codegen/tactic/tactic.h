@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tactics: asks the kernels of a target which ways they know to run a region, prices or measures them, and picks one. All measured times are
-// kept in a cache under the region's signature, without names or weights, so that equal regions share one decision. It stands between cover
-// and schedule; it knows no kernel by name.
+// Tactics: asks the kernels of a target which ways they know to run a region, prices or measures
+// them, and picks one. All measured times are kept in a cache under the region's signature, without
+// names or weights, so that equal regions share one decision. It stands between cover and schedule;
+// it knows no kernel by name.
 #ifndef TRIVET_CODEGEN_TACTIC_TACTIC_H_
 #define TRIVET_CODEGEN_TACTIC_TACTIC_H_
 
@@ -23,15 +24,16 @@ typedef struct tvi_explain_note_s {
 typedef struct tvi_tactic_options_s {
   const char* target;
   uint32_t mode;  // TRIVET_TACTICS_*
-  uint32_t thread_count;  // for prices; plans do not depend on the threads of the machine that builds
+  uint32_t
+      thread_count;  // for prices; plans do not depend on the threads of the machine that builds
   const int64_t* symbols;      // shapes to optimise for
   const int64_t* symbols_max;  // largest shapes
   uint32_t symbol_count;
   bool explain;
   const char* const* disabled;  // fusers switched off
   uint32_t disabled_count;
-  tvi_timing_cache_t* cache;  // timed, locked: required
-  trivet_executor_t* executor;       // timed: threads to measure with
+  tvi_timing_cache_t* cache;           // timed, locked: required
+  trivet_executor_t* executor;         // timed: threads to measure with
   const tvi_registry_t* run_registry;  // timed: where run halves are found
   trivet_progress_t progress;
 } tvi_tactic_options_t;
@@ -41,30 +43,38 @@ typedef struct tvi_tactic_context_s {
   const tvi_registry_t* registry;
   trivet_allocator_t allocator;
   tvi_arena_t* arena;
-  TVI_VECTOR(const trivet_kernel_t*) kernels;  // of the target, with a build half, in order of registration
+  TVI_VECTOR(const trivet_kernel_t*)
+  kernels;  // of the target, with a build half, in order of registration
   TVI_VECTOR(tvi_explain_note_t) notes;
 } tvi_tactic_context_t;
 
-trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry, const tvi_tactic_options_t* options,
-                                          trivet_allocator_t allocator, tvi_tactic_context_t** out_context);
+trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,
+                                          const tvi_tactic_options_t* options,
+                                          trivet_allocator_t allocator,
+                                          tvi_tactic_context_t** out_context);
 void tvi_tactic_context_destroy(tvi_tactic_context_t* context);
 
 bool tvi_tactic_fuser_enabled(const tvi_tactic_context_t* context, const char* fuser);
-void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet_graph_t* graph, tvi_node_id_t node, bool declined,
-                     const char* format, ...) TRIVET_PRINTF_FORMAT(6, 7);
+void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet_graph_t* graph,
+                     tvi_node_id_t node, bool declined, const char* format, ...)
+    TRIVET_PRINTF_FORMAT(6, 7);
 
 // Tells the caller how far the build is; CANCELLED when the caller asks for it.
-trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase, uint32_t done, uint32_t total);
+trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase,
+                                    uint32_t done, uint32_t total);
 // The target's own kernel for everything (TRIVET_KERNEL_GENERAL).
 bool tvi_tactic_is_general(const trivet_kernel_t* kernel);
 
-// All tactics of |region|; with |reasons| not NULL, why kernels declined ("cpu_onednn.convolution: ...; ...").
+// All tactics of |region|; with |reasons| not NULL, why kernels declined ("cpu_onednn.convolution:
+// ...; ...").
 typedef TVI_VECTOR(tvi_tactic_t) tvi_tactic_list_t;
-trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region, tvi_tactic_list_t* out_tactics,
-                                     tvi_string_builder_t* reasons);
+trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region,
+                                     tvi_tactic_list_t* out_tactics, tvi_string_builder_t* reasons);
 // Measured time in the cache, or -1.
-double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_t* region, const tvi_tactic_t* tactic);
+double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_t* region,
+                             const tvi_tactic_t* tactic);
 // The tactic to use, by mode. NOT_FOUND with all reasons when no kernel runs the region.
-trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region, tvi_tactic_t* out_tactic);
+trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region,
+                                  tvi_tactic_t* out_tactic);
 
 #endif  // TRIVET_CODEGEN_TACTIC_TACTIC_H_

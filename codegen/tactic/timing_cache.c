@@ -53,14 +53,16 @@ static size_t lower_bound(const tvi_timing_cache_t* cache, const entry_t* key) {
   return low;
 }
 
-static trivet_status_t copy_text(tvi_timing_cache_t* cache, const char* text, size_t size, const char** out_text) {
+static trivet_status_t copy_text(tvi_timing_cache_t* cache, const char* text, size_t size,
+                                 const char** out_text) {
   trivet_string_view_t view = {text, size}, kept;
   TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(&cache->arena, view, &kept));
   *out_text = kept.data;
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator, tvi_timing_cache_t** out_cache) {
+trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator,
+                                        tvi_timing_cache_t** out_cache) {
   tvi_timing_cache_t* cache = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*cache), &cache));
   cache->allocator = allocator;
@@ -83,8 +85,9 @@ void tvi_timing_cache_destroy(tvi_timing_cache_t* cache) {
   tvi_free(allocator, cache, sizeof(*cache));
 }
 
-static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signature[2], const char* kernel, size_t kernel_size,
-                              const char* tactic, size_t tactic_size, double nanoseconds) {
+static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signature[2],
+                              const char* kernel, size_t kernel_size, const char* tactic,
+                              size_t tactic_size, double nanoseconds) {
   entry_t entry;
   entry.signature[0] = signature[0];
   entry.signature[1] = signature[1];
@@ -97,19 +100,20 @@ static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signatur
     return TRIVET_OK;
   }
   TRIVET_RETURN_IF_ERROR(tvi_vector_reserve(&cache->entries, 1));
-  memmove(cache->entries.data + at + 1, cache->entries.data + at, (cache->entries.count - at) * sizeof(entry));
+  memmove(cache->entries.data + at + 1, cache->entries.data + at,
+          (cache->entries.count - at) * sizeof(entry));
   cache->entries.data[at] = entry;
   ++cache->entries.count;
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_timing_cache_add(tvi_timing_cache_t* cache, const uint64_t signature[2], const char* kernel, const char* tactic,
-                                     double nanoseconds) {
+trivet_status_t tvi_timing_cache_add(tvi_timing_cache_t* cache, const uint64_t signature[2],
+                                     const char* kernel, const char* tactic, double nanoseconds) {
   return insert(cache, signature, kernel, strlen(kernel), tactic, strlen(tactic), nanoseconds);
 }
 
-bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2], const char* kernel, const char* tactic,
-                           double* out_nanoseconds) {
+bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2],
+                           const char* kernel, const char* tactic, double* out_nanoseconds) {
   entry_t key = {{signature[0], signature[1]}, kernel, tactic, 0};
   size_t at = lower_bound(cache, &key);
   if (at == cache->entries.count || compare(&cache->entries.data[at], &key) != 0) return false;
@@ -117,8 +121,8 @@ bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signa
   return true;
 }
 
-bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signature[2], const char** out_kernel,
-                           const char** out_tactic) {
+bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signature[2],
+                           const char** out_kernel, const char** out_tactic) {
   entry_t key = {{signature[0], signature[1]}, "", "", 0};
   const entry_t* best = NULL;
   for (size_t i = lower_bound(cache, &key); i < cache->entries.count; ++i) {
@@ -133,15 +137,19 @@ bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signa
 }
 
 // One line of the file: signature, kernel, "tactic", nanoseconds.
-static trivet_status_t parse_line(tvi_timing_cache_t* cache, const char* line, size_t size, const char* path, unsigned number) {
+static trivet_status_t parse_line(tvi_timing_cache_t* cache, const char* line, size_t size,
+                                  const char* path, unsigned number) {
   char text[512];
-  if (size >= sizeof(text)) return TRIVET_STATUS(DATA_LOSS, "%s:%u: line of %zu bytes", path, number, size);
+  if (size >= sizeof(text))
+    return TRIVET_STATUS(DATA_LOSS, "%s:%u: line of %zu bytes", path, number, size);
   memcpy(text, line, size);
   text[size] = 0;
   uint64_t signature[2];
   char kernel[160];
   int at = 0;
-  if (sscanf(text, "%16" SCNx64 "%16" SCNx64 " %159s \"%n", &signature[0], &signature[1], kernel, &at) != 3 || at == 0) {
+  if (sscanf(text, "%16" SCNx64 "%16" SCNx64 " %159s \"%n", &signature[0], &signature[1], kernel,
+             &at) != 3 ||
+      at == 0) {
     return TRIVET_STATUS(DATA_LOSS, "%s:%u: not an entry of a timing cache", path, number);
   }
   char* tactic = text + at;
@@ -154,7 +162,8 @@ static trivet_status_t parse_line(tvi_timing_cache_t* cache, const char* line, s
   return insert(cache, signature, kernel, strlen(kernel), tactic, (size_t)(end - tactic), time);
 }
 
-static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t size, const char* path) {
+static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t size,
+                             const char* path) {
   unsigned number = 0;
   for (const char *line = data, *end = data + size; line < end;) {
     const char* stop = (const char*)memchr(line, '\n', (size_t)(end - line));
@@ -163,20 +172,23 @@ static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t
     ++number;
     if (number == 1) {
       if (length != strlen(HEADER) || memcmp(line, HEADER, length) != 0) {
-        return TRIVET_STATUS(DATA_LOSS, "%s: not a timing cache (the first line is not \"%s\")", path, HEADER);
+        return TRIVET_STATUS(DATA_LOSS, "%s: not a timing cache (the first line is not \"%s\")",
+                             path, HEADER);
       }
     } else if (number == 2) {
-      if (length < 7 || memcmp(line, "device ", 7) != 0) return TRIVET_STATUS(DATA_LOSS, "%s:2: no device line", path);
+      if (length < 7 || memcmp(line, "device ", 7) != 0)
+        return TRIVET_STATUS(DATA_LOSS, "%s:2: no device line", path);
       if (length - 7 != strlen(cache->device) || memcmp(line + 7, cache->device, length - 7) != 0) {
-        return TRIVET_STATUS(INCOMPATIBLE, "%s holds times of device \"%.*s\", this is \"%s\"", path, (int)(length - 7), line + 7,
-                             cache->device);
+        return TRIVET_STATUS(INCOMPATIBLE, "%s holds times of device \"%.*s\", this is \"%s\"",
+                             path, (int)(length - 7), line + 7, cache->device);
       }
     } else if (length) {
       TRIVET_RETURN_IF_ERROR(parse_line(cache, line, length, path, number));
     }
     line = stop + 1;
   }
-  return number >= 2 ? TRIVET_OK : TRIVET_STATUS(DATA_LOSS, "%s: not a timing cache: %u lines", path, number);
+  return number >= 2 ? TRIVET_OK
+                     : TRIVET_STATUS(DATA_LOSS, "%s: not a timing cache: %u lines", path, number);
 }
 
 trivet_status_t tvi_timing_cache_load(tvi_timing_cache_t* cache, const char* path) {
@@ -189,18 +201,32 @@ trivet_status_t tvi_timing_cache_load(tvi_timing_cache_t* cache, const char* pat
   return status;
 }
 
-trivet_status_t tvi_timing_cache_save(const tvi_timing_cache_t* cache, const char* path) {
+static trivet_status_t save(const tvi_timing_cache_t* cache, const char* path, bool winners) {
   tvi_string_builder_t text;
   tvi_string_builder_init(&text, cache->allocator);
   tvi_string_builder_appendf(&text, HEADER "\ndevice %s\n", cache->device);
   for (size_t i = 0; i < cache->entries.count; ++i) {
     const entry_t* entry = &cache->entries.data[i];
-    tvi_string_builder_appendf(&text, "%016" PRIx64 "%016" PRIx64 " %s \"%s\" %.0f\n", entry->signature[0], entry->signature[1],
-                               entry->kernel, entry->tactic, entry->nanoseconds);
+    const char *kernel = NULL, *tactic = NULL;
+    if (winners && tvi_timing_cache_best(cache, entry->signature, &kernel, &tactic) &&
+        (kernel != entry->kernel || tactic != entry->tactic)) {
+      continue;
+    }
+    tvi_string_builder_appendf(&text, "%016" PRIx64 "%016" PRIx64 " %s \"%s\" %.0f\n",
+                               entry->signature[0], entry->signature[1], entry->kernel,
+                               entry->tactic, entry->nanoseconds);
   }
   trivet_status_t status = tvi_string_builder_status(&text);
   trivet_string_view_t view = tvi_string_builder_view(&text);
   if (!status) status = tvi_file_write(path, view.data, view.size, cache->allocator);
   tvi_string_builder_deinit(&text);
   return status;
+}
+
+trivet_status_t tvi_timing_cache_save(const tvi_timing_cache_t* cache, const char* path) {
+  return save(cache, path, false);
+}
+
+trivet_status_t tvi_timing_cache_save_winners(const tvi_timing_cache_t* cache, const char* path) {
+  return save(cache, path, true);
 }

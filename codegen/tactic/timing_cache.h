@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Timing cache: measured nanoseconds per (region signature, tactic) for one device. A text file, one line per entry, sorted, so that equal
-// caches are equal files. A lock file is the same file with the winners only.
+// Timing cache: measured nanoseconds per (region signature, tactic) for one device. A text file,
+// one line per entry, sorted, so that equal caches are equal files. A lock file is the same file
+// with the winners only.
 //
 //   trivet timing cache 1
 //   device cpu <model> threads=2
@@ -15,17 +16,22 @@
 
 typedef struct tvi_timing_cache_s tvi_timing_cache_t;
 
-trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator, tvi_timing_cache_t** out_cache);
+trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator,
+                                        tvi_timing_cache_t** out_cache);
 void tvi_timing_cache_destroy(tvi_timing_cache_t* cache);
-// A missing file leaves the cache empty. INCOMPATIBLE: times of another device; DATA_LOSS: not a timing cache, with the line.
+// A missing file leaves the cache empty. INCOMPATIBLE: times of another device; DATA_LOSS: not a
+// timing cache, with the line.
 trivet_status_t tvi_timing_cache_load(tvi_timing_cache_t* cache, const char* path);
 trivet_status_t tvi_timing_cache_save(const tvi_timing_cache_t* cache, const char* path);
-bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2], const char* kernel, const char* tactic,
-                           double* out_nanoseconds);
-trivet_status_t tvi_timing_cache_add(tvi_timing_cache_t* cache, const uint64_t signature[2], const char* kernel, const char* tactic,
-                                     double nanoseconds);
-// Fastest entry of a signature; a challenger must be 3 % faster than the entry before it in (kernel, tactic) order. False: none.
-bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signature[2], const char** out_kernel,
-                           const char** out_tactic);
+// The same form with the fastest entry of each signature only: a lock file.
+trivet_status_t tvi_timing_cache_save_winners(const tvi_timing_cache_t* cache, const char* path);
+bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2],
+                           const char* kernel, const char* tactic, double* out_nanoseconds);
+trivet_status_t tvi_timing_cache_add(tvi_timing_cache_t* cache, const uint64_t signature[2],
+                                     const char* kernel, const char* tactic, double nanoseconds);
+// Fastest entry of a signature; a challenger must be 3 % faster than the entry before it in
+// (kernel, tactic) order. False: none.
+bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signature[2],
+                           const char** out_kernel, const char** out_tactic);
 
 #endif  // TRIVET_CODEGEN_TACTIC_TIMING_CACHE_H_

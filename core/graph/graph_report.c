@@ -12,7 +12,8 @@ const trivet_origin_t* tvi_graph_origin(const trivet_graph_t* graph, tvi_origin_
   return id && id <= root->origin_count ? &root->origins[id - 1] : NULL;
 }
 
-void tvi_graph_describe_node(const trivet_graph_t* graph, tvi_node_id_t id, uint32_t limit, tvi_string_builder_t* builder) {
+void tvi_graph_describe_node(const trivet_graph_t* graph, tvi_node_id_t id, uint32_t limit,
+                             tvi_string_builder_t* builder) {
   const tvi_node_t* node = tvi_graph_node(graph, id);
   uint32_t named = 0;
   for (uint32_t i = 0; i < node->origin_count; ++i) {
@@ -26,16 +27,21 @@ void tvi_graph_describe_node(const trivet_graph_t* graph, tvi_node_id_t id, uint
   if (!named) tvi_string_builder_append_cstr(builder, node->op->definition->name);
 }
 
-trivet_status_t tvi_graph_annotate_error(const trivet_graph_t* graph, tvi_node_id_t id, trivet_status_t status) {
+trivet_status_t tvi_graph_annotate_error(const trivet_graph_t* graph, tvi_node_id_t id,
+                                         trivet_status_t status) {
   if (!status) return status;
   const tvi_node_t* node = tvi_graph_node(graph, id);
-  const trivet_origin_t* origin = node->origin_count ? tvi_graph_origin(graph, node->origins[0]) : NULL;
-  if (!origin) return trivet_status_annotate(status, "node of operator %s", node->op->definition->name);
-  return trivet_status_annotate(status, "node %.*s (%.*s)", (int)origin->node.size, origin->node.data ? origin->node.data : "",
-                                (int)origin->op.size, origin->op.data ? origin->op.data : "");
+  const trivet_origin_t* origin =
+      node->origin_count ? tvi_graph_origin(graph, node->origins[0]) : NULL;
+  if (!origin)
+    return trivet_status_annotate(status, "node of operator %s", node->op->definition->name);
+  return trivet_status_annotate(status, "node %.*s (%.*s)", (int)origin->node.size,
+                                origin->node.data ? origin->node.data : "", (int)origin->op.size,
+                                origin->op.data ? origin->op.data : "");
 }
 
-trivet_status_t tvi_graph_node_error(const trivet_graph_t* graph, tvi_node_id_t id, uint32_t code, const char* format, ...) {
+trivet_status_t tvi_graph_node_error(const trivet_graph_t* graph, tvi_node_id_t id, uint32_t code,
+                                     const char* format, ...) {
   va_list arguments;
   va_start(arguments, format);
   trivet_status_t status = trivet_status_make_v(code, NULL, 0, format, arguments);

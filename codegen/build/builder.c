@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Builder: the instance that plugins are loaded into. One plugin file serves two registries: its
+// build half compiles, its run half measures.
+#include <string.h>
+
+#include "codegen/build/builder_internal.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+#include "core/kernel_ir/operator_text.h"
+#include "runtime/device/cpu/tile_kernel.h"
+
+static trivet_status_t parse_operator(const tvi_registry_t* registry,
+                                      const trivet_operator_t* definition,
+                                      trivet_allocator_t allocator,
+                                      struct tvi_kir_operator_s** out_parsed) {
+  (void)registry;
+  trivet_string_view_t text = {definition->text, definition->text ? strlen(definition->text) : 0};
+  return tvi_kir_operator_parse(text, allocator, out_parsed);
+}
+
+static const tvi_operator_parser_t kParser = {parse_operator, tvi_kir_operator_release};
+
+trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
+                                      trivet_builder_t** out_builder) {
+  if (!out_builder)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_builder_create needs a place for the builder");
+  trivet_allocator_t allocator = trivet_allocator_system();
+  trivet_logger_t logger = tvi_logger_null();
+  if (options && TRIVET_HAS_FIELD(options, trivet_builder_options_t, allocator) &&
+      options->allocator.allocate) {
+    allocator = options->allocator;
+  }
+  if (options && TRIVET_HAS_FIELD(options, trivet_builder_options_t, logger))
+    logger = options->logger;
+  trivet_builder_t* builder = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*builder), &builder));
+  builder->allocator = allocator;
+  builder->logger = logger;
+  tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, &kParser}, run = {TRIVET_HALF_RUN, 0, NULL};
+  trivet_status_t status = tvi_registry_create(&build, allocator, &builder->registry);
+  if (!status) status = tvi_registry_create(&run, allocator, &builder->run_registry);
+  if (!status)
+    status = tvi_registry_add(builder->run_registry, tvi_cpu_builtin_plugin_query, "built in");
+  if (status) {
+    trivet_builder_destroy(builder);
+    return status;
+  }
+  *out_builder = builder;
+  return TRIVET_OK;
+}
+
+void trivet_builder_destroy(trivet_builder_t* builder) {
+  if (!builder) return;
+  trivet_allocator_t allocator = builder->allocator;
+  tvi_registry_destroy(builder->run_registry);
+  tvi_registry_destroy(builder->registry);
+  tvi_free(allocator, builder, sizeof(*builder));
+}
+
+trivet_status_t trivet_builder_load_plugin(trivet_builder_t* builder, const char* path) {
+  if (!builder || !path)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "loading a plugin needs a builder and a path");
+  TRIVET_RETURN_IF_ERROR(tvi_registry_load(builder->registry, path));
+  return tvi_registry_load(builder->run_registry, path);
+}
+
+trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder, const char* path_list) {
+  if (!builder || !path_list)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "loading plugins needs a builder and a list of folders");
+  TRIVET_RETURN_IF_ERROR(tvi_registry_load_path(builder->registry, path_list));
+  return tvi_registry_load_path(builder->run_registry, path_list);
+}
+
+uint32_t trivet_builder_plugin_count(const trivet_builder_t* builder) {
+  return builder ? tvi_registry_plugin_count(builder->registry) : 0;
+}
+
+trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* builder, uint32_t index,
+                                           const char** out_name, const char** out_version,
+                                           const char** out_path) {
+  if (!builder || index >= tvi_registry_plugin_count(builder->registry)) {
+    return TRIVET_STATUS(OUT_OF_RANGE, "plugin %u of %u", index,
+                         trivet_builder_plugin_count(builder));
+  }
+  const trivet_plugin_t* plugin = tvi_registry_plugin(builder->registry, index);
+  if (out_name) *out_name = plugin->name;
+  if (out_version) *out_version = plugin->version;
+  if (out_path) *out_path = tvi_registry_plugin_path(builder->registry, index);
+  return TRIVET_OK;
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Config: how to build. Strings are copied; names are checked when a build begins, since plugins
+// may still come.
+#include <string.h>
+
+#include "codegen/build/builder_internal.h"
+#include "core/base/status.h"
+
+// Reads from the front like the way of the data: shapes and constants first, then what the model
+// meant, then what targets like.
+static const char kPipeline[] =
+    "inline-control-flow,expand-operators,"
+    "(remove-dead,resolve-shape-values,fold-constants,remove-identity,merge-common-subexpressions,"
+    "simplify-transposes,simplify-reshapes,simplify-slices,simplify-concats)*,"
+    "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-softmax,"
+    "recognize-layer-norm,"
+    "recognize-rms-norm,recognize-attention)*,"
+    "(fold-batch-norm,fold-pad,fold-bias,fold-scale,fold-constants,remove-identity,remove-dead)*,"
+    "merge-siblings,"
+    "(fold-constants,remove-identity,merge-common-subexpressions,simplify-transposes,simplify-"
+    "reshapes,simplify-slices,remove-dead)*";
+
+const char* tvi_default_pipeline(void) { return kPipeline; }
+
+static trivet_status_t copy_text(trivet_config_t* config, const char* text, const char** out_text) {
+  if (!text) {
+    *out_text = NULL;
+    return TRIVET_OK;
+  }
+  trivet_string_view_t view = {text, strlen(text)}, kept;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(&config->arena, view, &kept));
+  *out_text = kept.data;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t** out_config) {
+  if (!builder || !out_config)
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "trivet_config_create needs a builder and a place for the config");
+  trivet_config_t* config = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(builder->allocator, sizeof(*config), &config));
+  config->builder = builder;
+  config->allocator = builder->allocator;
+  config->target = "cpu";
+  config->tactics = TRIVET_TACTICS_HEURISTIC;
+  config->stop_after = -1;
+  tvi_arena_init(&config->arena, builder->allocator, 1 << 12);
+  tvi_vector_init(&config->disabled, builder->allocator);
+  tvi_vector_init(&config->insertions, builder->allocator);
+  tvi_vector_init(&config->profiles, builder->allocator);
+  *out_config = config;
+  return TRIVET_OK;
+}
+
+void trivet_config_destroy(trivet_config_t* config) {
+  if (!config) return;
+  trivet_allocator_t allocator = config->allocator;
+  for (size_t p = 0; p < config->profiles.count; ++p)
+    tvi_vector_deinit(&config->profiles.data[p].shapes);
+  tvi_vector_deinit(&config->profiles);
+  tvi_vector_deinit(&config->insertions);
+  tvi_vector_deinit(&config->disabled);
+  tvi_arena_deinit(&config->arena);
+  tvi_free(allocator, config, sizeof(*config));
+}
+
+trivet_status_t trivet_config_set_target(trivet_config_t* config, const char* target) {
+  if (!config || !target || !*target)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "a target needs a name");
+  return copy_text(config, target, &config->target);
+}
+
+trivet_status_t trivet_config_set_thread_count(trivet_config_t* config, uint32_t thread_count) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  if (thread_count > 4096)
+    return TRIVET_STATUS(OUT_OF_RANGE, "%u threads are more than 4096", thread_count);
+  config->thread_count = thread_count;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  if (mode > TRIVET_TACTICS_LOCKED)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%u is no way to choose tactics", mode);
+  config->tactics = mode;
+  return TRIVET_OK;
+}
+
+#define TEXT_SETTER(function, field)                                        \
+  trivet_status_t function(trivet_config_t* config, const char* text) {     \
+    if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given"); \
+    return copy_text(config, text, &config->field);                         \
+  }
+TEXT_SETTER(trivet_config_set_timing_cache, timing_cache)
+TEXT_SETTER(trivet_config_set_lock_output, lock_output)
+TEXT_SETTER(trivet_config_set_pipeline, pipeline)
+TEXT_SETTER(trivet_config_set_dump_folder, dump_folder)
+TEXT_SETTER(trivet_config_set_skip_nodes, skip_nodes)
+
+trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* name) {
+  if (!config || !name)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "disabling a pass needs a config and a name");
+  const char* kept = NULL;
+  TRIVET_RETURN_IF_ERROR(copy_text(config, name, &kept));
+  return tvi_vector_push(&config->disabled, kept);
+}
+
+trivet_status_t trivet_config_insert_pass(trivet_config_t* config, const char* name,
+                                          const char* anchor, uint32_t before) {
+  if (!config || !name || !anchor)
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "inserting a pass needs a config, its name and an anchor");
+  tvi_pass_insertion_t insertion = {NULL, NULL, before != 0};
+  TRIVET_RETURN_IF_ERROR(copy_text(config, name, &insertion.name));
+  TRIVET_RETURN_IF_ERROR(copy_text(config, anchor, &insertion.anchor));
+  return tvi_vector_push(&config->insertions, insertion);
+}
+
+trivet_status_t trivet_config_set_flags(trivet_config_t* config, uint32_t flags) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  uint32_t known = TRIVET_BUILD_VERIFY_PASSES | TRIVET_BUILD_EXPLAIN;
+  if (flags & ~known)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "unknown build flags 0x%x", flags & ~known);
+  config->flags = flags;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_stop_after(trivet_config_t* config, int64_t changes) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  config->stop_after = changes;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_progress(trivet_config_t* config, trivet_progress_t progress) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  config->progress = progress;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_add_profile(trivet_config_t* config, uint32_t* out_index) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  tvi_profile_t profile;
+  memset(&profile, 0, sizeof(profile));
+  tvi_vector_init(&profile.shapes, config->allocator);
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&config->profiles, profile));
+  if (out_index) *out_index = (uint32_t)config->profiles.count - 1;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_profile_shape(trivet_config_t* config, uint32_t index,
+                                                const char* input, uint32_t rank,
+                                                const int64_t* min_dims, const int64_t* opt_dims,
+                                                const int64_t* max_dims) {
+  if (!config || !input)
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "a profile shape needs a config and the name of an input");
+  if (index >= config->profiles.count) {
+    return TRIVET_STATUS(OUT_OF_RANGE, "profile %u of %zu", index, config->profiles.count);
+  }
+  if (rank > TRIVET_MAX_RANK)
+    return TRIVET_STATUS(OUT_OF_RANGE, "rank %u of input \"%s\" is above %u", rank, input,
+                         TRIVET_MAX_RANK);
+  if (rank && (!min_dims || !opt_dims || !max_dims)) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "the profile of input \"%s\" needs min, opt and max",
+                         input);
+  }
+  tvi_profile_shape_t shape;
+  memset(&shape, 0, sizeof(shape));
+  TRIVET_RETURN_IF_ERROR(copy_text(config, input, &shape.input));
+  shape.rank = rank;
+  for (uint32_t d = 0; d < rank; ++d) {
+    shape.dims[0][d] = min_dims[d];
+    shape.dims[1][d] = opt_dims[d];
+    shape.dims[2][d] = max_dims[d];
+  }
+  tvi_profile_t* profile = &config->profiles.data[index];
+  for (size_t i = 0; i < profile->shapes.count; ++i) {
+    if (strcmp(profile->shapes.data[i].input, input) == 0) {
+      profile->shapes.data[i] = shape;
+      return TRIVET_OK;
+    }
+  }
+  return tvi_vector_push(&profile->shapes, shape);
+}
+
+// --- Pipelines
+// ----------------------------------------------------------------------------------------------------------------------
+
+static bool is_name_byte(char c) {
+  return c && c != ',' && c != '(' && c != ')' && c != '*' && c != ' ';
+}
+
+// Writes |pipeline| with |insertion| at every place where its anchor stands.
+static bool insert(const char* pipeline, const tvi_pass_insertion_t* insertion,
+                   tvi_string_builder_t* out) {
+  bool found = false;
+  for (const char* c = pipeline; *c;) {
+    if (!is_name_byte(*c)) {
+      tvi_string_builder_append_char(out, *c++);
+      continue;
+    }
+    const char* start = c;
+    while (is_name_byte(*c)) ++c;
+    size_t size = (size_t)(c - start);
+    trivet_string_view_t name = {start, size};
+    bool here = strlen(insertion->anchor) == size && memcmp(insertion->anchor, start, size) == 0;
+    found = found || here;
+    if (here && insertion->before) tvi_string_builder_appendf(out, "%s,", insertion->name);
+    tvi_string_builder_append(out, name);
+    if (here && !insertion->before) tvi_string_builder_appendf(out, ",%s", insertion->name);
+  }
+  return found;
+}
+
+trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
+                                    tvi_string_builder_t* out_pipeline) {
+  tvi_string_builder_append_cstr(out_pipeline, config->pipeline ? config->pipeline : kPipeline);
+  for (size_t i = 0; i < config->insertions.count; ++i) {
+    const tvi_pass_insertion_t* insertion = &config->insertions.data[i];
+    tvi_string_builder_t next;
+    tvi_string_builder_init(&next, config->allocator);
+    bool found = insert(out_pipeline->data ? out_pipeline->data : "", insertion, &next);
+    tvi_string_builder_clear(out_pipeline);
+    tvi_string_builder_append(out_pipeline, tvi_string_builder_view(&next));
+    trivet_status_t status = tvi_string_builder_status(&next);
+    tvi_string_builder_deinit(&next);
+    TRIVET_RETURN_IF_ERROR(status);
+    if (!found) {
+      return TRIVET_STATUS(NOT_FOUND,
+                           "pass \"%s\" cannot be inserted: the pipeline has no pass \"%s\"",
+                           insertion->name, insertion->anchor);
+    }
+  }
+  return tvi_string_builder_status(out_pipeline);
+}
+
+// Fusers and schedulers that are no passes but can be switched off like them.
+static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fuse-reduction",
+                                      "concat-in-place", "share-in-place",   "choose-layout"};
+
+trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
+  const tvi_registry_t* registry = config->builder->registry;
+  for (size_t i = 0; i < config->disabled.count; ++i) {
+    const char* name = config->disabled.data[i];
+    bool known = tvi_registry_pass(registry, name) || tvi_registry_rewrite(registry, name) ||
+                 tvi_registry_kernel(registry, name, 0);
+    for (size_t f = 0; f < sizeof(kFusers) / sizeof(kFusers[0]) && !known; ++f)
+      known = strcmp(kFusers[f], name) == 0;
+    if (!known)
+      return TRIVET_STATUS(NOT_FOUND, "there is no pass, fuser or kernel \"%s\" to disable", name);
+  }
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_builder_t* builder,
+                                      trivet_graph_t* graph, const char* pipeline,
+                                      tvi_pass_manager_t** out_manager) {
+  tvi_pass_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.stop_after = -1;
+  if (config) {
+    options.disabled = config->disabled.data;
+    options.disabled_count = (uint32_t)config->disabled.count;
+    options.verify = (config->flags & TRIVET_BUILD_VERIFY_PASSES) != 0;
+    options.stop_after = config->stop_after;
+    options.skip_nodes = config->skip_nodes;
+    options.dump_folder = config->dump_folder;
+  }
+  options.logger = &builder->logger;
+  tvi_pass_manager_t* manager = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_pass_manager_create(builder->registry, &options, builder->allocator, &manager));
+  trivet_status_t status = tvi_pass_manager_run(manager, pipeline, graph);
+  *out_manager = manager;  // its records are worth reading after a failure too
+  return status;
+}

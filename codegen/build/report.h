@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The report of a build: which regions there are, who made them, which kernel runs them, what was
+// nearly fused and why it was not, and where the passes' time went.
+#ifndef TRIVET_CODEGEN_BUILD_REPORT_H_
+#define TRIVET_CODEGEN_BUILD_REPORT_H_
+
+#include "codegen/build/builder_internal.h"
+#include "codegen/schedule/schedule.h"
+
+// |tactics| and |schedule| may be NULL, when a build failed before them.
+trivet_status_t tvi_report_create(const tvi_pass_manager_t* passes,
+                                  const tvi_tactic_context_t* tactics,
+                                  const tvi_schedule_t* schedule, trivet_allocator_t allocator,
+                                  trivet_report_t** out_report);
+
+#endif  // TRIVET_CODEGEN_BUILD_REPORT_H_
