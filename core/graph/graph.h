@@ -149,7 +149,7 @@ struct trivet_graph_s {
   tvi_named_value_t* outputs;
   uint32_t output_count, output_capacity;
   // root only
-  trivet_origin_t* origins;
+  trivet_origin_t* origins;  // id - 1; tvi_graph_origin (graph_report.h)
   uint32_t origin_count, origin_capacity;
   tvi_assumption_t* assumptions;
   uint32_t assumption_count, assumption_capacity;
@@ -204,7 +204,9 @@ typedef struct tvi_node_desc_s {
   uint32_t origin_count;
   trivet_graph_t* const* subgraphs;
   uint32_t subgraph_count;
-  tvi_node_id_t before;  // inserted before this node; 0: at the end
+  tvi_node_id_t before;          // inserted before this node; 0: at the end
+  uint32_t expansion_depth;      // of the node that it replaces, plus 1
+  const uint8_t* output_wanted;  // one per output; 0: not asked for. NULL: all are
 } tvi_node_desc_t;
 
 trivet_status_t tvi_graph_add_node(trivet_graph_t* graph, const tvi_node_desc_t* desc,
