@@ -52,6 +52,9 @@ trivet_status_t tvi_onnx_convert_node(tvi_onnx_node_t* node) {
   uint32_t registered = node->domain[0] != 0 && node->op_version == 0 && node->op[0] != 0;
   const tvi_onnx_conversion_t* step =
       registered ? NULL : next_step(node->domain, node->type, node->opset, NULL);
+  if (!registered && node->output_count == 0) {
+    return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS, "the node gives no results");
+  }
   for (; step != NULL && !node->emitted;
        step = next_step(node->domain, node->type, node->opset, step)) {
     TVI_ONNX_RETURN_IF_ERROR(step->convert(node));

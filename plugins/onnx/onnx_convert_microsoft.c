@@ -46,6 +46,11 @@ static trivet_status_t convert_layer_norm(tvi_onnx_node_t* node) {
   if (simplified && node->output_count > 1) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_UNIMPLEMENTED, "the second result is not read");
   }
+  if (tvi_onnx_attribute_i64(node, "stash_type", 1) != 1) {
+    return tvi_onnx_node_error(node, TRIVET_STATUS_UNIMPLEMENTED,
+                               "stash_type other than 1 is not read");
+  }
+  tvi_onnx_drop_attribute(node, "stash_type");
   node->op = simplified ? "std.RMSNormalization" : "std.LayerNormalization";
   return NULL;
 }

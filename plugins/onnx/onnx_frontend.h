@@ -195,10 +195,10 @@ const char* tvi_onnx_dtype_name(
     int64_t onnx_type);  // "FLOAT16"; "type 77" numbers are the caller's to print: NULL
 // Bits of one element, 0 for none.
 uint32_t tvi_onnx_dtype_bits(uint32_t dtype);
-// The type that |info| declares. |out_has_shape| 0: the element type is known (or INVALID), the
-// rank is not.
-trivet_status_t tvi_onnx_value_info_type(tvi_onnx_t* onnx, const Onnx__ValueInfoProto* info,
-                                         const char* place, trivet_type_t* out_type,
+// The type that input |index| of |graph| declares. |out_has_shape| 0: the element type is known (or
+// INVALID), the rank is not.
+trivet_status_t tvi_onnx_value_info_type(tvi_onnx_t* onnx, const Onnx__GraphProto* graph,
+                                         size_t index, const char* place, trivet_type_t* out_type,
                                          uint32_t* out_has_shape);
 
 // Decodes a tensor. |out_flags| says whether data may be viewed. |what| names the tensor in

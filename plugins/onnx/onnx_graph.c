@@ -147,6 +147,9 @@ static trivet_status_t read_node(tvi_onnx_t* onnx, tvi_onnx_scope_t* scope, size
     node.inputs[i] = (trivet_value_t)*value;
   }
 
+  // In a function, what the caller left out is absent too.
+  while (node.input_count > 0 && node.inputs[node.input_count - 1] == 0) --node.input_count;
+
   tvi_onnx_function_t* function = NULL;
   TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_find_function(onnx, proto, &function));
   if (function != NULL) {
@@ -226,10 +229,15 @@ static trivet_status_t read_inputs(tvi_onnx_t* onnx, const Onnx__GraphProto* gra
     }
     // A weight that is listed as an input too: old files list all of them.
     if (tvi_onnx_map_find(&scope->values, name) != NULL) continue;
+    if (formal_types != NULL && *out_count >= formal_count) {
+      // Too many: the caller says so.
+      ++*out_count;
+      continue;
+    }
     trivet_type_t type;
     uint32_t has_shape = 0;
     TVI_ONNX_RETURN_IF_ERROR(
-        tvi_onnx_value_info_type(onnx, graph->input[i], scope->place, &type, &has_shape));
+        tvi_onnx_value_info_type(onnx, graph, i, scope->place, &type, &has_shape));
     const trivet_type_t* formal = formal_types != NULL && *out_count < formal_count &&
                                           formal_types[*out_count].dtype != TRIVET_DTYPE_INVALID
                                       ? &formal_types[*out_count]

@@ -83,7 +83,7 @@ static trivet_status_t unpack(tvi_onnx_t* onnx) {
     return tvi_onnx_error(onnx, code, "not a valid ONNX file: %s", error.text);
   // Unpacked messages are at most some ten times their wire form in models; far more only in files
   // made to exhaust memory.
-  onnx->arena.budget = onnx->arena.used + ((uint64_t)64 << 20) + 64 * size;
+  onnx->arena.budget = onnx->arena.used + ((uint64_t)64 << 20) + 24 * size;
   ProtobufCAllocator allocator = tvi_onnx_arena_protobuf(&onnx->arena);
   onnx->model = onnx__model_proto__unpack(&allocator, (size_t)size, stripped);
   if (onnx->arena.pending != NULL) return onnx->arena.pending;
@@ -102,10 +102,9 @@ static trivet_status_t check_opsets(const tvi_onnx_t* onnx, Onnx__OperatorSetIdP
                                     size_t count, const char* place) {
   for (size_t i = 0; i < count; ++i) {
     if (tvi_onnx_domain(opsets[i]->domain)[0] != 0) continue;
-    if (opsets[i]->version < TVI_ONNX_OLDEST_OPSET) {
-      return tvi_onnx_error(onnx, TRIVET_STATUS_UNIMPLEMENTED,
-                            "%.120s uses opset %lld of ai.onnx; %d is the oldest that is read",
-                            place, (long long)opsets[i]->version, TVI_ONNX_OLDEST_OPSET);
+    if (opsets[i]->version < 1) {
+      return tvi_onnx_error(onnx, TRIVET_STATUS_DATA_LOSS, "%.120s imports opset %lld of ai.onnx",
+                            place, (long long)opsets[i]->version);
     }
     if (opsets[i]->version > TVI_ONNX_NEWEST_OPSET) {
       onnx->builder->api->log(

@@ -15,9 +15,76 @@ typedef struct survey_s {
   const char* names[MAX_LISTED];
   uint64_t counts[MAX_LISTED];
   uint64_t kinds;
+  uint32_t too_old;  // some are listed only because their opset is
 } survey_t;
 
 #define SUPPORTED UINT64_MAX
+
+// Operators of ai.onnx that got the form from which conversions start after opset 1. The others
+// have had it since they exist.
+typedef struct age_s {
+  const char* type;
+  int64_t since;
+} age_t;
+static const age_t kAges[] = {
+    {"Abs", 6},
+    {"Add", 7},
+    {"And", 7},
+    {"AveragePool", 7},
+    {"BatchNormalization", 7},
+    {"Cast", 6},
+    {"Ceil", 6},
+    {"Clip", 6},
+    {"Concat", 4},
+    {"Div", 7},
+    {"Dropout", 7},
+    {"Elu", 6},
+    {"Equal", 7},
+    {"Exp", 6},
+    {"Floor", 6},
+    {"GRU", 7},
+    {"Gemm", 7},
+    {"Greater", 7},
+    {"HardSigmoid", 6},
+    {"InstanceNormalization", 6},
+    {"GlobalLpPool", 2},
+    {"LSTM", 7},
+    {"Less", 7},
+    {"LeakyRelu", 6},
+    {"LpPool", 2},
+    {"Log", 6},
+    {"Max", 6},
+    {"Mean", 6},
+    {"Min", 6},
+    {"Mul", 7},
+    {"Neg", 6},
+    {"Or", 7},
+    {"PRelu", 7},
+    {"Pad", 2},
+    {"Pow", 7},
+    {"RNN", 7},
+    {"Reciprocal", 6},
+    {"Relu", 6},
+    {"Reshape", 5},
+    {"Selu", 6},
+    {"Sigmoid", 6},
+    {"Split", 2},
+    {"Sqrt", 6},
+    {"Sub", 7},
+    {"Sum", 6},
+    {"Tanh", 6},
+    {"Tile", 6},
+    {"Upsample", 7},
+    {"Xor", 7},
+};
+
+static uint32_t is_too_old(const char* domain, const char* type, int64_t version) {
+  if (domain[0] != 0 || version >= TVI_ONNX_OLDEST_OPSET) return 0;
+  for (size_t i = 0; i < sizeof kAges / sizeof kAges[0]; ++i) {
+    if (strcmp(type, kAges[i].type) == 0) return version < kAges[i].since;
+  }
+  return 0;
+}
 
 static trivet_status_t survey_nodes(survey_t* s, Onnx__NodeProto* const* nodes, size_t count,
                                     Onnx__OperatorSetIdProto* const* opsets, size_t opset_count,
@@ -56,8 +123,12 @@ static trivet_status_t survey_node(survey_t* s, const Onnx__NodeProto* node,
   if (known == NULL) {
     const char* target = NULL;
     TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_target(onnx, domain, type, version, &target));
-    if (target[0] != 0 && !onnx->builder->api->has_operator(onnx->builder, target, 0))
+    uint32_t too_old = is_too_old(domain, type, version);
+    if (too_old ||
+        (target[0] != 0 && !onnx->builder->api->has_operator(onnx->builder, target, 0))) {
       index = s->kinds++;
+    }
+    s->too_old |= too_old;
     if (index < MAX_LISTED) s->names[index] = key;
     uint32_t added;
     TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_map_add(&onnx->arena, &s->known, key, index, &added));
@@ -99,6 +170,9 @@ trivet_status_t tvi_onnx_survey(tvi_onnx_t* onnx) {
     snprintf(list + used, sizeof list - used, ", %llu more",
              (unsigned long long)(s->kinds - listed));
   }
-  return tvi_onnx_error(onnx, TRIVET_STATUS_UNIMPLEMENTED, "%llu operator%s not supported: %s",
-                        (unsigned long long)s->kinds, s->kinds == 1 ? " is" : "s are", list);
+  return tvi_onnx_error(
+      onnx, TRIVET_STATUS_UNIMPLEMENTED, "%llu operator%s not supported: %s%s",
+      (unsigned long long)s->kinds, s->kinds == 1 ? " is" : "s are", list,
+      s->too_old ? " (opset 7 is the oldest that is read; before it, operators that did not change)"
+                 : "");
 }

@@ -116,25 +116,38 @@ static const char* kind_name(const Onnx__TypeProto* type) {
   }
 }
 
-trivet_status_t tvi_onnx_value_info_type(tvi_onnx_t* onnx, const Onnx__ValueInfoProto* info,
-                                         const char* place, trivet_type_t* out_type,
+// An operator that reads |name|, for messages.
+static const char* reader(const Onnx__GraphProto* graph, const char* name) {
+  for (size_t i = 0; i < graph->n_node; ++i) {
+    for (size_t k = 0; k < graph->node[i]->n_input; ++k) {
+      if (strcmp(graph->node[i]->input[k], name) == 0)
+        return tvi_onnx_text(graph->node[i]->op_type);
+    }
+  }
+  return "no node";
+}
+
+trivet_status_t tvi_onnx_value_info_type(tvi_onnx_t* onnx, const Onnx__GraphProto* graph,
+                                         size_t index, const char* place, trivet_type_t* out_type,
                                          uint32_t* out_has_shape) {
+  const Onnx__ValueInfoProto* info = graph->input[index];
   const char* name = tvi_onnx_text(info->name);
   memset(out_type, 0, sizeof *out_type);
   *out_has_shape = 0;
   if (info->type == NULL || info->type->value_case == ONNX__TYPE_PROTO__VALUE__NOT_SET) return NULL;
   if (info->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
     return tvi_onnx_error(onnx, TRIVET_STATUS_UNIMPLEMENTED,
-                          "input '%.120s' of %s is %s; only tensors are read", name, place,
-                          kind_name(info->type));
+                          "input '%.120s' of %s, read by %.60s, is %s; only tensors are read", name,
+                          place, reader(graph, name), kind_name(info->type));
   }
   const Onnx__TypeProto__Tensor* tensor = info->type->tensor_type;
   out_type->dtype = tvi_onnx_dtype(tensor->elem_type);
   if (out_type->dtype == TRIVET_DTYPE_STRING ||
       (out_type->dtype == TRIVET_DTYPE_INVALID && tensor->elem_type != 0)) {
-    return tvi_onnx_error(onnx, TRIVET_STATUS_UNIMPLEMENTED,
-                          "input '%.120s' of %s has element type %s (%d), which is not read", name,
-                          place, tvi_onnx_dtype_name(tensor->elem_type), (int)tensor->elem_type);
+    return tvi_onnx_error(
+        onnx, TRIVET_STATUS_UNIMPLEMENTED,
+        "input '%.120s' of %s, read by %.60s, has element type %s (%d), which is not read", name,
+        place, reader(graph, name), tvi_onnx_dtype_name(tensor->elem_type), (int)tensor->elem_type);
   }
   if (tensor->shape == NULL) return NULL;
   const Onnx__TensorShapeProto* shape = tensor->shape;
