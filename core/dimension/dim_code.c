@@ -198,6 +198,18 @@ bool tvi_dim_code_is_constant(const uint8_t* code, size_t size, int64_t* out_val
   return true;
 }
 
+bool tvi_dim_code_next(const uint8_t* code, size_t size, size_t* cursor, uint8_t* out_op,
+                       int64_t* out_operand) {
+  uint8_t op = 0;
+  uint64_t operand = 0;
+  size_t at = *cursor;
+  if (at >= size || !next(code, size, &at, &op, &operand)) return false;
+  *cursor = at;
+  *out_op = op;
+  *out_operand = op == TVI_DIM_CODE_SYMBOL ? (int64_t)operand : unzigzag(operand);
+  return true;
+}
+
 trivet_status_t tvi_dim_code_decode(tvi_dim_context_t* context, const uint8_t* code, size_t size,
                                     const trivet_dim_t* symbols, uint32_t symbol_count,
                                     trivet_dim_t* out_dim) {

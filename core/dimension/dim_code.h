@@ -56,6 +56,11 @@ trivet_status_t tvi_dim_code_evaluate(const uint8_t* code, size_t size, const in
 // True and the value when the code is a single constant.
 bool tvi_dim_code_is_constant(const uint8_t* code, size_t size, int64_t* out_value);
 
+// Walks a code: the operation at |*cursor| (0 at first), with its value (CONSTANT) or the number of
+// its symbol (SYMBOL), and moves on. False at the end, and where the code is malformed.
+bool tvi_dim_code_next(const uint8_t* code, size_t size, size_t* cursor, uint8_t* out_op,
+                       int64_t* out_operand);
+
 // The expression again, with symbols[i] for symbol i. For tools.
 trivet_status_t tvi_dim_code_decode(tvi_dim_context_t* context, const uint8_t* code, size_t size,
                                     const trivet_dim_t* symbols, uint32_t symbol_count,

@@ -8,6 +8,10 @@
 
 #include "trivet/common.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct tvi_memory_item_s {
   uint64_t size;         // bytes; 0 takes no space
   uint64_t alignment;    // power of two
@@ -21,5 +25,9 @@ trivet_status_t tvi_memory_plan(const tvi_memory_item_t* items, uint32_t count,
                                 uint64_t* out_total);
 // Largest sum of sizes live in one step.
 uint64_t tvi_memory_lower_bound(const tvi_memory_item_t* items, uint32_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_CORE_PLAN_MEMORY_PLANNER_H_

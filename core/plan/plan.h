@@ -15,11 +15,17 @@
 #include "core/base/string_builder.h"
 #include "trivet/plugin.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define TVI_PLAN_MAGIC "TRIVET\r\n"  // 8 bytes; a text-mode transfer breaks it visibly
 #define TVI_PLAN_MAJOR 1u
 #define TVI_PLAN_MINOR 0u
 #define TVI_PLAN_NONE UINT32_MAX
 #define TVI_PLAN_WEIGHT_ALIGNMENT 64u
+#define TVI_PLAN_MAX_ALIGNMENT 65536u  // of buffers and bindings
+#define TVI_PLAN_MAX_PROGRAMS 64u
 
 // Index of an expression over the plan's symbols. All extents, strides, offsets, sizes and
 // parameters are such indices.
@@ -72,8 +78,8 @@ typedef struct tvi_plan_constant_s {
   uint32_t dtype, rank;
   int64_t dims[TRIVET_MAX_RANK];  // logical; packed forms have their own layout, known to the
                                   // kernel that made them
-  uint64_t offset, size;          // in the weights section
-  uint64_t hash[2];
+  uint64_t offset, size;          // in the weights section; offsets are placed by the writer
+  uint64_t hash[2];               // of the content, as the builder computes it
 } tvi_plan_constant_t;
 
 #define TVI_PLAN_BINDING_INPUT 0u
@@ -115,8 +121,8 @@ typedef struct tvi_plan_guard_s {
   tvi_plan_expr_t a, b;
 } tvi_plan_guard_t;
 
-// One way to do a step. The first whose guards and requirements hold is taken; the last one has
-// none.
+// One way to do a step. The first whose guards and requirements hold is taken. The last one has no
+// guards; where its requirements do not hold either, the plan cannot be loaded.
 typedef struct tvi_plan_alternative_s {
   trivet_string_view_t kernel;  // "cpu.tile"; HOST: the operator, "std.TopK"
   uint32_t kernel_version;
@@ -205,23 +211,47 @@ typedef struct tvi_plan_weight_source_s {
   trivet_status_t (*write)(void* self, uint32_t index, trivet_sink_t sink);
 } tvi_plan_weight_source_t;
 
-// Structure, references, ranges: everything that a reader relies on. Used by the writer on what the
-// builder made and by the reader on what it decoded. An error names section, index and field.
-trivet_status_t tvi_plan_verify(const tvi_plan_t* plan);
+// Places the constants one behind the other, each aligned to TVI_PLAN_WEIGHT_ALIGNMENT: the only
+// placement that the verifier accepts. The writer does it by itself; a builder calls it only to
+// verify or print what it has not written yet. OUT_OF_RANGE when the sum overflows.
+trivet_status_t tvi_plan_place_weights(tvi_plan_constant_t* constants, uint32_t count,
+                                       uint64_t* out_weights_size);
 
-// Same plan, same bytes. Chunk hashes are computed while writing.
+// Structure, references, ranges: everything that a reader relies on. Used by the writer on what the
+// builder made and by the reader on what it decoded. An error names section, index and field:
+// DATA_LOSS, or UNIMPLEMENTED for kinds of steps that this version cannot run.
+trivet_status_t tvi_plan_verify(const tvi_plan_t* plan, trivet_allocator_t allocator);
+
+// A view of a buffer for bound shapes: OUT_OF_RANGE unless every element lies in the buffer of
+// |buffer_size| bytes. |offset| in bytes, |strides| in elements. The engine asks this of every
+// tensor whenever shapes are bound; the verifier of those that no symbol touches.
+trivet_status_t tvi_plan_check_view(uint32_t dtype, uint32_t rank, const int64_t* dims,
+                                    const int64_t* strides, int64_t offset, int64_t buffer_size);
+
+// Same plan, same bytes: nothing but the plan and its constants goes in. Verifies first, places the
+// weights, asks for each constant once, in order, and holds none of them. Whatever reached the sink
+// before an error is worthless.
 trivet_status_t tvi_plan_write(const tvi_plan_t* plan, const tvi_plan_weight_source_t* weights,
                                trivet_allocator_t allocator, trivet_sink_t sink);
 
 #define TVI_PLAN_READ_VERIFY_WEIGHTS 1u  // hash the weights too (all else is always hashed)
 
-// Reads a plan from |bytes|, which must outlive it (aligned to 64). Never crashes on any bytes.
+// Reads a plan from |bytes|, which must outlive it and be aligned to 64. Texts (each followed by a
+// NUL), blobs and weights stay in |bytes|; what is allocated is bounded by a small multiple of the
+// size. Any bytes are safe: DATA_LOSS says section, offset and what is wrong; INCOMPATIBLE: another
+// major version, or a section that must be understood and is not.
 trivet_status_t tvi_plan_read(const uint8_t* bytes, uint64_t size, uint32_t flags,
                               trivet_allocator_t allocator, tvi_plan_t** out_plan);
+// Frees what tvi_plan_read made. Accepts NULL.
 void tvi_plan_destroy(tvi_plan_t* plan);
 
-// For people, and as JSON for tools.
+// For people, and as JSON for tools (docs/plan_format.md has the schema). The plan is verified,
+// from the reader or by the caller.
 trivet_status_t tvi_plan_print(const tvi_plan_t* plan, tvi_string_builder_t* builder);
 trivet_status_t tvi_plan_print_json(const tvi_plan_t* plan, tvi_string_builder_t* builder);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_CORE_PLAN_PLAN_H_
