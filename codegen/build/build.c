@@ -105,7 +105,6 @@ static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
   tvi_plan_weight_source_t weights;
   trivet_status_t status = tvi_string_builder_status(&info);
   if (!status) status = tvi_schedule_plan(b->schedule, &options, &b->arena, &plan, &weights);
-  if (!status) status = tvi_plan_verify(&plan);
   if (!status) status = tvi_plan_write(&plan, &weights, b->allocator, sink);
   tvi_string_builder_deinit(&info);
   return status;

@@ -53,8 +53,8 @@ typedef enum tvi_plan_buffer_kind_e {
 typedef struct tvi_plan_buffer_s {
   uint32_t kind;  // tvi_plan_buffer_kind_t
   uint32_t index;
-  tvi_plan_expr_t size;  // bytes
-  uint32_t alignment;
+  tvi_plan_expr_t size;            // bytes
+  uint32_t alignment;              // of arena buffers; bindings and constants have their own
   uint32_t first_step, last_step;  // arena buffers: live from first to last, inclusive, in the
                                    // order of the main block
 } tvi_plan_buffer_t;
@@ -141,6 +141,7 @@ typedef struct tvi_plan_alternative_s {
 } tvi_plan_alternative_t;
 
 // HOST: extent |axis| of output |output| becomes known when the step has run and binds |symbol|.
+// Where the symbol is bound already, the extents must agree.
 typedef struct tvi_plan_bound_symbol_s {
   uint32_t symbol, output, axis;
 } tvi_plan_bound_symbol_t;

@@ -126,10 +126,6 @@ static trivet_status_t check_binding(const checker_t* c, uint32_t index) {
     return TRIVET_STATUS(DATA_LOSS, "tensor %u is not in the memory of this binding",
                          binding->tensor);
   }
-  if (buffer->alignment > binding->alignment) {
-    return TRIVET_STATUS(DATA_LOSS, "alignment %u, its buffer wants %u", binding->alignment,
-                         buffer->alignment);
-  }
   return TRIVET_OK;
 }
 
@@ -322,15 +318,13 @@ static trivet_status_t find_ready(checker_t* c) {
     for (uint32_t i = 0; i < block->steps[s].bound_symbol_count; ++i) {
       const tvi_plan_bound_symbol_t* bound = &block->steps[s].bound_symbols[i];
       if (bound->symbol >= plan->symbol_count ||
-          plan->symbols[bound->symbol].origin != TVI_SYMBOL_DATA ||
-          c->symbol_ready[bound->symbol] <= s) {
-        return TRIVET_STATUS(DATA_LOSS,
-                             "step %u: bound symbol %u: symbol %u cannot be bound (again)", s, i,
-                             bound->symbol);
+          plan->symbols[bound->symbol].origin != TVI_SYMBOL_DATA) {
+        return TRIVET_STATUS(DATA_LOSS, "step %u: bound symbol %u: symbol %u is not data-dependent",
+                             s, i, bound->symbol);
       }
       TRIVET_RETURN_IF_ERROR_ANNOTATED(check_bound_symbol(c, &block->steps[s], bound),
                                        "step %u: bound symbol %u", s, i);
-      c->symbol_ready[bound->symbol] = s + 1;
+      if (c->symbol_ready[bound->symbol] > s + 1) c->symbol_ready[bound->symbol] = s + 1;
     }
   }
   for (uint32_t i = 0; i < plan->expr_count; ++i) {
