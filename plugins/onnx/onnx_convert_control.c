@@ -23,14 +23,16 @@ static trivet_status_t read_body(tvi_onnx_node_t* node, const char* name,
   return NULL;
 }
 
-static trivet_status_t check_results(const tvi_onnx_node_t* node, size_t body_outputs,
-                                     uint32_t hidden) {
+// The node gives every result of its body but |hidden|, also those that the file does not name.
+static trivet_status_t take_results(tvi_onnx_node_t* node, size_t body_outputs, uint32_t hidden) {
   if (body_outputs < hidden || node->output_count > body_outputs - hidden) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
                                "%u results are asked for, the body gives %zu", node->output_count,
                                body_outputs < hidden ? 0 : body_outputs - hidden);
   }
-  return NULL;
+  node->output_count = (uint32_t)(body_outputs - hidden);
+  return tvi_onnx_arena_allocate(&node->onnx->arena, node->output_count, sizeof *node->outputs,
+                                 &node->outputs);
 }
 
 static trivet_status_t convert_if(tvi_onnx_node_t* node) {
@@ -44,7 +46,7 @@ static trivet_status_t convert_if(tvi_onnx_node_t* node) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
                                "the branches give %zu and %zu results", then_count, else_count);
   }
-  return check_results(node, then_count, 0);
+  return take_results(node, then_count, 0);
 }
 
 // Operands: trip count, condition, carried values. Body: iteration, condition, carried values in;
@@ -65,7 +67,7 @@ static trivet_status_t convert_loop(tvi_onnx_node_t* node) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
                                "the body gives %zu results, %u are needed", results, count - 1);
   }
-  return check_results(node, results, 1);
+  return take_results(node, results, 1);
 }
 
 static trivet_status_t convert_scan(tvi_onnx_node_t* node) {
@@ -113,7 +115,7 @@ static trivet_status_t convert_scan(tvi_onnx_node_t* node) {
                                "the body gives %zu results for %u state variables", results,
                                states);
   }
-  return check_results(node, results, 0);
+  return take_results(node, results, 0);
 }
 
 const tvi_onnx_conversion_t tvi_onnx_conversions_control[] = {

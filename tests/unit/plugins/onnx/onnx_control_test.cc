@@ -137,6 +137,20 @@ TEST(OnnxControl, Loop) {
                 "than it gets"));
 }
 
+TEST(OnnxControl, ResultsThatNobodyNames) {
+  OnnxMock mock;
+  // The node gives all that its body gives.
+  std::string body = Graph({{Node("Relu", {"a"}, {"s"})},
+                            {},
+                            {Named("i"), Named("k"), Named("a")},
+                            {Named("k"), Named("s"), Named("a")},
+                            {},
+                            "body"});
+  EXPECT_THAT(mock.Parse(Nodes(
+                  {Node("Loop", {"m", "c", "x"}, {"y", ""}, {AttrGraph("body", body)})}, {"y"})),
+              HasSubstr("%8 y, %9 = std.Loop(%3, %2, %1) {body=@1}"));
+}
+
 TEST(OnnxControl, LoopWithoutOperands) {
   OnnxMock mock;
   std::string body = Graph({{Node("Relu", {"x"}, {"s"})},
