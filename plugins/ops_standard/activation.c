@@ -2,7 +2,7 @@
 //
 // Activation functions: elementwise functions of one operand (PRelu and SwiGLU: two) with
 // attributes for parameters. Written so that no branch overflows where the result is finite.
-#include "plugins/ops_standard/ops_util.h"
+#include "plugins/ops_standard/ops_host.h"
 
 #define ACTIVATION(name, attributes, expression, summary) \
   OPS_TEXT(name, summary,                                 \
@@ -66,3 +66,28 @@ static trivet_status_t lower_gelu(ops_op_t* op, ops_view_t* v) {
 OPS_DEFINE(Gelu, 0, "Gaussian error linear unit, exact or by tanh",
            "(x: T[D...]) -> (y: T[D...]) where T: float\nattr approximate: string = \"none\"", 0,
            lower_gelu, 0);
+
+// Inference: nothing is dropped. Training mode is accepted where the ratio makes it the same.
+static trivet_status_t infer_dropout(ops_op_t* op, ops_view_t* v) {
+  OPS_TRY(tvi_ops_infer_same(op, v));
+  const trivet_type_t* x = ops_in(v, 0);
+  return trivet_view_output_count(v) > 1
+             ? trivet_view_set_output(v, 1, TRIVET_DTYPE_BOOL, x->rank, x->dims)
+             : 0;
+}
+static trivet_status_t lower_dropout(ops_op_t* op, ops_view_t* v) {
+  (void)op;
+  const trivet_tensor_t *ratio = trivet_view_input_constant(v, 1),
+                        *training = trivet_view_input_constant(v, 2);
+  uint32_t drops_nothing = ratio && tvi_ops_count(ratio) == 1 && tvi_ops_get_f64(ratio, 0) == 0;
+  if (ops_in(v, 2) && !drops_nothing &&
+      (!training || tvi_ops_count(training) != 1 || tvi_ops_get_i64(training, 0)))
+    return OPS_UNSUPPORTED(v, "training mode is not available");
+  OPS_TRY(TRIVET_VIEW_EMIT(v, "y[i...] = x[i...]"));
+  return ops_out(v, 1) ? TRIVET_VIEW_EMIT(v, "\nmask[i...] = true") : 0;
+}
+OPS_DEFINE(Dropout, 0, "the operand itself, as nothing is dropped in inference",
+           "(x: T[D...], ratio?: R[*], training_mode?: bool[*]) -> (y: T[D...], mask?: bool[D...]) "
+           "where T: float, R: float\n"
+           "attr seed?: i64",
+           infer_dropout, lower_dropout, 0);

@@ -4,14 +4,34 @@
 // floats saturate.
 #include "plugins/ops_standard/ops_util.h"
 
+// f8e8m0 is the exponent of an f32 alone: the rounding mode decides what becomes of the mantissa.
+static trivet_status_t lower_to_exponent(ops_view_t* v) {
+  uint32_t saturates = ops_attr(v, "saturate") != 0,
+           nearest = ops_attr_is(v, "round_mode", "nearest");
+  const char* carry = "((bits(u32, f32(x[i...])) & 8388607) != 0)";
+  if (nearest) {
+    // Half way goes to the even exponent: adding the last bit of it to just under a half.
+    carry =
+        "(((bits(u32, f32(x[i...])) & 8388607) + 4194303 + (bits(u32, f32(x[i...])) >> 23 & 1)) >> "
+        "23 != 0)";
+  } else if (ops_attr_is(v, "round_mode", "down")) {
+    carry = "false";
+  } else if (!ops_attr_is(v, "round_mode", "up")) {
+    return OPS_INVALID(v, "attribute round_mode must be up, down or nearest");
+  }
+  // 255 is NaN; 254 the largest power.
+  return TRIVET_VIEW_EMIT(v,
+                          "fn code(word: u32, up: bool) -> u32 = (word >> 23 & 255) + u32(up)\n"
+                          "y[i...] = bits(f8e8m0, u8(isnan(x[i...])%s ? 255 : min(code(bits(u32, "
+                          "f32(x[i...])), %s), %d)))",
+                          saturates ? "" : " || x[i...] == 0.0", carry, saturates ? 254 : 255);
+}
+
 static trivet_status_t lower_to(ops_view_t* v) {
   uint32_t from = ops_in(v, 0)->dtype, to = ops_out(v, 0)->dtype;
   if (from == to) return TRIVET_VIEW_EMIT(v, "y[i...] = x[i...]");
   const char* name = tvi_ops_dtype_name(to);
-  if (to == TRIVET_DTYPE_F8E8M0 && ops_attr_is(v, "round_mode", "up")) {
-    // A power of two that is not below x: what the mantissa adds is added before it is cut off.
-    return OPS_UNSUPPORTED(v, "rounding mode up of a cast to f8e8m0 is not available");
-  }
+  if (to == TRIVET_DTYPE_F8E8M0) return lower_to_exponent(v);
   if (ops_is_small_float(to) && ops_attr(v, "saturate") && to != TRIVET_DTYPE_F4E2M1)
     return TRIVET_VIEW_EMIT(v, "y[i...] = sat(%s, x[i...])", name);
   return TRIVET_VIEW_EMIT(v, "y[i...] = %s(x[i...])", name);
