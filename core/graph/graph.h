@@ -162,8 +162,15 @@ struct trivet_graph_s {
 
 // The core operators (If, Loop, Scan, Call) as a plugin, for tvi_registry_add.
 const trivet_plugin_t* tvi_graph_core_operators(uint32_t host_major, uint32_t host_minor);
-// Parses the texts of definitions, for tvi_registry_options_t.
+// Parses the texts of operators and scalar functions, for tvi_registry_options_t; rewrites are not
+// looked at (tvi_pass_text_parser in core/pass/pass.h does that too).
 const tvi_operator_parser_t* tvi_graph_operator_parser(void);
+trivet_status_t tvi_graph_parse_operator(const trivet_operator_t* definition,
+                                         trivet_allocator_t allocator,
+                                         struct tvi_kir_operator_s** out_parsed);
+trivet_status_t tvi_graph_parse_function(const trivet_scalar_function_t* definition,
+                                         trivet_allocator_t allocator,
+                                         struct tvi_kir_function_s** out_parsed);
 
 trivet_status_t tvi_graph_create(const tvi_registry_t* registry, trivet_allocator_t allocator,
                                  trivet_graph_t** out_graph);
@@ -270,6 +277,9 @@ bool tvi_value_is_output(const tvi_value_t* value);
 bool tvi_value_only_use(const tvi_value_t* value, tvi_use_t* out_use);
 const int64_t* tvi_node_attr_i64s(const tvi_node_t* node, const char* name, uint64_t* out_count);
 uint32_t tvi_node_attr_dtype(const tvi_node_t* node, const char* name, uint32_t fallback);
+// Kind and flags that an operator declares for an attribute; false: it declares none of that name.
+bool tvi_graph_attribute_kind(const tvi_operator_entry_t* op, const char* name, uint32_t* out_kind,
+                              uint32_t* out_flags);
 bool tvi_node_is_pure(const tvi_node_t* node);  // may be merged, folded, dropped
 // "node 'conv1' (std.Conv)": how messages call a node. Text in |buffer|, cut to its size.
 const char* tvi_graph_node_label(const trivet_graph_t* graph, tvi_node_id_t node, char* buffer,

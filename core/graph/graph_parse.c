@@ -335,16 +335,7 @@ static void expected_kind(parser_t* p, const tvi_operator_entry_t* op, trivet_st
   size_t size = name.size < sizeof(text) ? name.size : sizeof(text) - 1;
   memcpy(text, name.data, size);
   text[size] = '\0';
-  if (op->parsed == NULL) {
-    if (tvi_core_operator_attribute(op->definition->name, text, out_kind, out_flags)) return;
-  } else {
-    const tvi_kir_attribute_t* declared = tvi_kir_operator_attribute(op->parsed, name);
-    if (declared != NULL) {
-      *out_kind = declared->kind;
-      *out_flags = declared->flags;
-      return;
-    }
-  }
+  if (tvi_graph_attribute_kind(op, text, out_kind, out_flags)) return;
   *out_flags = tvi_text_peek(&p->cursor) == '[' ? TRIVET_ATTR_LIST : 0;
   *out_kind = TRIVET_ATTR_I64;
 }

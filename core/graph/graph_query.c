@@ -25,6 +25,18 @@ const trivet_attribute_t* tvi_node_attribute(const tvi_node_t* node, const char*
   return declared != NULL ? declared->default_value : NULL;
 }
 
+bool tvi_graph_attribute_kind(const tvi_operator_entry_t* op, const char* name, uint32_t* out_kind,
+                              uint32_t* out_flags) {
+  if (op->parsed == NULL) {
+    return tvi_core_operator_attribute(op->definition->name, name, out_kind, out_flags);
+  }
+  const tvi_kir_attribute_t* declared = tvi_kir_operator_attribute(op->parsed, tvi_sv(name));
+  if (declared == NULL) return false;
+  *out_kind = declared->kind;
+  *out_flags = declared->flags;
+  return true;
+}
+
 int64_t tvi_node_attr_i64(const tvi_node_t* node, const char* name, int64_t fallback) {
   const trivet_attribute_t* a = tvi_node_attribute(node, name);
   return a != NULL && a->kind == TRIVET_ATTR_I64 && a->count != 0 ? *(const int64_t*)a->data

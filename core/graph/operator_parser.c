@@ -3,9 +3,9 @@
 // Joins the registry, which knows no language, to the parser of kernel-IR text.
 #include "core/graph/graph_internal.h"
 
-static trivet_status_t parse_operator(const trivet_operator_t* definition,
-                                      trivet_allocator_t allocator,
-                                      struct tvi_kir_operator_s** out_parsed) {
+trivet_status_t tvi_graph_parse_operator(const trivet_operator_t* definition,
+                                         trivet_allocator_t allocator,
+                                         struct tvi_kir_operator_s** out_parsed) {
   tvi_kir_operator_t* parsed;
   TRIVET_RETURN_IF_ERROR(tvi_kir_operator_parse(tvi_sv(definition->text), allocator, &parsed));
   trivet_status_t status = TRIVET_OK;
@@ -27,9 +27,9 @@ static trivet_status_t parse_operator(const trivet_operator_t* definition,
   return TRIVET_OK;
 }
 
-static trivet_status_t parse_function(const trivet_scalar_function_t* definition,
-                                      trivet_allocator_t allocator,
-                                      struct tvi_kir_function_s** out_parsed) {
+trivet_status_t tvi_graph_parse_function(const trivet_scalar_function_t* definition,
+                                         trivet_allocator_t allocator,
+                                         struct tvi_kir_function_s** out_parsed) {
   tvi_kir_function_t* parsed;
   TRIVET_RETURN_IF_ERROR(tvi_kir_function_parse(tvi_sv(definition->text), allocator, &parsed));
   // The text calls it by its last part: a dot is no part of a function's name.
@@ -49,9 +49,9 @@ static trivet_status_t parse_function(const trivet_scalar_function_t* definition
 
 const tvi_operator_parser_t* tvi_graph_operator_parser(void) {
   static const tvi_operator_parser_t parser = {
-      .parse = parse_operator,
+      .parse = tvi_graph_parse_operator,
       .release = tvi_kir_operator_destroy,
-      .parse_function = parse_function,
+      .parse_function = tvi_graph_parse_function,
       .release_function = tvi_kir_function_destroy,
   };
   return &parser;

@@ -12,14 +12,18 @@
 #include "core/graph/graph.h"
 #include "core/registry/registry.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct tvi_pass_options_s {
   const char* const* disabled;  // names; count below
   uint32_t disabled_count;
   uint32_t verify;         // 1: verify the graph after each pass
   int64_t stop_after;      // changes after which every pass declines; -1: never
   const char* skip_nodes;  // comma-separated origin node names that no pass may touch; NULL: none
-  const char*
-      dump_folder;  // NULL: no dumps; else NN-pass.txt after each pass that changed something
+  // NULL: no dumps; else NN-pass.txt after each pass that changed something. The folder exists.
+  const char* dump_folder;
   const trivet_logger_t* logger;  // NULL: silent
 } tvi_pass_options_t;
 
@@ -48,8 +52,10 @@ trivet_status_t tvi_pass_manager_create(const tvi_registry_t* registry,
                                         tvi_pass_manager_t** out_manager);
 void tvi_pass_manager_destroy(tvi_pass_manager_t* manager);
 
-// Runs a pipeline: names separated by commas; "(a,b,c)*" repeats the group until nothing changes
-// (at most 32 times). Subgraphs are visited too. An unknown name is an error.
+// Runs a pipeline: names of passes and rewrites separated by commas; "(a,b,c)*" repeats the group
+// until nothing changes (at most 32 times). Subgraphs are visited too. An unknown name, and an
+// order that a pass forbids (after, before), are errors before anything runs. Records and notes add
+// up over calls. On error the graph may be changed in part, but is well-formed.
 trivet_status_t tvi_pass_manager_run(tvi_pass_manager_t* manager, const char* pipeline,
                                      trivet_graph_t* graph);
 
@@ -68,5 +74,12 @@ void tvi_pass_change(trivet_pass_context_t* context, const trivet_graph_t* graph
 void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* graph,
                       tvi_node_id_t node, const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5);
 tvi_arena_t* tvi_pass_scratch(trivet_pass_context_t* context);  // emptied after the pass
+
+// Parses the texts of all kinds of definitions, rewrites included: for tvi_registry_options_t.
+const tvi_operator_parser_t* tvi_pass_text_parser(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
 
 #endif  // TRIVET_CORE_PASS_PASS_H_

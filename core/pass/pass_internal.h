@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the pass manager and rewrites share.
+#ifndef TRIVET_CORE_PASS_PASS_INTERNAL_H_
+#define TRIVET_CORE_PASS_PASS_INTERNAL_H_
+
+#include "core/pass/pass.h"
+
+// What a pass gets: who it is, and scratch memory.
+struct trivet_pass_context_s {
+  tvi_pass_manager_t* manager;
+  const char* name;
+  tvi_arena_t* scratch;
+  uint32_t changes;
+};
+
+// Runs a rewrite over one graph, once from first to last node.
+trivet_status_t tvi_rewrite_run(const trivet_rewrite_t* rewrite, trivet_pass_context_t* context,
+                                trivet_graph_t* graph, uint32_t* out_changed);
+// Checks the text of a rewrite alone.
+trivet_status_t tvi_rewrite_check(const trivet_rewrite_t* rewrite, trivet_allocator_t allocator);
+
+#endif  // TRIVET_CORE_PASS_PASS_INTERNAL_H_
