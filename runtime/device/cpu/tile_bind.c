@@ -120,19 +120,18 @@ static trivet_status_t make_threads(tvi_tile_bound_t* bound, const tvi_tile_imag
     phases[p].image_offset = (uint32_t)images_size;
     images_size += ((uint64_t)phases[p].image_size + 63) & ~(uint64_t)63;
   }
-  if (images_size > UINT32_MAX)
-    return TRIVET_STATUS(OUT_OF_RANGE, "tile program: too large");
+  if (images_size > UINT32_MAX) return TRIVET_STATUS(OUT_OF_RANGE, "tile program: too large");
   bound->thread_memory_size = images_size + scratch + 64;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
-      &bound->arena, bound->thread_count, sizeof(*bound->threads), &bound->threads));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&bound->arena, bound->thread_count,
+                                                      sizeof(*bound->threads), &bound->threads));
   for (uint32_t t = 0; t < bound->thread_count; ++t) {
     tvi_tile_thread_t* thread = &bound->threads[t];
     TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&bound->arena, program->slot_count,
                                                         sizeof(char*), &thread->bases));
     TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&bound->arena, 2 * (size_t)phase_count,
                                                         sizeof(uint32_t), &thread->extents));
-    TRIVET_RETURN_IF_ERROR(tvi_alloc_aligned(bound->allocator, bound->thread_memory_size, 64,
-                                             &thread->memory));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_alloc_aligned(bound->allocator, bound->thread_memory_size, 64, &thread->memory));
     memset(thread->memory, 0, bound->thread_memory_size);
     char* scratch_base = thread->memory + images_size;
     for (uint32_t i = program->operand_count; i < program->slot_count; ++i)
@@ -146,9 +145,8 @@ static trivet_status_t make_threads(tvi_tile_bound_t* bound, const tvi_tile_imag
         const tvi_tile_relocation_t* relocation = &images[p].relocations[r];
         char* value = relocation->kind == TVI_TILE_RELOCATE_SCRATCH
                           ? scratch_base + relocation->value
-                          : relocation->kind == TVI_TILE_RELOCATE_IMAGE
-                                ? image + relocation->value
-                                : (char*)&thread->error;
+                      : relocation->kind == TVI_TILE_RELOCATE_IMAGE ? image + relocation->value
+                                                                    : (char*)&thread->error;
         memcpy(image + relocation->offset, &value, sizeof(value));
       }
     }
@@ -175,8 +173,7 @@ static trivet_status_t bind_all(tvi_tile_binder_t* binder, tvi_tile_bound_t* bou
   uint64_t phase_total = 0;
   for (uint32_t s = 0; s < program->section_count; ++s)
     phase_total += program->sections[s].phase_count;
-  if (phase_total > 1u << 20)
-    return TRIVET_STATUS(DATA_LOSS, "tile program: too many phases");
+  if (phase_total > 1u << 20) return TRIVET_STATUS(DATA_LOSS, "tile program: too many phases");
   tvi_tile_bound_phase_t* phases;
   tvi_tile_image_t* images;
   TRIVET_RETURN_IF_ERROR(

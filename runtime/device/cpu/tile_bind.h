@@ -106,8 +106,8 @@ typedef struct tvi_tile_bound_section_t {
   uint32_t level_count;  // outer loops, slowest first, in steps
   uint32_t thread_count;
   int64_t tile_count;
-  uint32_t row_loop;  // TVI_TILE_NONE: tiles have one row
-  uint32_t col_loop;  // outer loop that gives columns, TVI_TILE_NONE: phases choose their own
+  uint32_t row_loop;    // TVI_TILE_NONE: tiles have one row
+  uint32_t col_loop;    // outer loop that gives columns, TVI_TILE_NONE: phases choose their own
   uint32_t rows, cols;  // of a tile
   int64_t row_extent, col_extent;
   tvi_tile_level_t levels[TVI_TILE_MAX_LOOPS];
@@ -116,8 +116,8 @@ typedef struct tvi_tile_bound_section_t {
 } tvi_tile_bound_section_t;
 
 typedef struct tvi_tile_thread_t {
-  char* memory;  // images of all phases, then scratch
-  char** bases;  // by slot
+  char* memory;       // images of all phases, then scratch
+  char** bases;       // by slot
   uint32_t* extents;  // rows and columns that each phase's entries are set to
   uint32_t error;
   uint32_t reserved;

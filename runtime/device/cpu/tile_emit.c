@@ -16,11 +16,16 @@
 #define COL 2u
 
 // Where the value of an instruction is.
-typedef enum place_kind_t { PLACE_NONE = 0, PLACE_SCRATCH, PLACE_CONSTANT, PLACE_MEMORY } place_kind_t;
+typedef enum place_kind_t {
+  PLACE_NONE = 0,
+  PLACE_SCRATCH,
+  PLACE_CONSTANT,
+  PLACE_MEMORY
+} place_kind_t;
 typedef struct place_t {
   place_kind_t kind;
-  uint32_t shape;  // ROW | COL: along what it varies
-  uint32_t bytes;  // of an element
+  uint32_t shape;    // ROW | COL: along what it varies
+  uint32_t bytes;    // of an element
   uint32_t address;  // MEMORY
   uint64_t offset;   // SCRATCH
   const void* constant;
@@ -55,12 +60,12 @@ typedef struct emitter_t {
   const tvi_tile_instr_t* instrs;
   const tvi_tile_kernel_table_t* table;
   uint32_t isa;
-  uint32_t rows, cols;      // of a full tile
-  uint32_t tile_shape;      // ROW, COL that the phase has
+  uint32_t rows, cols;  // of a full tile
+  uint32_t tile_shape;  // ROW, COL that the phase has
   uint32_t col_is_reduced;
   uint32_t level_of_loop[TVI_TILE_LOOPS];
   uint32_t level_count, parallel_levels;
-  uint64_t scratch;         // used by registers that live on
+  uint64_t scratch;  // used by registers that live on
   node_t* nodes;
   TVI_VECTOR(tvi_tile_entry_t) entries;
   TVI_VECTOR(tvi_tile_address_t) addresses;
@@ -125,9 +130,8 @@ static trivet_status_t place_in_scratch(emitter_t* e, uint32_t shape, uint32_t b
 // An address that follows |form|; loops of extent 1 have index 0.
 static trivet_status_t add_address(emitter_t* e, uint32_t slot, const tvi_tile_form_t* form,
                                    uint32_t* out_address) {
-  tvi_tile_address_t address = {.slot = slot,
-                                .term_first = (uint32_t)e->strides.count,
-                                .offset = form ? form->offset : 0};
+  tvi_tile_address_t address = {
+      .slot = slot, .term_first = (uint32_t)e->strides.count, .offset = form ? form->offset : 0};
   for (uint32_t l = 0; form && l < e->phase->loop_count; ++l) {
     if (form->coefficients[l] == 0 || e->layout->extents[l] == 1) continue;
     tvi_tile_stride_t stride = {.loop = l, .stride = form->coefficients[l]};
@@ -155,9 +159,10 @@ static trivet_status_t add_relocation(emitter_t* e, uint32_t offset, uint32_t ki
 // ---------------------------------------------------------------------------------------------
 
 static uint32_t shape_code(uint32_t shape) {
-  return shape == 0 ? TVI_TILE_SHAPE_ONE
-                    : shape == ROW ? TVI_TILE_SHAPE_ROWS
-                                   : shape == COL ? TVI_TILE_SHAPE_COLS : TVI_TILE_SHAPE_FULL;
+  return shape == 0     ? TVI_TILE_SHAPE_ONE
+         : shape == ROW ? TVI_TILE_SHAPE_ROWS
+         : shape == COL ? TVI_TILE_SHAPE_COLS
+                        : TVI_TILE_SHAPE_FULL;
 }
 
 static trivet_status_t new_entry(emitter_t* e, tvi_tile_run_t run, uint32_t shape, uint32_t depth,
@@ -202,8 +207,7 @@ static trivet_status_t set_source(emitter_t* e, uint32_t index, uint32_t operand
       is_scalar = !(place->shape & COL);
       if (place->shape == (ROW | COL)) stride = place->row_stride;
       if (place->shape == ROW) stride = place->bytes;
-      if (is_scalar ? stride != 0 : stride != (int64_t)place->bytes * e->cols)
-        entry->collapses = 0;
+      if (is_scalar ? stride != 0 : stride != (int64_t)place->bytes * e->cols) entry->collapses = 0;
       break;
     case ROW:
       is_scalar = !(place->shape & ROW);
@@ -322,8 +326,7 @@ static trivet_status_t emit_gather(emitter_t* e, uint32_t node_index, uint32_t a
   args->cs = lane_col(shape, layout->row_stride, layout->col_stride);
   args->aux = dtype;
   if (access->bounds == TVI_TILE_BOUNDS_PAD)
-    TRIVET_RETURN_IF_ERROR(
-        set_source(e, index, 1, shape, &e->nodes[access->pad].place, 0));
+    TRIVET_RETURN_IF_ERROR(set_source(e, index, 1, shape, &e->nodes[access->pad].place, 0));
   e->entries.data[index].collapses = 0;
   TRIVET_RETURN_IF_ERROR(
       add_relocation(e, ENTRY_OFFSET(index, args.error), TVI_TILE_RELOCATE_ERROR, 0));
@@ -334,8 +337,8 @@ static trivet_status_t emit_gather(emitter_t* e, uint32_t node_index, uint32_t a
   const size_t indices_at = conditions_at + layout->check_count * sizeof(tvi_tile_condition_t);
   const size_t end = indices_at + layout->index_count * sizeof(tvi_tile_gather_index_t);
   TRIVET_RETURN_IF_ERROR(tvi_vector_resize(&e->extra, end));
-  TRIVET_RETURN_IF_ERROR(add_relocation(e, ENTRY_OFFSET(index, args.extra),
-                                        TVI_TILE_RELOCATE_IMAGE, EXTRA_MARK | at));
+  TRIVET_RETURN_IF_ERROR(
+      add_relocation(e, ENTRY_OFFSET(index, args.extra), TVI_TILE_RELOCATE_IMAGE, EXTRA_MARK | at));
   tvi_tile_gather_t gather;
   memset(&gather, 0, sizeof(gather));
   gather.table = e->table;
@@ -345,9 +348,9 @@ static trivet_status_t emit_gather(emitter_t* e, uint32_t node_index, uint32_t a
   gather.index_count = layout->index_count;
   gather.is_padded = access->bounds == TVI_TILE_BOUNDS_PAD;
   memcpy(e->extra.data + at, &gather, sizeof(gather));
-  TRIVET_RETURN_IF_ERROR(add_relocation(
-      e, EXTRA_MARK | (uint32_t)(at + offsetof(tvi_tile_gather_t, conditions)),
-      TVI_TILE_RELOCATE_IMAGE, EXTRA_MARK | conditions_at));
+  TRIVET_RETURN_IF_ERROR(
+      add_relocation(e, EXTRA_MARK | (uint32_t)(at + offsetof(tvi_tile_gather_t, conditions)),
+                     TVI_TILE_RELOCATE_IMAGE, EXTRA_MARK | conditions_at));
   TRIVET_RETURN_IF_ERROR(
       add_relocation(e, EXTRA_MARK | (uint32_t)(at + offsetof(tvi_tile_gather_t, indices)),
                      TVI_TILE_RELOCATE_IMAGE, EXTRA_MARK | indices_at));
@@ -356,16 +359,14 @@ static trivet_status_t emit_gather(emitter_t* e, uint32_t node_index, uint32_t a
     const tvi_tile_check_t* check = &layout->checks[i];
     const int64_t row = row_loop == TVI_TILE_NONE ? 0 : check->form.coefficients[row_loop];
     const int64_t col = col_loop == TVI_TILE_NONE ? 0 : check->form.coefficients[col_loop];
-    tvi_tile_condition_t condition = {.row = lane_row(shape, row),
-                                      .column = lane_col(shape, row, col),
-                                      .extent = check->extent};
+    tvi_tile_condition_t condition = {
+        .row = lane_row(shape, row), .column = lane_col(shape, row, col), .extent = check->extent};
     const size_t condition_at = conditions_at + i * sizeof(condition);
     memcpy(e->extra.data + condition_at, &condition, sizeof(condition));
     uint32_t address;
     TRIVET_RETURN_IF_ERROR(add_address(e, TVI_TILE_NONE, &check->form, &address));
     TRIVET_RETURN_IF_ERROR(add_patch(
-        e, address,
-        EXTRA_MARK | (uint32_t)(condition_at + offsetof(tvi_tile_condition_t, value))));
+        e, address, EXTRA_MARK | (uint32_t)(condition_at + offsetof(tvi_tile_condition_t, value))));
   }
   for (uint32_t i = 0; i < layout->index_count; ++i) {
     const uint32_t d = layout->indices[i];
@@ -557,8 +558,9 @@ static void choose_store_aliases(emitter_t* e) {
       continue;
     if (node->shape != e->tile_shape || node->depth != e->level_count) continue;
     const int64_t bytes = tvi_dtype_bytes(dtype);
-    if (node->shape & COL ? access->col_stride != bytes
-                          : node->shape & ROW ? access->row_stride != bytes : 0)
+    if (node->shape & COL   ? access->col_stride != bytes
+        : node->shape & ROW ? access->row_stride != bytes
+                            : 0)
       continue;
     node->alias_sink = s;
   }
@@ -581,17 +583,16 @@ static trivet_status_t place_result(emitter_t* e, uint32_t i) {
   const uint32_t bytes = tvi_tile_type_bytes(tvi_tile_result_type(&e->instrs[i]));
   if (node->alias_sink == TVI_TILE_NONE)
     return place_in_scratch(e, node->shape, bytes, &node->place);
-  const tvi_tile_sink_t* sink =
-      &e->binder->program->sinks[e->phase->sink_first + node->alias_sink];
+  const tvi_tile_sink_t* sink = &e->binder->program->sinks[e->phase->sink_first + node->alias_sink];
   const tvi_tile_access_layout_t* access = &e->layout->accesses[sink->accesses[0]];
   memset(&node->place, 0, sizeof(node->place));
   node->place.kind = PLACE_MEMORY;
   node->place.shape = node->shape;
   node->place.bytes = bytes;
   node->place.row_stride = access->row_stride;
-  return add_address(
-      e, e->binder->program->accesses[e->phase->access_first + sink->accesses[0]].slot,
-      &access->form, &node->place.address);
+  return add_address(e,
+                     e->binder->program->accesses[e->phase->access_first + sink->accesses[0]].slot,
+                     &access->form, &node->place.address);
 }
 
 static trivet_status_t emit_instr(emitter_t* e, uint32_t i) {
@@ -608,8 +609,7 @@ static trivet_status_t emit_instr(emitter_t* e, uint32_t i) {
       const int64_t row = row_loop == TVI_TILE_NONE ? 0 : form->coefficients[row_loop];
       const int64_t col = col_loop == TVI_TILE_NONE ? 0 : form->coefficients[col_loop];
       TRIVET_RETURN_IF_ERROR(place_result(e, i));
-      TRIVET_RETURN_IF_ERROR(
-          new_entry(e, tvi_tile_run_affine, node->shape, node->depth, &index));
+      TRIVET_RETURN_IF_ERROR(new_entry(e, tvi_tile_run_affine, node->shape, node->depth, &index));
       TRIVET_RETURN_IF_ERROR(set_destination(e, index, node->shape, &node->place));
       tvi_tile_entry_t* entry = &e->entries.data[index];
       entry->args.ss[0] = lane_row(node->shape, row);
@@ -628,9 +628,9 @@ static trivet_status_t emit_instr(emitter_t* e, uint32_t i) {
         node->place.shape = node->shape;
         node->place.bytes = tvi_tile_type_bytes(instr->type);
         node->place.row_stride = access->row_stride;
-        return add_address(
-            e, e->binder->program->accesses[e->phase->access_first + access_index].slot,
-            &access->form, &node->place.address);
+        return add_address(e,
+                           e->binder->program->accesses[e->phase->access_first + access_index].slot,
+                           &access->form, &node->place.address);
       }
       TRIVET_RETURN_IF_ERROR(place_result(e, i));
       return emit_load(e, i, access_index);
@@ -669,8 +669,8 @@ typedef struct join_t {
   const tvi_tile_sink_t* sink;
   uint32_t types[TVI_TILE_MAX_STATE];
   place_t states[TVI_TILE_MAX_STATE];
-  bool by_row;      // one f32 per row, reduced by one call
-  uint32_t width;   // columns of the state; a power of two where columns are reduced
+  bool by_row;     // one f32 per row, reduced by one call
+  uint32_t width;  // columns of the state; a power of two where columns are reduced
 } join_t;
 
 static uint32_t join_opcode(uint32_t join) {
@@ -705,7 +705,7 @@ static trivet_status_t emit_join(emitter_t* e, const join_t* join, const place_t
   const tvi_tile_sink_t* sink = join->sink;
   const uint32_t shape = cols ? (ROW | COL) : e->tile_shape;
   uint32_t index;
-  if (sink->join != TVI_TILE_JOIN_BODY) {
+  if (sink->join < TVI_TILE_JOIN_BODY) {
     TRIVET_RETURN_IF_ERROR(new_entry(
         e, tvi_tile_kernel_find(e->isa, join_opcode(sink->join), join->types[0], join->types[0]),
         shape, depth, &index));
@@ -742,16 +742,16 @@ static trivet_status_t emit_join(emitter_t* e, const join_t* join, const place_t
     TRIVET_RETURN_IF_ERROR(place_in_scratch(
         e, e->tile_shape, tvi_tile_type_bytes(tvi_tile_result_type(instr)), &places[i]));
     is_taken[i] = true;
-    TRIVET_RETURN_IF_ERROR(new_entry(
-        e,
-        tvi_tile_kernel_find(e->isa, instr->opcode, instr->type,
-                             tvi_tile_result_type(&body[instr->args[0]])),
-        shape, depth, &index));
+    TRIVET_RETURN_IF_ERROR(
+        new_entry(e,
+                  tvi_tile_kernel_find(e->isa, instr->opcode, instr->type,
+                                       tvi_tile_result_type(&body[instr->args[0]])),
+                  shape, depth, &index));
     e->entries.data[index].args.aux = instr->aux;
     TRIVET_RETURN_IF_ERROR(set_destination(e, index, shape, &places[i]));
     for (uint32_t a = 0; a < operands; ++a)
-      TRIVET_RETURN_IF_ERROR(set_source(e, index, a, shape, &places[instr->args[a]],
-                                        displacements[instr->args[a]]));
+      TRIVET_RETURN_IF_ERROR(
+          set_source(e, index, a, shape, &places[instr->args[a]], displacements[instr->args[a]]));
     fix_columns(e, index, cols);
   }
   // Results that are operands must survive the first copies: copy through temporaries.
@@ -763,25 +763,25 @@ static trivet_status_t emit_join(emitter_t* e, const join_t* join, const place_t
     if (is_taken[result] || results[s].kind == PLACE_CONSTANT) continue;
     place_t copy;
     TRIVET_RETURN_IF_ERROR(place_in_scratch(e, e->tile_shape, results[s].bytes, &copy));
-    TRIVET_RETURN_IF_ERROR(new_entry(e, tvi_tile_copy_find(e->isa, copy.bytes), shape, depth, &index));
-    TRIVET_RETURN_IF_ERROR(set_destination(e, index, shape, &copy));
     TRIVET_RETURN_IF_ERROR(
-        set_source(e, index, 0, shape, &results[s], displacements[result]));
+        new_entry(e, tvi_tile_copy_find(e->isa, copy.bytes), shape, depth, &index));
+    TRIVET_RETURN_IF_ERROR(set_destination(e, index, shape, &copy));
+    TRIVET_RETURN_IF_ERROR(set_source(e, index, 0, shape, &results[s], displacements[result]));
     fix_columns(e, index, cols);
     results[s] = copy;
     is_copied[s] = true;
   }
   for (uint32_t s = 0; s < sink->count; ++s) {
-    TRIVET_RETURN_IF_ERROR(new_entry(e, tvi_tile_copy_find(e->isa, join->states[s].bytes), shape,
-                                     depth, &index));
+    TRIVET_RETURN_IF_ERROR(
+        new_entry(e, tvi_tile_copy_find(e->isa, join->states[s].bytes), shape, depth, &index));
     TRIVET_RETURN_IF_ERROR(set_destination(e, index, shape, &join->states[s]));
     TRIVET_RETURN_IF_ERROR(set_source(e, index, 0, shape, &results[s], 0));
     fix_columns(e, index, cols);
   }
   for (uint32_t s = 0; s < sink->count; ++s)
     if (is_copied[s])
-      TRIVET_RETURN_IF_ERROR(give_scratch(
-          e, results[s].offset, shape_elements(e, results[s].shape) * results[s].bytes));
+      TRIVET_RETURN_IF_ERROR(give_scratch(e, results[s].offset,
+                                          shape_elements(e, results[s].shape) * results[s].bytes));
   for (uint32_t i = 0; i < sink->join_count; ++i)
     if (is_taken[i])
       TRIVET_RETURN_IF_ERROR(
@@ -820,8 +820,7 @@ static trivet_status_t emit_join_init(emitter_t* e, const join_t* join) {
   for (uint32_t v = 0; v < join->sink->count; ++v) {
     place_t identity;
     uint32_t index;
-    TRIVET_RETURN_IF_ERROR(
-        add_constant(e, join->types[v], join->sink->identity[v], &identity));
+    TRIVET_RETURN_IF_ERROR(add_constant(e, join->types[v], join->sink->identity[v], &identity));
     const place_t* state = &join->states[v];
     const bool is_wide = e->col_is_reduced && !join->by_row;
     const uint32_t shape = is_wide ? (ROW | COL) : state->shape;
@@ -846,8 +845,7 @@ static trivet_status_t emit_join_step(emitter_t* e, const join_t* join) {
   TRIVET_RETURN_IF_ERROR(new_entry(e, tvi_tile_row_reduce_find(e->isa, sink->join), ROW | COL,
                                    e->level_count, &index));
   TRIVET_RETURN_IF_ERROR(set_source(e, index, 0, ROW | COL, value, 0));
-  TRIVET_RETURN_IF_ERROR(
-      set_pointer(e, index, ENTRY_OFFSET(index, args.d), &join->states[0], 0));
+  TRIVET_RETURN_IF_ERROR(set_pointer(e, index, ENTRY_OFFSET(index, args.d), &join->states[0], 0));
   e->entries.data[index].args.ds = join->states[0].bytes;
   e->entries.data[index].collapses = 0;
   return TRIVET_OK;
@@ -870,8 +868,8 @@ static trivet_status_t emit_join_final(emitter_t* e, join_t* join) {
           uint32_t index;
           TRIVET_RETURN_IF_ERROR(new_entry(e, tvi_tile_run_load, ROW, 0, &index));
           TRIVET_RETURN_IF_ERROR(set_destination(e, index, ROW, &packed));
-          TRIVET_RETURN_IF_ERROR(set_pointer(e, index, ENTRY_OFFSET(index, args.s[0]),
-                                             &join->states[v], 0));
+          TRIVET_RETURN_IF_ERROR(
+              set_pointer(e, index, ENTRY_OFFSET(index, args.s[0]), &join->states[v], 0));
           tvi_tile_args_t* args = &e->entries.data[index].args;
           args->cs = join->states[v].row_stride;
           args->aux = packed.bytes == 8 ? TRIVET_DTYPE_I64 : TRIVET_DTYPE_I32;
@@ -916,8 +914,8 @@ static trivet_status_t finish(emitter_t* e, tvi_tile_bound_phase_t* out,
   tvi_tile_relocation_t* relocations;
   char* bytes;
   const uint32_t size = entries_size + (uint32_t)e->extra.count;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, e->addresses.count,
-                                                      sizeof(*addresses), &addresses));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, e->addresses.count, sizeof(*addresses), &addresses));
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(arena, e->strides.count, sizeof(*strides), &strides));
   TRIVET_RETURN_IF_ERROR(
@@ -925,8 +923,7 @@ static trivet_status_t finish(emitter_t* e, tvi_tile_bound_phase_t* out,
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, e->relocations.count,
                                                       sizeof(*relocations), &relocations));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(arena, size, &bytes));
-  if (e->strides.count)
-    memcpy(strides, e->strides.data, e->strides.count * sizeof(*strides));
+  if (e->strides.count) memcpy(strides, e->strides.data, e->strides.count * sizeof(*strides));
   uint32_t filled = 0, patched = 0;
   for (uint32_t level = 0; level <= e->level_count + 1; ++level) {
     out->address_start[level] = filled;
@@ -949,7 +946,8 @@ static trivet_status_t finish(emitter_t* e, tvi_tile_bound_phase_t* out,
   for (uint32_t i = 0; i < e->relocations.count; ++i) {
     tvi_tile_relocation_t r = e->relocations.data[i];
     if (r.offset & EXTRA_MARK) r.offset = (r.offset & ~EXTRA_MARK) + entries_size;
-    if (r.kind == TVI_TILE_RELOCATE_IMAGE) r.value = (r.value & ~(uint64_t)EXTRA_MARK) + entries_size;
+    if (r.kind == TVI_TILE_RELOCATE_IMAGE)
+      r.value = (r.value & ~(uint64_t)EXTRA_MARK) + entries_size;
     if (r.kind == 3) {
       memcpy(bytes + r.offset, &r.value, sizeof(r.value));
       continue;
@@ -977,8 +975,8 @@ static trivet_status_t emit_calls(emitter_t* e) {
   uint32_t* order;
   uint32_t order_count = 0;
   join_t* joins;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(e->binder->temporary, sink_count,
-                                                      sizeof(*joins), &joins));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(e->binder->temporary, sink_count, sizeof(*joins), &joins));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(e->binder->temporary, e->phase->instr_count,
                                                       sizeof(*order), &order));
   if (!e->layout->is_empty_reduction) {
@@ -997,8 +995,8 @@ static trivet_status_t emit_calls(emitter_t* e) {
     if (sink->kind == TVI_TILE_SINK_STORE) {
       const node_t* node = &e->nodes[sink->values[0]];
       if (node->alias_sink != s)
-        TRIVET_RETURN_IF_ERROR(emit_store(e, &node->place, sink->accesses[0], e->tile_shape,
-                                          e->level_count));
+        TRIVET_RETURN_IF_ERROR(
+            emit_store(e, &node->place, sink->accesses[0], e->tile_shape, e->level_count));
       continue;
     }
     const bool is_scan = sink->kind == TVI_TILE_SINK_SCAN;
@@ -1006,8 +1004,8 @@ static trivet_status_t emit_calls(emitter_t* e) {
     if (!is_exclusive) TRIVET_RETURN_IF_ERROR(emit_join_step(e, &joins[s]));
     for (uint32_t v = 0; is_scan && v < sink->count; ++v)
       if (sink->accesses[v] != TVI_TILE_NONE)
-        TRIVET_RETURN_IF_ERROR(emit_store(e, &joins[s].states[v], sink->accesses[v],
-                                          e->tile_shape, e->level_count));
+        TRIVET_RETURN_IF_ERROR(
+            emit_store(e, &joins[s].states[v], sink->accesses[v], e->tile_shape, e->level_count));
     if (is_exclusive) TRIVET_RETURN_IF_ERROR(emit_join_step(e, &joins[s]));
   }
   e->body_count = (uint32_t)e->entries.count - e->init_count;
@@ -1034,10 +1032,8 @@ static void set_levels(emitter_t* e, tvi_tile_bound_phase_t* out) {
         has_col = true;
         continue;
       }
-      tvi_tile_level_t level = {.loop = loop,
-                                .step = 1,
-                                .count = layout->extents[loop],
-                                .extent = layout->extents[loop]};
+      tvi_tile_level_t level = {
+          .loop = loop, .step = 1, .count = layout->extents[loop], .extent = layout->extents[loop]};
       if (group && layout->has_scan)
         level.reverse = (e->binder->program->sinks[e->phase->sink_first].scan_flags &
                          TVI_TILE_SCAN_REVERSE) != 0;

@@ -21,15 +21,15 @@
 
 #define TVI_TILE_NONE 0xffffffffu
 #define TVI_TILE_NO_ARG 0xffffu
-#define TVI_TILE_MAX_LOOPS 24u         // outer and own loops of a phase
-#define TVI_TILE_MAX_STATE 4u          // values of one sink
+#define TVI_TILE_MAX_LOOPS 24u           // outer and own loops of a phase
+#define TVI_TILE_MAX_STATE 4u            // values of one sink
 #define TVI_TILE_MAX_INSTRUCTIONS 8192u  // of one body
 #define TVI_TILE_MAX_PARAMETERS 65536u
 #define TVI_TILE_MAX_SLOTS 4096u
 
 // Types of a register. Smaller elements are widened by loads: f16, bf16, 8-bit floats to F32; bool
-// (as 0 or 1) and integers of at most 16 bits to I32. Integers of 8 and 16 bits are kept in range by
-// NARROW instructions.
+// (as 0 or 1) and integers of at most 16 bits to I32. Integers of 8 and 16 bits are kept in range
+// by NARROW instructions.
 #define TVI_TILE_F32 1u
 #define TVI_TILE_F64 2u
 #define TVI_TILE_I32 3u
@@ -39,19 +39,20 @@
 #define TVI_TILE_TYPE_COUNT 7u
 
 // Shapes of instructions: which types operands and result have. t is the type of the instruction.
-#define TVI_TILE_SIG_CONST 0u    // imm: bits of t
-#define TVI_TILE_SIG_AFFINE 1u   // imm: index into the affine table; t is I64
-#define TVI_TILE_SIG_LOAD 2u     // imm: index into the access table
-#define TVI_TILE_SIG_ARG 3u      // join bodies: operand of the join (imm: which)
-#define TVI_TILE_SIG_SAME 4u     // all operands t
-#define TVI_TILE_SIG_FLOAT 5u    // all operands t, which is F32 or F64
-#define TVI_TILE_SIG_INT 6u      // all operands t, an integer type
-#define TVI_TILE_SIG_COMPARE 7u  // operands of one type, result I32 (0 or 1)
-#define TVI_TILE_SIG_TEST 8u     // float operand, result I32 (0 or 1)
-#define TVI_TILE_SIG_SELECT 9u   // I32, t, t
+#define TVI_TILE_SIG_CONST 0u     // imm: bits of t
+#define TVI_TILE_SIG_AFFINE 1u    // imm: index into the affine table; t is I64
+#define TVI_TILE_SIG_LOAD 2u      // imm: index into the access table
+#define TVI_TILE_SIG_ARG 3u       // join bodies: operand of the join (imm: which)
+#define TVI_TILE_SIG_SAME 4u      // all operands t
+#define TVI_TILE_SIG_FLOAT 5u     // all operands t, which is F32 or F64
+#define TVI_TILE_SIG_INT 6u       // all operands t, an integer type
+#define TVI_TILE_SIG_COMPARE 7u   // operands of one type, result I32 (0 or 1)
+#define TVI_TILE_SIG_TEST 8u      // float operand, result I32 (0 or 1)
+#define TVI_TILE_SIG_SELECT 9u    // I32, t, t
 #define TVI_TILE_SIG_CONVERT 10u  // operand of any type
 #define TVI_TILE_SIG_NARROW 11u   // I32 to I32; aux: i8, u8, i16, u16, i4 or u4
 #define TVI_TILE_SIG_ROUND 12u    // F32 or F64 to F32; aux: a float type of at most 16 bits
+#define TVI_TILE_SATURATES 0x40u  // added to the aux of ROUND_TO: no infinity in 8-bit floats
 #define TVI_TILE_SIG_BITCAST 13u  // operand of the same size
 #define TVI_TILE_SIG_ENCODE 14u   // F32 to I32; aux as ROUND: the bits of the rounded value
 #define TVI_TILE_SIG_DECODE 15u   // I32 to F32; aux as ROUND
@@ -170,7 +171,7 @@ typedef enum tvi_tile_opcode_e {
 #define TVI_TILE_SINK_REDUCE 1u
 #define TVI_TILE_SINK_SCAN 2u  // along the last own parallel loop
 
-// Joins. All but JOIN_BODY have one state value.
+// Joins. All but the last two have one state value.
 #define TVI_TILE_JOIN_SUM 0u
 #define TVI_TILE_JOIN_PROD 1u
 #define TVI_TILE_JOIN_MIN 2u
@@ -178,6 +179,7 @@ typedef enum tvi_tile_opcode_e {
 #define TVI_TILE_JOIN_OR 4u
 #define TVI_TILE_JOIN_AND 5u
 #define TVI_TILE_JOIN_BODY 6u
+#define TVI_TILE_JOIN_SERIAL 7u  // a body for which the identity must not meet itself
 
 #define TVI_TILE_SCAN_EXCLUSIVE 1u
 #define TVI_TILE_SCAN_REVERSE 2u

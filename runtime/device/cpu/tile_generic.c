@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every tile instruction in plain C, with the exact meaning of docs/kernel_ir.md: what runs where no
-// vector loop exists. One element at a time; speed is the business of tile_vector_*.c.
+// Every tile instruction in plain C, with the exact meaning of docs/kernel_ir.md: what runs where
+// no vector loop exists. One element at a time; speed is the business of tile_vector_*.c.
 
 #include <math.h>
 #include <string.h>
@@ -20,48 +20,47 @@ typedef uint64_t __attribute__((may_alias)) u64_t;
 
 #define STEP(i, type) ((g->scalars >> (i)&1u) ? 0 : (ptrdiff_t)sizeof(type))
 
-#define LOOP1(name, T, D, expression)                               \
-  static void name(const tvi_tile_args_t* g) {                      \
-    const ptrdiff_t step_a = STEP(0, T);                            \
-    for (uint32_t row = 0; row < g->rows; ++row) {                  \
-      const char* pa = g->s[0] + (ptrdiff_t)row * g->ss[0];         \
-      D* pd = (D*)(g->d + (ptrdiff_t)row * g->ds);                  \
-      for (uint32_t col = 0; col < g->cols; ++col, pa += step_a) {  \
-        const T a = *(const T*)pa;                                  \
-        pd[col] = (D)(expression);                                  \
-      }                                                             \
-    }                                                               \
+#define LOOP1(name, T, D, expression)                              \
+  static void name(const tvi_tile_args_t* g) {                     \
+    const ptrdiff_t step_a = STEP(0, T);                           \
+    for (uint32_t row = 0; row < g->rows; ++row) {                 \
+      const char* pa = g->s[0] + (ptrdiff_t)row * g->ss[0];        \
+      D* pd = (D*)(g->d + (ptrdiff_t)row * g->ds);                 \
+      for (uint32_t col = 0; col < g->cols; ++col, pa += step_a) { \
+        const T a = *(const T*)pa;                                 \
+        pd[col] = (D)(expression);                                 \
+      }                                                            \
+    }                                                              \
   }
 
-#define LOOP2(name, T, D, expression)                                              \
-  static void name(const tvi_tile_args_t* g) {                                     \
-    const ptrdiff_t step_a = STEP(0, T), step_b = STEP(1, T);                      \
-    for (uint32_t row = 0; row < g->rows; ++row) {                                 \
-      const char* pa = g->s[0] + (ptrdiff_t)row * g->ss[0];                        \
-      const char* pb = g->s[1] + (ptrdiff_t)row * g->ss[1];                        \
-      D* pd = (D*)(g->d + (ptrdiff_t)row * g->ds);                                 \
-      for (uint32_t col = 0; col < g->cols; ++col, pa += step_a, pb += step_b) {   \
-        const T a = *(const T*)pa, b = *(const T*)pb;                              \
-        pd[col] = (D)(expression);                                                 \
-      }                                                                            \
-    }                                                                              \
+#define LOOP2(name, T, D, expression)                                            \
+  static void name(const tvi_tile_args_t* g) {                                   \
+    const ptrdiff_t step_a = STEP(0, T), step_b = STEP(1, T);                    \
+    for (uint32_t row = 0; row < g->rows; ++row) {                               \
+      const char* pa = g->s[0] + (ptrdiff_t)row * g->ss[0];                      \
+      const char* pb = g->s[1] + (ptrdiff_t)row * g->ss[1];                      \
+      D* pd = (D*)(g->d + (ptrdiff_t)row * g->ds);                               \
+      for (uint32_t col = 0; col < g->cols; ++col, pa += step_a, pb += step_b) { \
+        const T a = *(const T*)pa, b = *(const T*)pb;                            \
+        pd[col] = (D)(expression);                                               \
+      }                                                                          \
+    }                                                                            \
   }
 
-#define LOOP3(name, A, T, D, expression)                                           \
-  static void name(const tvi_tile_args_t* g) {                                     \
-    const ptrdiff_t step_a = STEP(0, A), step_b = STEP(1, T), step_c = STEP(2, T); \
-    for (uint32_t row = 0; row < g->rows; ++row) {                                 \
-      const char* pa = g->s[0] + (ptrdiff_t)row * g->ss[0];                        \
-      const char* pb = g->s[1] + (ptrdiff_t)row * g->ss[1];                        \
-      const char* pc = g->s[2] + (ptrdiff_t)row * g->ss[2];                        \
-      D* pd = (D*)(g->d + (ptrdiff_t)row * g->ds);                                 \
-      for (uint32_t col = 0; col < g->cols;                                        \
-           ++col, pa += step_a, pb += step_b, pc += step_c) {                      \
-        const A a = *(const A*)pa;                                                 \
-        const T b = *(const T*)pb, c = *(const T*)pc;                              \
-        pd[col] = (D)(expression);                                                 \
-      }                                                                            \
-    }                                                                              \
+#define LOOP3(name, A, T, D, expression)                                                       \
+  static void name(const tvi_tile_args_t* g) {                                                 \
+    const ptrdiff_t step_a = STEP(0, A), step_b = STEP(1, T), step_c = STEP(2, T);             \
+    for (uint32_t row = 0; row < g->rows; ++row) {                                             \
+      const char* pa = g->s[0] + (ptrdiff_t)row * g->ss[0];                                    \
+      const char* pb = g->s[1] + (ptrdiff_t)row * g->ss[1];                                    \
+      const char* pc = g->s[2] + (ptrdiff_t)row * g->ss[2];                                    \
+      D* pd = (D*)(g->d + (ptrdiff_t)row * g->ds);                                             \
+      for (uint32_t col = 0; col < g->cols; ++col, pa += step_a, pb += step_b, pc += step_c) { \
+        const A a = *(const A*)pa;                                                             \
+        const T b = *(const T*)pb, c = *(const T*)pc;                                          \
+        pd[col] = (D)(expression);                                                             \
+      }                                                                                        \
+    }                                                                                          \
   }
 
 // ---------------------------------------------------------------------------------------------
@@ -114,16 +113,17 @@ DEFINE_INTEGER_HELPERS(i64, int64_t, uint64_t, INT64_MIN, 1)
 DEFINE_INTEGER_HELPERS(u64, uint64_t, uint64_t, 0, 0)
 #pragma GCC diagnostic pop
 
-#define DEFINE_FLOAT_HELPERS(suffix, T, floor_of, ceil_of, fmod_of)                            \
-  static inline T min_##suffix(T a, T b) { return a < b || a != a ? a : b; }                   \
-  static inline T max_##suffix(T a, T b) { return a > b || a != a ? a : b; }                   \
-  static inline T floordiv_##suffix(T a, T b) { return floor_of(a / b); }                      \
-  static inline T ceildiv_##suffix(T a, T b) { return ceil_of(a / b); }                        \
-  static inline T mod_##suffix(T a, T b) {                                                     \
-    T r = fmod_of(a, b);                                                                       \
-    return r != 0 && ((r < 0) != (b < 0)) ? r + b : r;                                         \
-  }                                                                                            \
-  static inline T sign_##suffix(T a) { return a > 0 ? (T)1 : a < 0 ? (T)-1 : a; }
+#define DEFINE_FLOAT_HELPERS(suffix, T, floor_of, ceil_of, fmod_of)          \
+  static inline T min_##suffix(T a, T b) { return a < b || a != a ? a : b; } \
+  static inline T max_##suffix(T a, T b) { return a > b || a != a ? a : b; } \
+  static inline T floordiv_##suffix(T a, T b) { return floor_of(a / b); }    \
+  static inline T ceildiv_##suffix(T a, T b) { return ceil_of(a / b); }      \
+  static inline T mod_##suffix(T a, T b) {                                   \
+    T r = fmod_of(a, b);                                                     \
+    if (r != 0 && ((r < 0) != (b < 0))) r += b;                              \
+    return r == 0 ? (T)copysign(0.0, (double)b) : r;                         \
+  }                                                                          \
+  static inline T sign_##suffix(T a) { return a > 0 ? (T)1 : a < 0 ? (T)-1 : a != a ? a : 0; }
 DEFINE_FLOAT_HELPERS(f32, float, tvi_math_floor_f32, tvi_math_ceil_f32, tvi_math_fmod_f32)
 DEFINE_FLOAT_HELPERS(f64, double, tvi_math_floor, tvi_math_ceil, tvi_math_fmod)
 
@@ -162,28 +162,28 @@ LOOP1(k_neg_u64, u64_t, u64_t, 0u - a)
 LOOP1(k_abs_f32, f32_t, f32_t, fabsf(a))
 LOOP1(k_abs_f64, f64_t, f64_t, fabs(a))
 
-#define INTEGER_LOOPS(suffix, T)                                        \
-  LOOP2(k_div_##suffix, T, T, div_##suffix(a, b))                       \
-  LOOP2(k_rem_##suffix, T, T, rem_##suffix(a, b))                       \
-  LOOP2(k_floordiv_##suffix, T, T, floordiv_##suffix(a, b))             \
-  LOOP2(k_ceildiv_##suffix, T, T, ceildiv_##suffix(a, b))               \
-  LOOP2(k_mod_##suffix, T, T, mod_##suffix(a, b))                       \
-  LOOP2(k_pow_##suffix, T, T, pow_##suffix(a, b))                       \
-  LOOP2(k_shl_##suffix, T, T, shl_##suffix(a, b))                       \
-  LOOP2(k_shr_##suffix, T, T, shr_##suffix(a, b))                       \
-  LOOP2(k_min_##suffix, T, T, a < b ? a : b)                            \
-  LOOP2(k_max_##suffix, T, T, a > b ? a : b)                            \
-  LOOP1(k_sign_##suffix, T, T, sign_##suffix(a))                        \
+#define INTEGER_LOOPS(suffix, T)                            \
+  LOOP2(k_div_##suffix, T, T, div_##suffix(a, b))           \
+  LOOP2(k_rem_##suffix, T, T, rem_##suffix(a, b))           \
+  LOOP2(k_floordiv_##suffix, T, T, floordiv_##suffix(a, b)) \
+  LOOP2(k_ceildiv_##suffix, T, T, ceildiv_##suffix(a, b))   \
+  LOOP2(k_mod_##suffix, T, T, mod_##suffix(a, b))           \
+  LOOP2(k_pow_##suffix, T, T, pow_##suffix(a, b))           \
+  LOOP2(k_shl_##suffix, T, T, shl_##suffix(a, b))           \
+  LOOP2(k_shr_##suffix, T, T, shr_##suffix(a, b))           \
+  LOOP2(k_min_##suffix, T, T, a < b ? a : b)                \
+  LOOP2(k_max_##suffix, T, T, a > b ? a : b)                \
+  LOOP1(k_sign_##suffix, T, T, sign_##suffix(a))            \
   LOOP1(k_abs_##suffix, T, T, abs_##suffix(a))
 INTEGER_LOOPS(i32, i32_t)
 INTEGER_LOOPS(u32, u32_t)
 INTEGER_LOOPS(i64, i64_t)
 INTEGER_LOOPS(u64, u64_t)
 
-#define COMPARE_LOOPS(suffix, T)           \
-  LOOP2(k_eq_##suffix, T, i32_t, a == b)   \
-  LOOP2(k_ne_##suffix, T, i32_t, a != b)   \
-  LOOP2(k_lt_##suffix, T, i32_t, a < b)    \
+#define COMPARE_LOOPS(suffix, T)         \
+  LOOP2(k_eq_##suffix, T, i32_t, a == b) \
+  LOOP2(k_ne_##suffix, T, i32_t, a != b) \
+  LOOP2(k_lt_##suffix, T, i32_t, a < b)  \
   LOOP2(k_le_##suffix, T, i32_t, a <= b)
 COMPARE_LOOPS(f32, f32_t)
 COMPARE_LOOPS(f64, f64_t)
@@ -201,27 +201,28 @@ LOOP3(k_muladd_f64, f64_t, f64_t, f64_t, a* b + c)
 LOOP3(k_muladd_u32, u32_t, u32_t, u32_t, a* b + c)
 LOOP3(k_muladd_u64, u64_t, u64_t, u64_t, a* b + c)
 
-#define FLOAT_FUNCTIONS(X)                                                                      \
-  X(exp) X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sin) X(cos) X(tan) X(asin) X(acos) \
-      X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(sigmoid) X(erf) X(sqrt)      \
-          X(rsqrt) X(floor) X(ceil) X(round_even) X(trunc)
-#define FUNCTION_LOOPS(name)                                      \
-  LOOP1(k_##name##_f32, f32_t, f32_t, tvi_math_##name##_f32(a))   \
+#define FLOAT_FUNCTIONS(X)                                                                       \
+  X(exp)                                                                                         \
+  X(exp2) X(expm1) X(log) X(log2) X(log10) X(log1p) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) \
+      X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) X(sigmoid) X(erf) X(sqrt) X(rsqrt)      \
+          X(floor) X(ceil) X(round_even) X(trunc)
+#define FUNCTION_LOOPS(name)                                    \
+  LOOP1(k_##name##_f32, f32_t, f32_t, tvi_math_##name##_f32(a)) \
   LOOP1(k_##name##_f64, f64_t, f64_t, tvi_math_##name(a))
 FLOAT_FUNCTIONS(FUNCTION_LOOPS)
 
-#define FLOAT_LOOPS(suffix, T, math_suffix)                                       \
-  LOOP1(k_recip_##suffix, T, T, 1 / a)                                            \
-  LOOP1(k_sign_##suffix, T, T, sign_##suffix(a))                                  \
-  LOOP1(k_isnan_##suffix, T, i32_t, a != a)                                       \
-  LOOP1(k_isinf_##suffix, T, i32_t, a == INFINITY || a == -INFINITY)              \
-  LOOP2(k_min_##suffix, T, T, min_##suffix(a, b))                                 \
-  LOOP2(k_max_##suffix, T, T, max_##suffix(a, b))                                 \
-  LOOP2(k_floordiv_##suffix, T, T, floordiv_##suffix(a, b))                       \
-  LOOP2(k_ceildiv_##suffix, T, T, ceildiv_##suffix(a, b))                         \
-  LOOP2(k_mod_##suffix, T, T, mod_##suffix(a, b))                                 \
-  LOOP2(k_rem_##suffix, T, T, tvi_math_fmod##math_suffix(a, b))                   \
-  LOOP2(k_pow_##suffix, T, T, tvi_math_pow##math_suffix(a, b))                    \
+#define FLOAT_LOOPS(suffix, T, math_suffix)                          \
+  LOOP1(k_recip_##suffix, T, T, 1 / a)                               \
+  LOOP1(k_sign_##suffix, T, T, sign_##suffix(a))                     \
+  LOOP1(k_isnan_##suffix, T, i32_t, a != a)                          \
+  LOOP1(k_isinf_##suffix, T, i32_t, a == INFINITY || a == -INFINITY) \
+  LOOP2(k_min_##suffix, T, T, min_##suffix(a, b))                    \
+  LOOP2(k_max_##suffix, T, T, max_##suffix(a, b))                    \
+  LOOP2(k_floordiv_##suffix, T, T, floordiv_##suffix(a, b))          \
+  LOOP2(k_ceildiv_##suffix, T, T, ceildiv_##suffix(a, b))            \
+  LOOP2(k_mod_##suffix, T, T, mod_##suffix(a, b))                    \
+  LOOP2(k_rem_##suffix, T, T, tvi_math_fmod##math_suffix(a, b))      \
+  LOOP2(k_pow_##suffix, T, T, tvi_math_pow##math_suffix(a, b))       \
   LOOP2(k_atan2_##suffix, T, T, tvi_math_atan2##math_suffix(a, b))
 FLOAT_LOOPS(f32, f32_t, _f32)
 FLOAT_LOOPS(f64, f64_t, )
@@ -328,39 +329,41 @@ static inline int32_t narrow_to(uint32_t dtype, int32_t a) {
       return a & 3;
   }
 }
-static inline float round_to(uint32_t dtype, double a) {
+static inline float round_to(uint32_t aux, double a) {
+  const uint32_t dtype = aux & ~TVI_TILE_SATURATES;
   if (dtype == TRIVET_DTYPE_F16) return tvi_f16_to_f32(tvi_f64_to_f16(a));
   if (dtype == TRIVET_DTYPE_BF16) return tvi_bf16_to_f32(tvi_f64_to_bf16(a));
-  return (float)tvi_float_decode(dtype, tvi_float_encode(dtype, a, true));
+  return (float)tvi_float_decode(dtype,
+                                 tvi_float_encode(dtype, a, (aux & TVI_TILE_SATURATES) != 0));
 }
 LOOP1(k_narrow, i32_t, i32_t, narrow_to(g->aux, a))
 LOOP1(k_round_to_f32, f32_t, f32_t, round_to(g->aux, a))
 LOOP1(k_round_to_f64, f64_t, f32_t, round_to(g->aux, a))
-LOOP1(k_encode, f32_t, u32_t, tvi_float_encode(g->aux, a, true))
+LOOP1(k_encode, f32_t, u32_t, tvi_float_encode(g->aux, a, false))
 LOOP1(k_decode, u32_t, f32_t, tvi_float_decode(g->aux, a))
 
 // ---------------------------------------------------------------------------------------------
 // Row reductions
 // ---------------------------------------------------------------------------------------------
 
-#define ROW_REDUCE(name, start, expression)                                    \
-  static void name(const tvi_tile_args_t* g) {                                 \
-    for (uint32_t row = 0; row < g->rows; ++row) {                             \
-      const f32_t* s = (const f32_t*)(g->s[0] + (ptrdiff_t)row * g->ss[0]);    \
-      f32_t* d = (f32_t*)(g->d + (ptrdiff_t)row * g->ds);                      \
+#define ROW_REDUCE(name, start, expression)                                      \
+  static void name(const tvi_tile_args_t* g) {                                   \
+    for (uint32_t row = 0; row < g->rows; ++row) {                               \
+      const f32_t* s = (const f32_t*)(g->s[0] + (ptrdiff_t)row * g->ss[0]);      \
+      f32_t* d = (f32_t*)(g->d + (ptrdiff_t)row * g->ds);                        \
       float lanes[8] = {start, start, start, start, start, start, start, start}; \
-      for (uint32_t col = 0; col < g->cols; ++col) {                           \
-        const float a = lanes[col & 7], b = s[col];                            \
-        lanes[col & 7] = (expression);                                         \
-      }                                                                        \
-      for (uint32_t half = 4; half > 0; half >>= 1)                            \
-        for (uint32_t i = 0; i < half; ++i) {                                  \
-          const float a = lanes[i], b = lanes[i + half];                       \
-          lanes[i] = (expression);                                             \
-        }                                                                      \
-      const float a = *d, b = lanes[0];                                        \
-      *d = (expression);                                                       \
-    }                                                                          \
+      for (uint32_t col = 0; col < g->cols; ++col) {                             \
+        const float a = lanes[col & 7], b = s[col];                              \
+        lanes[col & 7] = (expression);                                           \
+      }                                                                          \
+      for (uint32_t half = 4; half > 0; half >>= 1)                              \
+        for (uint32_t i = 0; i < half; ++i) {                                    \
+          const float a = lanes[i], b = lanes[i + half];                         \
+          lanes[i] = (expression);                                               \
+        }                                                                        \
+      const float a = *d, b = lanes[0];                                          \
+      *d = (expression);                                                         \
+    }                                                                            \
   }
 ROW_REDUCE(row_sum, 0.0f, a + b)
 ROW_REDUCE(row_min, INFINITY, min_f32(a, b))
@@ -370,14 +373,14 @@ ROW_REDUCE(row_max, -INFINITY, max_f32(a, b))
 // Elements of memory
 // ---------------------------------------------------------------------------------------------
 
-#define WIDEN(name, S, T, expression)                          \
-  static void name(void* d, const void* s, size_t count) {     \
-    for (size_t i = 0; i < count; ++i) {                       \
-      S a;                                                     \
-      memcpy(&a, (const char*)s + i * sizeof(S), sizeof(S));   \
-      T v = (T)(expression);                                   \
-      memcpy((char*)d + i * sizeof(T), &v, sizeof(T));         \
-    }                                                          \
+#define WIDEN(name, S, T, expression)                        \
+  static void name(void* d, const void* s, size_t count) {   \
+    for (size_t i = 0; i < count; ++i) {                     \
+      S a;                                                   \
+      memcpy(&a, (const char*)s + i * sizeof(S), sizeof(S)); \
+      T v = (T)(expression);                                 \
+      memcpy((char*)d + i * sizeof(T), &v, sizeof(T));       \
+    }                                                        \
   }
 WIDEN(widen_i8, int8_t, int32_t, a)
 WIDEN(widen_u8, uint8_t, int32_t, a)
@@ -391,9 +394,9 @@ WIDEN(narrow_16, uint32_t, uint16_t, a)
 WIDEN(narrow_bool, uint32_t, uint8_t, a != 0)
 WIDEN(narrow_f16, float, uint16_t, tvi_f32_to_f16(a))
 WIDEN(narrow_bf16, float, uint16_t, tvi_f32_to_bf16(a))
-#define SMALL_FLOAT(name, dtype)                                          \
-  WIDEN(widen_##name, uint8_t, float, tvi_float_decode(dtype, a))         \
-  WIDEN(narrow_##name, float, uint8_t, tvi_float_encode(dtype, a, true))
+#define SMALL_FLOAT(name, dtype)                                  \
+  WIDEN(widen_##name, uint8_t, float, tvi_float_decode(dtype, a)) \
+  WIDEN(narrow_##name, float, uint8_t, tvi_float_encode(dtype, a, false))
 SMALL_FLOAT(f8e4m3fn, TRIVET_DTYPE_F8E4M3FN)
 SMALL_FLOAT(f8e4m3fnuz, TRIVET_DTYPE_F8E4M3FNUZ)
 SMALL_FLOAT(f8e5m2, TRIVET_DTYPE_F8E5M2)
@@ -418,13 +421,15 @@ static void transpose4(char* d, ptrdiff_t ds, const char* s, ptrdiff_t ss, size_
 // The table
 // ---------------------------------------------------------------------------------------------
 
-#define ALL(op, f32, f64, i32, u32, i64, u64)                                               \
-  [TVI_TILE_OP_##op] = {[TVI_TILE_F32] = f32, [TVI_TILE_F64] = f64, [TVI_TILE_I32] = i32,   \
+#define ALL(op, f32, f64, i32, u32, i64, u64)                                             \
+  [TVI_TILE_OP_##op] = {[TVI_TILE_F32] = f32, [TVI_TILE_F64] = f64, [TVI_TILE_I32] = i32, \
                         [TVI_TILE_U32] = u32, [TVI_TILE_I64] = i64, [TVI_TILE_U64] = u64}
-#define ALL_TYPES(op, name) \
-  ALL(op, k_##name##_f32, k_##name##_f64, k_##name##_i32, k_##name##_u32, k_##name##_i64, k_##name##_u64)
-#define WRAPPING(op, name) \
-  ALL(op, k_##name##_f32, k_##name##_f64, k_##name##_u32, k_##name##_u32, k_##name##_u64, k_##name##_u64)
+#define ALL_TYPES(op, name)                                                               \
+  ALL(op, k_##name##_f32, k_##name##_f64, k_##name##_i32, k_##name##_u32, k_##name##_i64, \
+      k_##name##_u64)
+#define WRAPPING(op, name)                                                                \
+  ALL(op, k_##name##_f32, k_##name##_f64, k_##name##_u32, k_##name##_u32, k_##name##_u64, \
+      k_##name##_u64)
 #define BITWISE(op, name) \
   ALL(op, NULL, NULL, k_##name##_u32, k_##name##_u32, k_##name##_u64, k_##name##_u64)
 #define INTEGERS(op, name) \
@@ -510,8 +515,8 @@ const tvi_tile_kernel_table_t tvi_tile_kernels_plain = {
             MACRO(QUANTIZE, quantize),
             MACRO(SUB_MUL, sub_mul),
             // By type of the operand.
-            [TVI_TILE_OP_ROUND_TO] = {[TVI_TILE_F32] = k_round_to_f32,
-                                      [TVI_TILE_F64] = k_round_to_f64},
+            [TVI_TILE_OP_ROUND_TO] =
+                {[TVI_TILE_F32] = k_round_to_f32, [TVI_TILE_F64] = k_round_to_f64},
         },
     .convert =
         {

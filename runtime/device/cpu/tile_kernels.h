@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The loops behind tile instructions: one function per opcode and type, over a tile of rows times
-// columns, in plain C (tile_generic*.c), AVX2 and AVX-512 (tile_vector_*.c). tile_bind.c picks them;
-// nothing here knows loops, slots or shapes.
+// columns, in plain C (tile_generic*.c), AVX2 and AVX-512 (tile_vector_*.c). tile_bind.c picks
+// them; nothing here knows loops, slots or shapes.
 
 #ifndef TRIVET_RUNTIME_DEVICE_CPU_TILE_KERNELS_H_
 #define TRIVET_RUNTIME_DEVICE_CPU_TILE_KERNELS_H_
@@ -16,18 +16,19 @@
 extern "C" {
 #endif
 
-// What one instruction works on. A source is a vector (its row has |cols| elements side by side) or,
-// where bit i of |scalars| is set, one element per row. Strides between rows are in bytes, may be 0.
-// Tiles may lie exactly on each other (in place), or not overlap.
+// What one instruction works on. A source is a vector (its row has |cols| elements side by side)
+// or, where bit i of |scalars| is set, one element per row. Strides between rows are in bytes, may
+// be 0. Tiles may lie exactly on each other (in place), or not overlap.
 typedef struct tvi_tile_args_t {
   char* d;
   const char* s[TVI_TILE_MAX_ARGS];
   ptrdiff_t ds;
   ptrdiff_t ss[TVI_TILE_MAX_ARGS];
-  ptrdiff_t cs;  // loads and stores: bytes between columns in memory; AFFINE: see tvi_tile_run_affine
+  ptrdiff_t
+      cs;  // loads and stores: bytes between columns in memory; AFFINE: see tvi_tile_run_affine
   int64_t imm;
   const void* extra;  // loads and stores: tvi_tile_kernel_table_t; gathers: tvi_tile_gather_t
-  uint32_t* error;  // set to 1 when an index is out of bounds
+  uint32_t* error;    // set to 1 when an index is out of bounds
   uint32_t rows;
   uint32_t cols;
   uint32_t scalars;
@@ -72,12 +73,12 @@ void tvi_tile_run_store(const tvi_tile_args_t* args);
 
 // A load whose position must be checked, or is read from registers.
 typedef struct tvi_tile_condition_t {
-  int64_t value;  // of the tile's first element
+  int64_t value;        // of the tile's first element
   int64_t row, column;  // change per row, per column
   int64_t extent;       // in bounds: 0 <= value + r * row + c * column < extent
 } tvi_tile_condition_t;
 typedef struct tvi_tile_gather_index_t {
-  const char* data;  // int64 register
+  const char* data;       // int64 register
   ptrdiff_t row, column;  // bytes
   int64_t stride;         // of the dimension in memory: bytes (elements of packed types)
   int64_t extent;
@@ -90,7 +91,8 @@ typedef struct tvi_tile_gather_t {
   uint32_t register_bytes;
   uint32_t condition_count;
   uint32_t index_count;
-  uint32_t is_padded;      // s[1] (a source like any other) is the pad; otherwise out of bounds is an error
+  uint32_t
+      is_padded;  // s[1] (a source like any other) is the pad; otherwise out of bounds is an error
   uint32_t reserved;
   tvi_tile_condition_t* conditions;
   tvi_tile_gather_index_t* indices;

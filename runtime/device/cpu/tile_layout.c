@@ -38,10 +38,10 @@ trivet_status_t tvi_tile_layout_slots(tvi_tile_binder_t* binder) {
     if (i < program->operand_count) {
       const trivet_operand_t* operand = &binder->operands[i];
       if (operand->dtype != slot->dtype || operand->rank != slot->rank)
-        return TRIVET_STATUS(INVALID_ARGUMENT,
-                             "tile program: operand %u is %s of rank %u, compiled for %s of rank %u",
-                             i, tvi_dtype_name(operand->dtype), operand->rank,
-                             tvi_dtype_name(slot->dtype), slot->rank);
+        return TRIVET_STATUS(
+            INVALID_ARGUMENT,
+            "tile program: operand %u is %s of rank %u, compiled for %s of rank %u", i,
+            tvi_dtype_name(operand->dtype), operand->rank, tvi_dtype_name(slot->dtype), slot->rank);
       for (uint32_t d = 0; d < slot->rank; ++d) {
         if (operand->dims[d] < 0)
           return TRIVET_STATUS(INVALID_ARGUMENT, "tile program: operand %u has a negative extent",
@@ -122,9 +122,9 @@ static trivet_status_t layout_access(tvi_tile_binder_t* binder, tvi_tile_phase_l
   const uint32_t loops = phase->phase->loop_count;
   out->element_bytes = tvi_dtype_bytes(slot->dtype);
   out->is_kept = slot->kind == TVI_TILE_SLOT_KEPT;
-  const int64_t unit =
-      out->is_kept ? (int64_t)tvi_tile_type_bytes(tvi_tile_type_of_dtype(slot->dtype))
-                   : (out->element_bytes == 0 ? 1 : (int64_t)out->element_bytes);
+  const int64_t unit = out->is_kept
+                           ? (int64_t)tvi_tile_type_bytes(tvi_tile_type_of_dtype(slot->dtype))
+                           : (out->element_bytes == 0 ? 1 : (int64_t)out->element_bytes);
   for (uint32_t d = 0; d < access->rank; ++d) {
     const tvi_tile_index_t* index = &access->indices[d];
     const int64_t extent = binder->slot_dims[access->slot][d];
@@ -143,7 +143,8 @@ static trivet_status_t layout_access(tvi_tile_binder_t* binder, tvi_tile_phase_l
     if (out->is_kept && slot->outer[d] != TVI_TILE_NONE) {
       const uint32_t loop = slot->outer[d];
       if (form->coefficients[loop] != 1 || phase->extents[loop] > extent)
-        return TRIVET_STATUS(OUT_OF_RANGE, "tile program: kept slot %u is not used at its outer point",
+        return TRIVET_STATUS(OUT_OF_RANGE,
+                             "tile program: kept slot %u is not used at its outer point",
                              access->slot);
       continue;
     }
@@ -185,17 +186,20 @@ static trivet_status_t layout_phase(tvi_tile_binder_t* binder, const tvi_tile_ph
       if (l >= parallel) out->is_empty_reduction = 1;
     }
   }
-  for (uint32_t s = 0; s < phase->sink_count; ++s)
-    if (program->sinks[phase->sink_first + s].kind == TVI_TILE_SINK_SCAN) out->has_scan = 1;
+  for (uint32_t s = 0; s < phase->sink_count; ++s) {
+    const tvi_tile_sink_t* sink = &program->sinks[phase->sink_first + s];
+    if (sink->kind == TVI_TILE_SINK_SCAN) out->has_scan = 1;
+    if (sink->kind != TVI_TILE_SINK_STORE && sink->join == TVI_TILE_JOIN_SERIAL) out->is_serial = 1;
+  }
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(binder->temporary, phase->affine_count,
                                                       sizeof(*out->affines), &out->affines));
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(binder->temporary, phase->affine_count, 1, &out->affine_used));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
-      binder->temporary, phase->access_count, sizeof(*out->accesses), &out->accesses));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(binder->temporary, phase->access_count,
+                                                      sizeof(*out->accesses), &out->accesses));
   for (uint32_t i = 0; i < phase->affine_count; ++i)
-    TRIVET_RETURN_IF_ERROR(evaluate_affine(binder, &program->affines[phase->affine_first + i],
-                                           &out->affines[i]));
+    TRIVET_RETURN_IF_ERROR(
+        evaluate_affine(binder, &program->affines[phase->affine_first + i], &out->affines[i]));
   const tvi_tile_instr_t* instrs = program->instrs + phase->instr_first;
   const tvi_tile_access_t* accesses = program->accesses + phase->access_first;
   if (out->is_dead) return TRIVET_OK;
@@ -214,8 +218,8 @@ static trivet_status_t layout_phase(tvi_tile_binder_t* binder, const tvi_tile_ph
     }
     if (instrs[i].opcode == TVI_TILE_OP_LOAD && !out->is_empty_reduction &&
         !out->accesses[instrs[i].imm].is_used)
-      TRIVET_RETURN_IF_ERROR(layout_access(binder, &checked, &accesses[instrs[i].imm],
-                                           &out->accesses[instrs[i].imm]));
+      TRIVET_RETURN_IF_ERROR(
+          layout_access(binder, &checked, &accesses[instrs[i].imm], &out->accesses[instrs[i].imm]));
   }
   for (uint32_t s = 0; s < phase->sink_count; ++s) {
     const tvi_tile_sink_t* sink = &program->sinks[phase->sink_first + s];
@@ -436,8 +440,7 @@ static double column_price(const tvi_tile_section_layout_t* section,
 
 static double phase_volume(const tvi_tile_phase_layout_t* phase) {
   double volume = 1.0;
-  for (uint32_t i = 0; i < phase->own_count; ++i)
-    volume *= (double)phase->extents[phase->own[i]];
+  for (uint32_t i = 0; i < phase->own_count; ++i) volume *= (double)phase->extents[phase->own[i]];
   return volume;
 }
 
@@ -453,8 +456,8 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
   for (uint32_t i = 0; i < binder->program->slot_count; ++i) {
     const tvi_tile_slot_t* slot = &binder->program->slots[i];
     if (slot->kind == TVI_TILE_SLOT_KEPT && slot->section == layout->index)
-      kept += binder->kept_inner[i] *
-              (int64_t)tvi_tile_type_bytes(tvi_tile_type_of_dtype(slot->dtype));
+      kept +=
+          binder->kept_inner[i] * (int64_t)tvi_tile_type_bytes(tvi_tile_type_of_dtype(slot->dtype));
   }
 
   // Columns along own loops of the phases: each takes its best.
@@ -465,7 +468,8 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     tvi_tile_phase_layout_t* phase = &layout->phases[p];
     phase->col_loop = TVI_TILE_NONE;
     double best = 0.0;
-    const uint32_t usable = phase->has_scan ? phase->own_count - 1 : phase->own_count;
+    const uint32_t usable =
+        phase->has_scan || phase->is_serial ? phase->own_parallel : phase->own_count;
     for (uint32_t i = 0; i < usable; ++i) {
       uint32_t transposed = TVI_TILE_NONE;
       const double price = column_price(layout, phase, phase->own[i], &transposed);
@@ -476,8 +480,8 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
       }
     }
     any_own = any_own || phase->own_count > 0;
-    own_price += phase->col_loop == TVI_TILE_NONE ? 4.0 * phase_volume(phase)
-                                                  : best * phase_volume(phase);
+    own_price +=
+        phase->col_loop == TVI_TILE_NONE ? 4.0 * phase_volume(phase) : best * phase_volume(phase);
   }
 
   // Or along an outer loop, the same for all.
@@ -529,17 +533,19 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     if (phase->cols > widest) widest = phase->cols;
   }
   if (layout->outer_count > 0) {
-    layout->row_loop = own_transposed != TVI_TILE_NONE ? own_transposed
-                                                       : layout->outer[layout->outer_count - 1];
+    layout->row_loop =
+        own_transposed != TVI_TILE_NONE ? own_transposed : layout->outer[layout->outer_count - 1];
     const uint32_t fit = own_transposed != TVI_TILE_NONE ? TRANSPOSE_ROWS : tile / widest;
     layout->rows = min_extent(layout->extents[layout->row_loop], fit > 0 ? fit : 1);
-    if (layout->rows == 1 && layout->extents[layout->row_loop] > 1) layout->row_loop = TVI_TILE_NONE;
+    if (layout->rows == 1 && layout->extents[layout->row_loop] > 1)
+      layout->row_loop = TVI_TILE_NONE;
   }
 }
 
 // Strides along rows and columns, and the memory of kept slots.
 static trivet_status_t place_axes(tvi_tile_binder_t* binder, tvi_tile_section_layout_t* layout) {
-  const int64_t block = (int64_t)layout->rows * (layout->col_loop != TVI_TILE_NONE ? layout->cols : 1);
+  const int64_t block =
+      (int64_t)layout->rows * (layout->col_loop != TVI_TILE_NONE ? layout->cols : 1);
   const bool cols_inside = layout->col_loop == TVI_TILE_NONE;
   for (uint32_t p = 0; p < layout->section->phase_count; ++p) {
     tvi_tile_phase_layout_t* phase = &layout->phases[p];
@@ -547,10 +553,9 @@ static trivet_status_t place_axes(tvi_tile_binder_t* binder, tvi_tile_section_la
       tvi_tile_access_layout_t* access = &phase->accesses[i];
       if (!access->is_used) continue;
       if (access->is_kept) {
-        const uint32_t slot =
-            binder->program->accesses[phase->phase->access_first + i].slot;
-        const int64_t unit =
-            (int64_t)tvi_tile_type_bytes(tvi_tile_type_of_dtype(binder->program->slots[slot].dtype));
+        const uint32_t slot = binder->program->accesses[phase->phase->access_first + i].slot;
+        const int64_t unit = (int64_t)tvi_tile_type_bytes(
+            tvi_tile_type_of_dtype(binder->program->slots[slot].dtype));
         // Inner dimensions are side by side per row, or blocks of outer points are.
         const int64_t scale = cols_inside ? 1 : block;
         tvi_tile_form_t scaled;
@@ -571,9 +576,8 @@ static trivet_status_t place_axes(tvi_tile_binder_t* binder, tvi_tile_section_la
         }
         continue;
       }
-      access->row_stride = layout->row_loop == TVI_TILE_NONE
-                               ? 0
-                               : access->form.coefficients[layout->row_loop];
+      access->row_stride =
+          layout->row_loop == TVI_TILE_NONE ? 0 : access->form.coefficients[layout->row_loop];
       access->col_stride =
           phase->col_loop == TVI_TILE_NONE ? 0 : access->form.coefficients[phase->col_loop];
     }
@@ -587,12 +591,10 @@ trivet_status_t tvi_tile_layout_section(tvi_tile_binder_t* binder, uint32_t inde
   memset(out_layout, 0, sizeof(*out_layout));
   out_layout->section = section;
   out_layout->index = index;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(binder->temporary, section->phase_count,
-                                                      sizeof(*out_layout->phases),
-                                                      &out_layout->phases));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      binder->temporary, section->phase_count, sizeof(*out_layout->phases), &out_layout->phases));
   for (uint32_t p = 0; p < section->phase_count; ++p) {
-    TRIVET_RETURN_IF_ERROR(layout_phase(binder,
-                                        &binder->program->phases[section->phase_first + p],
+    TRIVET_RETURN_IF_ERROR(layout_phase(binder, &binder->program->phases[section->phase_first + p],
                                         section->outer_count, &out_layout->phases[p]));
     for (uint32_t l = 0; l < section->outer_count; ++l)
       if (out_layout->phases[p].extents[l] == 0) out_layout->is_dead = 1;

@@ -48,10 +48,11 @@ typedef struct tvi_tile_phase_layout_t {
   tvi_tile_form_t* affines;
   uint8_t* affine_used;  // by an AFFINE instruction
   tvi_tile_access_layout_t* accesses;
-  uint32_t is_dead;              // some parallel extent is 0
-  uint32_t is_empty_reduction;   // some reduced extent is 0
+  uint32_t is_dead;             // some parallel extent is 0
+  uint32_t is_empty_reduction;  // some reduced extent is 0
   uint32_t has_scan;
-  uint32_t own_count;            // own loops with extent above 1, parallel ones first
+  uint32_t is_serial;  // columns must not run along reduced loops
+  uint32_t own_count;  // own loops with extent above 1, parallel ones first
   uint32_t own_parallel;
   uint32_t own[TVI_TILE_LOOPS];
   uint32_t col_loop;  // TVI_TILE_NONE: none

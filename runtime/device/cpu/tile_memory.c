@@ -39,7 +39,7 @@ const tvi_tile_kernel_table_t* tvi_tile_kernel_table(uint32_t isa) {
 }
 
 // The entry of the instruction set, or the plain one.
-#define PICK(isa, field)                                              \
+#define PICK(isa, field)                                                 \
   (tvi_tile_kernel_table(isa)->field ? tvi_tile_kernel_table(isa)->field \
                                      : tvi_tile_kernels_plain.field)
 
@@ -94,9 +94,9 @@ typedef uint16_t __attribute__((may_alias, aligned(1))) raw2_t;
 typedef uint32_t __attribute__((may_alias, aligned(1))) raw4_t;
 typedef uint64_t __attribute__((may_alias, aligned(1))) raw8_t;
 
-#define STRIDED_COPY(T)                                                       \
-  for (size_t i = 0; i < count; ++i)                                          \
-    *(T*)(d + (ptrdiff_t)i * ds) = *(const T*)(s + (ptrdiff_t)i * ss);        \
+#define STRIDED_COPY(T)                                                \
+  for (size_t i = 0; i < count; ++i)                                   \
+    *(T*)(d + (ptrdiff_t)i * ds) = *(const T*)(s + (ptrdiff_t)i * ss); \
   break
 
 static void copy_strided(char* d, ptrdiff_t ds, const char* s, ptrdiff_t ss, size_t count,
@@ -146,8 +146,7 @@ void tvi_tile_run_load(const tvi_tile_args_t* g) {
   if (bytes == 4 && g->ss[0] == 4 && g->rows > 1) {
     (table->transpose4 ? table->transpose4 : tvi_tile_kernels_plain.transpose4)(
         g->d, g->ds, g->s[0], g->cs, g->rows, g->cols);
-    if (dtype == TRIVET_DTYPE_F32 || dtype == TRIVET_DTYPE_I32 || dtype == TRIVET_DTYPE_U32)
-      return;
+    if (dtype == TRIVET_DTYPE_F32 || dtype == TRIVET_DTYPE_I32 || dtype == TRIVET_DTYPE_U32) return;
   }
   char buffer[CHUNK * 8];
   for (uint32_t row = 0; row < g->rows; ++row) {

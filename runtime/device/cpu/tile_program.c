@@ -74,7 +74,7 @@ uint32_t tvi_tile_result_type(const tvi_tile_instr_t* instr) {
   uint32_t signature = 0;
   tvi_tile_opcode_info(instr->opcode, &signature);
   return signature == TVI_TILE_SIG_COMPARE || signature == TVI_TILE_SIG_TEST ? TVI_TILE_I32
-                                                                            : instr->type;
+                                                                             : instr->type;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -82,8 +82,8 @@ uint32_t tvi_tile_result_type(const tvi_tile_instr_t* instr) {
 // ---------------------------------------------------------------------------------------------
 
 #define REFUSE(...) return TRIVET_STATUS(DATA_LOSS, "tile program: " __VA_ARGS__)
-#define REQUIRE(condition, ...) \
-  do {                          \
+#define REQUIRE(condition, ...)            \
+  do {                                     \
     if (!(condition)) REFUSE(__VA_ARGS__); \
   } while (0)
 
@@ -157,8 +157,7 @@ static trivet_status_t verify_access(const body_context_t* context, const tvi_ti
       const tvi_tile_affine_t* affine =
           &program->affines[context->phase->affine_first + index->ref];
       for (uint32_t t = 0; t < affine->term_count; ++t)
-        REQUIRE(affine->loops[t] >= outer_count, "kept slot %u crosses outer points",
-                access->slot);
+        REQUIRE(affine->loops[t] >= outer_count, "kept slot %u crosses outer points", access->slot);
     }
   }
   return TRIVET_OK;
@@ -233,7 +232,8 @@ static trivet_status_t verify_instr(const body_context_t* context, uint32_t at) 
              instr->aux != TRIVET_DTYPE_BOOL;
       break;
     case TVI_TILE_SIG_ROUND:
-      good = type == TVI_TILE_F32 && is_float(types[0]) && is_small_float_dtype(instr->aux);
+      good = type == TVI_TILE_F32 && is_float(types[0]) &&
+             is_small_float_dtype(instr->aux & ~TVI_TILE_SATURATES);
       break;
     case TVI_TILE_SIG_BITCAST:
       good = tvi_tile_type_bytes(types[0]) == tvi_tile_type_bytes(type);
@@ -268,8 +268,7 @@ static trivet_status_t verify_sink(const body_context_t* context, const tvi_tile
       continue;
     }
     REQUIRE(sink->accesses[i] < phase->access_count, "sink access %u", sink->accesses[i]);
-    const tvi_tile_access_t* access =
-        &program->accesses[phase->access_first + sink->accesses[i]];
+    const tvi_tile_access_t* access = &program->accesses[phase->access_first + sink->accesses[i]];
     TRIVET_RETURN_IF_ERROR(verify_access(context, access, 0, true));
     REQUIRE(tvi_tile_type_of_dtype(program->slots[access->slot].dtype) == types[i],
             "type of a stored value");
@@ -293,7 +292,7 @@ static trivet_status_t verify_sink(const body_context_t* context, const tvi_tile
     REQUIRE(sink->join < TVI_TILE_JOIN_OR || !is_float(types[0]), "logical join of floats");
     return TRIVET_OK;
   }
-  REQUIRE(sink->join == TVI_TILE_JOIN_BODY, "join %u", sink->join);
+  REQUIRE(sink->join <= TVI_TILE_JOIN_SERIAL, "join %u", sink->join);
   REQUIRE(sink->join_count > 0 && sink->join_first <= program->instr_count &&
               sink->join_count <= program->instr_count - sink->join_first &&
               sink->join_count <= TVI_TILE_MAX_INSTRUCTIONS,
@@ -340,7 +339,8 @@ static trivet_status_t verify_phase(const tvi_tile_program_t* program, uint32_t 
             "offset refers to parameter %u", affine->offset);
     REQUIRE(affine->term_count <= phase->loop_count, "affine form with too many terms");
     for (uint32_t t = 0; t < affine->term_count; ++t) {
-      REQUIRE(affine->loops[t] < phase->loop_count && (t == 0 || affine->loops[t] > affine->loops[t - 1]),
+      REQUIRE(affine->loops[t] < phase->loop_count &&
+                  (t == 0 || affine->loops[t] > affine->loops[t - 1]),
               "loop of an affine form");
       REQUIRE(affine->coefficients[t] < program->parameter_count,
               "coefficient refers to parameter %u", affine->coefficients[t]);
@@ -360,8 +360,8 @@ static trivet_status_t verify_phase(const tvi_tile_program_t* program, uint32_t 
     const tvi_tile_sink_t* a = &program->sinks[phase->sink_first];
     const tvi_tile_sink_t* b = &program->sinks[phase->sink_first + i];
     REQUIRE((a->kind == TVI_TILE_SINK_SCAN) == (b->kind == TVI_TILE_SINK_SCAN) &&
-                (a->kind != TVI_TILE_SINK_SCAN ||
-                 (a->scan_flags & TVI_TILE_SCAN_REVERSE) == (b->scan_flags & TVI_TILE_SCAN_REVERSE)),
+                (a->kind != TVI_TILE_SINK_SCAN || (a->scan_flags & TVI_TILE_SCAN_REVERSE) ==
+                                                      (b->scan_flags & TVI_TILE_SCAN_REVERSE)),
             "scans in a phase that differ");
   }
   return TRIVET_OK;
@@ -383,8 +383,7 @@ trivet_status_t tvi_tile_program_verify(const tvi_tile_program_t* program) {
       REQUIRE(slot->dims[d] < program->parameter_count, "extent refers to parameter %u",
               slot->dims[d]);
     if (slot->kind != TVI_TILE_SLOT_KEPT) continue;
-    REQUIRE(slot->section < program->section_count, "slot %u kept in section %u", i,
-            slot->section);
+    REQUIRE(slot->section < program->section_count, "slot %u kept in section %u", i, slot->section);
     uint32_t outer_count = program->sections[slot->section].outer_count;
     uint32_t seen = 0;
     REQUIRE(outer_count <= TVI_TILE_MAX_LOOPS, "outer loops");
@@ -396,6 +395,7 @@ trivet_status_t tvi_tile_program_verify(const tvi_tile_program_t* program) {
     }
     REQUIRE(seen == (1u << outer_count) - 1u, "kept slot %u lacks an outer loop", i);
   }
+  REQUIRE(program->phase_count <= 65536, "%u phases", program->phase_count);
   for (uint32_t s = 0; s < program->section_count; ++s) {
     const tvi_tile_section_t* section = &program->sections[s];
     REQUIRE(section->outer_count <= TVI_TILE_MAX_LOOPS, "outer loops");
@@ -509,9 +509,9 @@ static trivet_status_t read_tables(tvi_byte_reader_t* reader, tvi_arena_t* arena
 
 #define READ_COUNT(field, record_size) \
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_count(&reader, record_size, &program->field))
-#define MAKE_TABLE(table, count)                                                               \
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, program->count, sizeof(*program->table), \
-                                                      &program->table))
+#define MAKE_TABLE(table, count)                                             \
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, program->count, \
+                                                      sizeof(*program->table), &program->table))
 
 trivet_status_t tvi_tile_program_decode(const uint8_t* bytes, uint64_t size, tvi_arena_t* arena,
                                         tvi_tile_program_t** out_program) {

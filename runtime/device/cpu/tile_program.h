@@ -50,10 +50,11 @@ typedef struct tvi_tile_instr_t {
 // Results of a join body are given by |join_results|; its ARG instructions name state value imm of
 // the left side (imm < count) or of the right side (imm - count).
 typedef struct tvi_tile_sink_t {
-  uint32_t kind;   // TVI_TILE_SINK_*
-  uint32_t count;  // values; 1 unless the join is a body
+  uint32_t kind;                          // TVI_TILE_SINK_*
+  uint32_t count;                         // values; 1 unless the join is a body
   uint32_t values[TVI_TILE_MAX_STATE];    // instructions
-  uint32_t accesses[TVI_TILE_MAX_STATE];  // where they go, affine in parallel loops; TVI_TILE_NONE: nowhere
+  uint32_t accesses[TVI_TILE_MAX_STATE];  // where they go, affine in parallel loops; TVI_TILE_NONE:
+                                          // nowhere
   uint32_t join;                          // TVI_TILE_JOIN_*
   uint32_t scan_flags;
   uint64_t identity[TVI_TILE_MAX_STATE];  // bits
@@ -63,8 +64,8 @@ typedef struct tvi_tile_sink_t {
 } tvi_tile_sink_t;
 
 typedef struct tvi_tile_phase_t {
-  uint32_t loop_count;     // outer ones of the section included
-  uint32_t reduced_count;  // the last ones of them
+  uint32_t loop_count;                   // outer ones of the section included
+  uint32_t reduced_count;                // the last ones of them
   uint32_t extents[TVI_TILE_MAX_LOOPS];  // parameters
   uint32_t instr_first, instr_count;
   uint32_t affine_first, affine_count;
@@ -107,7 +108,7 @@ typedef struct tvi_tile_program_t {
   tvi_tile_slot_t* slots;
   tvi_tile_section_t* sections;
   tvi_tile_phase_t* phases;
-  tvi_tile_instr_t* instrs;  // refs in a body count from its first instruction
+  tvi_tile_instr_t* instrs;    // refs in a body count from its first instruction
   tvi_tile_affine_t* affines;  // refs count from the phase's first, as do those of accesses
   tvi_tile_access_t* accesses;
   tvi_tile_sink_t* sinks;

@@ -112,8 +112,8 @@ static void run_section(void* argument, uint32_t index, uint32_t count) {
   tvi_tile_bound_t* bound = argument;
   const tvi_tile_bound_section_t* section = &bound->sections[bound->current_section];
   tvi_tile_thread_t* thread = &bound->threads[index];
-  const int64_t first = section->tile_count / count * index +
-                        (section->tile_count % count) * index / count;
+  const int64_t first =
+      section->tile_count / count * index + (section->tile_count % count) * index / count;
   const int64_t last = section->tile_count / count * (index + 1) +
                        (section->tile_count % count) * (index + 1) / count;
   if (first >= last) return;

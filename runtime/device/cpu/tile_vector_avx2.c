@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Vector loops of tile instructions for AVX2. Empty entries mean that the plain loop serves.
+
+#include "runtime/device/cpu/tile_kernels.h"
+
+const tvi_tile_kernel_table_t tvi_tile_kernels_avx2 = {.copy4 = NULL};
