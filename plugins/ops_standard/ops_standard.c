@@ -79,4 +79,6 @@ OPS_LIST(OPS_DECLARE)
 #undef OPS_DECLARE
 
 #define OPS_ADDRESS(name) &tvi_ops_##name,
-TRIVET_PLUGIN("ops_standard", "1.0", "the standard operators", OPS_LIST(OPS_ADDRESS))
+// Host functions run from plans as well: both halves.
+TRIVET_PLUGIN_HALVES("ops_standard", "1.0", "the standard operators",
+                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, OPS_LIST(OPS_ADDRESS))

@@ -122,7 +122,12 @@ trivet_status_t tvi_ops_list(const ops_view_t* v, const char* name, uint32_t cou
   if (list && given != count)
     return OPS_INVALID(v, "attribute %s has %llu elements where %u are needed", name,
                        (unsigned long long)given, count);
-  for (uint32_t i = 0; i < count; ++i) out_values[i] = list ? list[i] : fallback;
+  for (uint32_t i = 0; i < count; ++i) {
+    out_values[i] = list ? list[i] : fallback;
+    // Keeps sums of a few such numbers away from the ends of 64 bits.
+    if (out_values[i] > (int64_t)1 << 40 || out_values[i] < -((int64_t)1 << 40))
+      return OPS_INVALID(v, "attribute %s holds %lld", name, (long long)out_values[i]);
+  }
   return 0;
 }
 
