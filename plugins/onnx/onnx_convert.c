@@ -12,7 +12,8 @@
 static const tvi_onnx_conversion_t* const kFamilies[] = {
     tvi_onnx_conversions_shape,     tvi_onnx_conversions_reduce,    tvi_onnx_conversions_normalize,
     tvi_onnx_conversions_pointwise, tvi_onnx_conversions_resize,    tvi_onnx_conversions_control,
-    tvi_onnx_conversions_constant,  tvi_onnx_conversions_microsoft,
+    tvi_onnx_conversions_constant,  tvi_onnx_conversions_microsoft, tvi_onnx_conversions_attention,
+    tvi_onnx_conversions_ml,
 };
 
 // The next step that applies after |after| (NULL: the first one); NULL: none.
@@ -49,7 +50,7 @@ trivet_status_t tvi_onnx_convert_node(tvi_onnx_node_t* node) {
       tvi_onnx_target(node->onnx, node->domain, node->type, node->opset, &node->op));
   node->op_version = strncmp(node->op, "std.", 4) == 0 ? 1 : 0;
   // A registered operator of a domain of its own is taken as it is.
-  uint32_t registered = node->domain[0] != 0 && node->op_version == 0 && node->op[0] != 0;
+  uint32_t registered = node->domain[0] != 0 && node->op_version == 0;
   const tvi_onnx_conversion_t* step =
       registered ? NULL : next_step(node->domain, node->type, node->opset, NULL);
   if (!registered && node->output_count == 0) {

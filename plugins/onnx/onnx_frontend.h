@@ -292,6 +292,8 @@ extern const tvi_onnx_conversion_t tvi_onnx_conversions_resize[];
 extern const tvi_onnx_conversion_t tvi_onnx_conversions_control[];
 extern const tvi_onnx_conversion_t tvi_onnx_conversions_constant[];
 extern const tvi_onnx_conversion_t tvi_onnx_conversions_microsoft[];
+extern const tvi_onnx_conversion_t tvi_onnx_conversions_attention[];
+extern const tvi_onnx_conversion_t tvi_onnx_conversions_ml[];
 
 // The name under which an operator is looked up, "std.Conv" or "acme.Op"; what the first matching
 // conversion asks for.

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/unit/plugins/onnx/onnx_mock.h"
 #include "tests/unit/plugins/onnx/onnx_wire_writer.h"
 
@@ -31,7 +33,8 @@ class OnnxConvert : public testing::Test {
     for (const std::string& name : outputs) {
       if (!name.empty()) p.outputs.push_back(Named(name));
     }
-    std::string text = mock.Parse(Model(Graph(p), opset, {}, {Opset("com.microsoft", 1)}));
+    std::string text =
+        mock.Parse(Model(Graph(p), opset, {}, {Opset("com.microsoft", 1), Opset("ai.onnx.ml", 3)}));
     if (text.find("%7 r = input f32[]\n") == std::string::npos) return text;
     text = text.substr(text.find("%7 r = input f32[]\n") + 19);
     // Origins and outputs are tested elsewhere.
@@ -274,6 +277,17 @@ TEST_F(OnnxConvert, Resize) {
   EXPECT_EQ(Of(10, "Resize", {"x", "p"}, kY, {AttrString("mode", "nearest")}),
             "%8 y = std.Resize(%1, _, %4) {mode=\"nearest\", "
             "coordinate_transformation_mode=\"asymmetric\", nearest_mode=\"floor\"}\n");
+  // An axis that shrinks rounds up; one that grows gets a node of its own.
+  const std::string old = "coordinate_transformation_mode=\"asymmetric\", nearest_mode=";
+  EXPECT_EQ(Of(10, "Upsample", {"x"}, kY, {AttrFloats("scales", {1, 0.5f, 1})}),
+            "%8 = const f32[3] {1, 0.5, 1}\n%9 y = std.Resize(%1, _, %8) {" + old + "\"ceil\"}\n");
+  EXPECT_EQ(
+      Of(10, "Upsample", {"x"}, kY, {AttrFloats("scales", {1, 0.5f, 2})}),
+      "%8 = const f32[3] {1, 0.5, 2}\n%9 = const f32[3] {1, 1, 2}\n%10 = std.Resize(%1, _, %9) {" +
+          old +
+          "\"floor\"}\n"
+          "%11 = const f32[3] {1, 0.5, 1}\n%12 y = std.Resize(%10, _, %11) {" +
+          old + "\"ceil\"}\n");
   // Empty tensors stand for absent operands.
   EXPECT_EQ(Of(11, "Resize", {"x", "e", "p"}, kY), "%8 y = std.Resize(%1, _, %4)\n");
   EXPECT_EQ(Of(11, "Resize", {"x", "e", "e", "q"}, kY), "%8 y = std.Resize(%1, _, _, %5)\n");
@@ -344,6 +358,57 @@ TEST_F(OnnxConvert, Microsoft) {
       "%8 = std.Gemm(%4, %4) {transB=1}\n%9 y = std.Relu(%8)\n");
   mock.registered = {"com.microsoft.Gelu"};
   EXPECT_EQ(of("Gelu", {"x"}, kY), "%8 y = com.microsoft.Gelu/0(%1)\n");
+}
+
+TEST_F(OnnxConvert, MicrosoftAttention) {
+  auto of = [&](const std::string& op, const Strings& in, const Strings& out,
+                const Strings& attributes) {
+    return Of(17, op, in, out, attributes, "com.microsoft");
+  };
+  const std::string heads = AttrInt("num_heads", 2);
+  EXPECT_EQ(of("Attention", {"x", "x", "p"}, kY, {heads, AttrInt("unidirectional", 1)}),
+            "%8 = std.MatMul(%1, %1)\n%9 = std.Add(%8, %4)\n"
+            "%10, %11, %12 = std.Split(%9) {axis=-1, num_outputs=3}\n"
+            "%13 y = std.Attention(%10, %11, %12) {q_num_heads=2, kv_num_heads=2, is_causal=1}\n");
+  EXPECT_THAT(of("Attention", {"x", "x", "p", "q"}, kY, {heads}),
+              HasSubstr("a mask that is not of shape [batch, keys] is not read"));
+  EXPECT_THAT(of("Attention", {"x", "x", "p"}, {"y", "z"}, {heads}),
+              HasSubstr("the past in one tensor is not read"));
+  EXPECT_THAT(of("Attention", {"x", "x", "p"}, kY, {}), HasSubstr("num_heads is 0"));
+  EXPECT_EQ(of("MultiHeadAttention", {"x", "x", "x", "p", "", "h", "x", "x"}, {"y", "a", "b"},
+               {heads, AttrFloat("scale", 0.5f)}),
+            "%8, %9, %10 = std.Split(%4) {axis=-1, num_outputs=3}\n"
+            "%11 = std.Add(%1, %8)\n%12 = std.Add(%1, %9)\n%13 = std.Add(%1, %10)\n"
+            "%14 y, %15 a, %16 b = std.Attention(%11, %12, %13, %2, %1, %1) "
+            "{q_num_heads=2, kv_num_heads=2, scale=0.5}\n");
+  EXPECT_THAT(of("MultiHeadAttention", {"x"}, kY, {heads}), HasSubstr("packed q, k and v"));
+  EXPECT_THAT(of("RotaryEmbedding", {"x", "q", "x", "x"}, kY, {}), HasSubstr("an offset instead"));
+}
+
+TEST_F(OnnxConvert, MachineLearning) {
+  auto of = [&](const std::string& op, const Strings& in, const Strings& attributes) {
+    return Of(17, op, in, kY, attributes, "ai.onnx.ml");
+  };
+  EXPECT_EQ(of("Binarizer", {"x"}, {AttrFloat("threshold", 0.5f)}),
+            "%8 = const f32[] {0.5}\n%9 = std.Greater(%1, %8)\n%10 y = std.Cast(%9) {to=f32}\n");
+  EXPECT_EQ(of("Scaler", {"i"}, {AttrFloats("offset", {1}), AttrFloats("scale", {2, 3})}),
+            "%8 = std.Cast(%3) {to=f32}\n%9 = const f32[1] {1}\n%10 = std.Sub(%8, %9)\n"
+            "%11 = const f32[2] {2, 3}\n%12 y = std.Mul(%10, %11)\n");
+  EXPECT_THAT(of("Scaler", {"x"}, {AttrFloats("offset", {1})}),
+              HasSubstr("attribute 'scale' is needed"));
+  EXPECT_EQ(of("Imputer", {"x"},
+               {AttrFloats("imputed_value_floats", {7}), AttrFloat("replaced_value_float", NAN)}),
+            "%8 = const f32[1] {7}\n%9 = std.IsNaN(%1)\n%10 y = std.Where(%9, %8, %1)\n");
+  EXPECT_EQ(of("Imputer", {"i"}, {AttrInts("imputed_value_int64s", {7})}),
+            "%8 = const i64[1] {7}\n%9 = const i64[] {0}\n%10 = std.Equal(%3, %9)\n"
+            "%11 y = std.Where(%10, %8, %3)\n");
+  EXPECT_EQ(of("ArrayFeatureExtractor", {"x", "q"}, {}),
+            "%8 = const i64[1] {-1}\n%9 = std.Reshape(%5, %8)\n"
+            "%10 y = std.Gather(%1, %9) {axis=-1}\n");
+  EXPECT_EQ(of("ArrayFeatureExtractor", {"p", "q"}, {}),
+            "%8 = const i64[1] {-1}\n%9 = std.Reshape(%5, %8)\n"
+            "%10 = std.Gather(%4, %9) {axis=-1}\n%11 = const i64[1] {0}\n"
+            "%12 y = std.Unsqueeze(%10, %11)\n");
 }
 
 }  // namespace

@@ -72,7 +72,8 @@ struct OnnxMock::Impl {
   std::vector<Line> lines;
   int indent = 0;
   uint32_t graphs = 0;
-  std::unique_ptr<trivet_tensor_t> unused;
+  // Small constants with a copy of their bytes.
+  std::map<trivet_value_t, std::pair<trivet_tensor_t, std::string>> constants;
 };
 
 namespace {
@@ -118,10 +119,10 @@ std::string TypeText(const trivet_type_t& type) {
 }
 
 // Contents of small tensors.
-std::string Contents(const trivet_tensor_t& t) {
+std::string Contents(const trivet_tensor_t& t, bool exact = false) {
   uint64_t count = 1;
   for (uint32_t i = 0; i < t.rank; ++i) count *= static_cast<uint64_t>(t.dims[i]);
-  if (count > 16) return " ...";
+  if (count > 16 && !exact) return " ...";
   std::string s = " {";
   const uint8_t* p = static_cast<const uint8_t*>(t.data);
   for (uint64_t i = 0; i < count; ++i) {
@@ -132,7 +133,7 @@ std::string Contents(const trivet_tensor_t& t) {
     switch (t.dtype) {
       case TRIVET_DTYPE_F32:
         memcpy(&f32, p + 4 * i, 4);
-        snprintf(item, sizeof item, "%g", f32);
+        snprintf(item, sizeof item, exact ? "%.9g" : "%g", f32);
         break;
       case TRIVET_DTYPE_F64:
         memcpy(&f64, p + 8 * i, 8);
@@ -198,11 +199,17 @@ trivet_status_t AddConstant(trivet_graph_builder_t* b, trivet_string_view_t name
     (void)sum_sink;
   }
   *out_value = NewValue(impl, type, Text(name));
+  if (tensor->size <= 256 && tensor->data != nullptr) {
+    auto& kept = impl->constants[*out_value];
+    kept.first = *tensor;
+    kept.second.assign(static_cast<const char*>(tensor->data), tensor->size);
+    kept.first.data = &kept.second[0];
+  }
   (flags == TRIVET_CONSTANT_VIEW ? Of(b)->viewed : Of(b)->copied) += tensor->size;
   if (Of(b)->record) {
     impl->lines.push_back({{*out_value},
                            std::string(flags == TRIVET_CONSTANT_VIEW ? "view " : "const ") +
-                               TypeText(type) + Contents(*tensor),
+                               TypeText(type) + Contents(*tensor, Of(b)->exact),
                            impl->indent});
   }
   return nullptr;
@@ -324,8 +331,9 @@ const trivet_type_t* ValueType(const trivet_graph_builder_t* b, trivet_value_t v
 const trivet_dim_t* ValueInts(trivet_graph_builder_t*, trivet_value_t, uint64_t*) {
   return nullptr;
 }
-const trivet_tensor_t* ValueConstant(const trivet_graph_builder_t*, trivet_value_t) {
-  return nullptr;
+const trivet_tensor_t* ValueConstant(const trivet_graph_builder_t* b, trivet_value_t value) {
+  auto found = ImplOf(b)->constants.find(value);
+  return found == ImplOf(b)->constants.end() ? nullptr : &found->second.first;
 }
 
 trivet_status_t BeginSubgraph(trivet_graph_builder_t* b, trivet_string_view_t name,
@@ -449,6 +457,7 @@ std::string OnnxMock::Parse(const std::string& bytes, const std::string& path) {
   for (void* memory : impl->scratch) free(memory);
   impl->scratch.clear();
   impl->values.assign(1, {});
+  impl->constants.clear();
   impl->lines.clear();
   impl->indent = 0;
   impl->graphs = 0;

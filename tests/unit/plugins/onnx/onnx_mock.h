@@ -43,6 +43,8 @@ class OnnxMock {
   std::vector<std::string> log;
   // Off: text is not recorded (large models).
   bool record = true;
+  // On: contents of constants are written whole and exactly.
+  bool exact = false;
 
   struct Impl;
   Impl* impl;
