@@ -119,10 +119,31 @@ def contrib():
     return model(nodes, [X], [Y], weights, opset=18, domains=["com.microsoft"])
 
 
+def attention():
+    nodes = [
+        h.make_node("Attention", ["x", "w", "b", "m"], ["a"], domain="com.microsoft", num_heads=2, unidirectional=1),
+        h.make_node("MultiHeadAttention", ["a", "a", "a", "b"], ["c"], domain="com.microsoft", num_heads=2, scale=0.5),
+        h.make_node("RotaryEmbedding", ["c", "m", "k", "k"], ["y"], domain="com.microsoft", interleaved=1),
+    ]
+    weights = [n.from_array(np.ones(s, np.float32), name) for name, s in (("w", (8, 24)), ("b", (24,)), ("k", (4, 2)))]
+    inputs = [value("x", ["batch", 5, 8]), value("m", ["batch", 5], T.INT64)]
+    return model(nodes, inputs, [Y], weights, domains=["com.microsoft"])
+
+
+def columns():
+    nodes = [
+        h.make_node("Scaler", ["x"], ["a"], domain="ai.onnx.ml", offset=[1.0], scale=[2.0]),
+        h.make_node("Imputer", ["a"], ["b"], domain="ai.onnx.ml", imputed_value_floats=[1.0], replaced_value_float=float("nan")),
+        h.make_node("Binarizer", ["b"], ["c"], domain="ai.onnx.ml", threshold=0.5),
+        h.make_node("ArrayFeatureExtractor", ["c", "i"], ["y"], domain="ai.onnx.ml"),
+    ]
+    return model(nodes, [value("x", ["rows", 4], T.INT64)], [Y], [n.from_array(np.array([0, 2]), "i")], domains=["ai.onnx.ml"])
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
-    for make in (convolution, movement, constants, control, functions, contrib):
+    for make in (convolution, movement, constants, control, functions, contrib, attention, columns):
         with open(os.path.join(folder, make.__name__ + ".onnx"), "wb") as file:
             file.write(make().SerializeToString(deterministic=True))
 
