@@ -83,6 +83,13 @@ trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* codec, uint32_t type, tv
 trivet_status_t tvi_plan_verify_program(const tvi_plan_t* plan, const tvi_plan_program_t* program,
                                         trivet_allocator_t allocator);
 
+// Pieces of text that both printers use. |expr| and indices are in range. Failures stay in the
+// builder.
+void tvi_plan_print_expr(const tvi_plan_t* plan, tvi_plan_expr_t expr,
+                         tvi_string_builder_t* builder);
+void tvi_plan_print_guard(const tvi_plan_t* plan, const tvi_plan_guard_t* guard,
+                          tvi_string_builder_t* builder);
+
 #ifdef __cplusplus
 }
 #endif
