@@ -9,7 +9,7 @@
 #include "codegen/schedule/schedule.h"
 #include "core/base/cpu_info.h"
 #include "core/base/status.h"
-#include "runtime/device/cpu/thread_pool.h"
+#include "runtime/device/device.h"
 
 // Everything that a build makes on its way, so that one function frees it.
 typedef struct build_s {
@@ -31,7 +31,7 @@ static void free_build(build_t* b) {
   tvi_cover_destroy(b->cover);
   tvi_tactic_context_destroy(b->tactics);
   tvi_timing_cache_destroy(b->cache);
-  tvi_thread_pool_destroy(b->executor);
+  tvi_device_executor_destroy(b->executor);
   tvi_pass_manager_destroy(b->passes);
   tvi_arena_deinit(&b->arena);
 }
@@ -80,7 +80,7 @@ static trivet_status_t open_tactics(build_t* b) {
   }
   if (config->tactics == TRIVET_TACTICS_TIMED) {
     uint32_t threads = config->thread_count ? config->thread_count : tvi_cpu_count();
-    TRIVET_RETURN_IF_ERROR(tvi_thread_pool_create(threads, b->allocator, &b->executor));
+    TRIVET_RETURN_IF_ERROR(tvi_device_executor_create(threads, b->allocator, &b->executor));
     options.executor = b->executor;
   }
   return tvi_tactic_context_create(b->network->builder->registry, &options, b->allocator,

@@ -8,7 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/kernel_ir/operator_text.h"
-#include "runtime/device/cpu/tile_kernel.h"
+#include "runtime/device/device.h"
 
 static trivet_status_t parse_operator(const tvi_registry_t* registry,
                                       const trivet_operator_t* definition,
@@ -41,7 +41,7 @@ trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
   trivet_status_t status = tvi_registry_create(&build, allocator, &builder->registry);
   if (!status) status = tvi_registry_create(&run, allocator, &builder->run_registry);
   if (!status)
-    status = tvi_registry_add(builder->run_registry, tvi_cpu_builtin_plugin_query, "built in");
+    status = tvi_registry_add(builder->run_registry, tvi_device_builtin_query, "built in");
   if (status) {
     trivet_builder_destroy(builder);
     return status;

@@ -184,8 +184,7 @@ trivet_status_t trivet_config_set_profile_shape(trivet_config_t* config, uint32_
   return tvi_vector_push(&profile->shapes, shape);
 }
 
-// --- Pipelines
-// ----------------------------------------------------------------------------------------------------------------------
+// --- Pipelines --------------------------------------------------------------------------
 
 static bool is_name_byte(char c) {
   return c && c != ',' && c != '(' && c != ')' && c != '*' && c != ' ';

@@ -61,8 +61,7 @@ void trivet_network_destroy(trivet_network_t* network) {
   tvi_free(allocator, network, sizeof(*network));
 }
 
-// --- Reading models
-// -----------------------------------------------------------------------------------------------------------------
+// --- Reading models ---------------------------------------------------------------------
 
 static trivet_status_t choose_frontend(trivet_network_t* network, const tvi_source_t* source,
                                        const trivet_frontend_t** out_frontend) {
@@ -193,8 +192,7 @@ trivet_status_t trivet_network_run_passes(trivet_network_t* network, const char*
   return status;
 }
 
-// --- Layer by layer
-// -----------------------------------------------------------------------------------------------------------------
+// --- Layer by layer ---------------------------------------------------------------------
 
 static trivet_status_t check_open(const trivet_network_t* network) {
   if (!network) return TRIVET_STATUS(INVALID_ARGUMENT, "no network given");
@@ -292,8 +290,7 @@ trivet_status_t trivet_network_observe(trivet_network_t* network, const char* na
   return TRIVET_OK;
 }
 
-// --- Asking
-// -------------------------------------------------------------------------------------------------------------------------
+// --- Asking -----------------------------------------------------------------------------
 
 static trivet_status_t describe(const trivet_network_t* network, tvi_value_id_t id,
                                 const char* name, uint32_t mode, trivet_tensor_info_t* out_info) {

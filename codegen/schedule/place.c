@@ -132,8 +132,7 @@ tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t v
   return layout;
 }
 
-// --- Views
-// --------------------------------------------------------------------------------------------------------------------------
+// --- Views ------------------------------------------------------------------------------
 
 // Strides of a node that reads its operand at affine positions.
 static bool view_affine(const tvi_schedule_t* s, const tvi_kir_program_t* program,

@@ -3,7 +3,7 @@
 // Schedule: regions -> steps, buffers, tensors: the plan but for its bytes. Chooses layouts over
 // the whole graph, resolves views to strides, lets concats happen in place, asks for tactics,
 // orders steps for a small arena, shares buffers in place, and computes lifetimes. The parts:
-// place.c (where values lie), layout.c (memory order), steps.c (regions to steps), order.c,
+// place.c (where values lie), memory_order.c, steps.c (regions to steps), order.c,
 // finish.c (into tvi_plan_t).
 #ifndef TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 #define TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_

@@ -33,8 +33,7 @@ static void describe_operand(const tvi_schedule_t* s, tvi_value_id_t value,
   memcpy(out_operand->strides, place->strides, sizeof(out_operand->strides));
 }
 
-// --- What kernels emit
-// ----------------------------------------------------------------------------------------------------------------
+// --- What kernels emit ------------------------------------------------------------------
 
 typedef struct emitter_s {
   tvi_schedule_t* schedule;
@@ -116,8 +115,7 @@ static trivet_status_t emit_require(void* self, const char* requirement) {
   return tvi_vector_push(&e->step->requirements, kept);
 }
 
-// --- Steps
-// ------------------------------------------------------------------------------------------------------------------------
+// --- Steps ------------------------------------------------------------------------------
 
 static void init_step(const tvi_schedule_t* s, tvi_sched_step_t* step, uint32_t region) {
   memset(step, 0, sizeof(*step));
@@ -349,8 +347,7 @@ static trivet_status_t find_plain_place(tvi_schedule_t* s, tvi_value_id_t value,
   return TRIVET_OK;
 }
 
-// --- Kinds of regions
-// ---------------------------------------------------------------------------------------------------------------
+// --- Kinds of regions -------------------------------------------------------------------
 
 static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
   tvi_cover_region_t* region = &s->cover->regions.data[id];

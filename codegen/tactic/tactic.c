@@ -106,8 +106,7 @@ void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet
   tvi_string_builder_deinit(&text);
 }
 
-// --- Asking kernels
-// -----------------------------------------------------------------------------------------------------------------
+// --- Asking kernels ---------------------------------------------------------------------
 
 typedef struct asking_s {
   tvi_tactic_list_t* list;
