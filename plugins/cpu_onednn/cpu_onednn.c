@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plugin: one kernel per kind of primitive, so that each can be switched off by name.
+#include "plugins/cpu_onednn/onednn_build.h"
+#include "plugins/cpu_onednn/onednn_problem.h"
+#include "plugins/cpu_onednn/onednn_run.h"
+
+// Which problems a kernel proposes itself for, by kind.
+static const uint32_t kConvolutions[5] = {0, 1, 0, 0, 0};
+static const uint32_t kDeconvolutions[5] = {0, 0, 1, 0, 0};
+static const uint32_t kProducts[5] = {0, 0, 0, 1, 0};
+static const uint32_t kPools[5] = {0, 0, 0, 0, 1};
+
+#define KERNEL(variable, kernel_name, kernel_summary, kinds)          \
+  static const trivet_kernel_t variable = {                           \
+      .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL), \
+      .name = (kernel_name),                                          \
+      .target = "cpu",                                                \
+      .summary = (kernel_summary),                                    \
+      .version = ONEDNN_VERSION,                                      \
+      .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,                  \
+      .self = (void*)(kinds),                                         \
+      .propose = onednn_propose,                                      \
+      .emit = onednn_emit,                                            \
+      .load = onednn_load,                                            \
+      .unload = onednn_unload,                                        \
+      .prepare = onednn_prepare,                                      \
+      .release = onednn_release,                                      \
+      .run = onednn_run}
+
+KERNEL(convolution, "cpu_onednn.convolution", "convolutions with post-operations", kConvolutions);
+KERNEL(deconvolution, "cpu_onednn.deconvolution", "transposed convolutions", kDeconvolutions);
+KERNEL(matmul, "cpu_onednn.matmul", "matrix products with post-operations", kProducts);
+KERNEL(pool, "cpu_onednn.pool", "maxima and averages over windows", kPools);
+
+TRIVET_PLUGIN_HALVES("cpu_onednn", "0.1", "convolutions, matrix products and pools by oneDNN",
+                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &convolution, &deconvolution, &matmul,
+                     &pool)

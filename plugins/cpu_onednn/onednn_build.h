@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The build half of the oneDNN kernels: callbacks of trivet_kernel_t.
+#ifndef TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_BUILD_H_
+#define TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_BUILD_H_
+
+#include "core/target/target.h"
+
+trivet_status_t onednn_propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                               trivet_proposal_t* proposal);
+trivet_status_t onednn_emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                            uint64_t tactic, trivet_emission_t* emission);
+
+#endif  // TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_BUILD_H_

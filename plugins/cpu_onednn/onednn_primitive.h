@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a problem and concrete operands to a oneDNN primitive. Used at build time to learn how
+// oneDNN wants weights, and at run time by prepare.
+#ifndef TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_PRIMITIVE_H_
+#define TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_PRIMITIVE_H_
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "plugins/cpu_onednn/onednn_problem.h"
+
+// Status of a oneDNN call, naming it.
+trivet_status_t onednn_check(dnnl_status_t status, const char* call);
+#define ONEDNN_RETURN_IF_ERROR(call, name) TRIVET_RETURN_IF_ERROR(onednn_check((call), (name)))
+
+// Memory descriptors of a problem for concrete operands, in the primitive's dimensions.
+typedef struct onednn_descriptors_s {
+  dnnl_memory_desc_t x, y, bias;
+  dnnl_memory_desc_t weights;  // as the operand lies (not packed)
+  dnnl_memory_desc_t postops[ONEDNN_MAX_POSTOPS];
+  bool has_weights, has_bias;
+} onednn_descriptors_t;
+
+// |operands| as in the step. Errors: what oneDNN cannot express (OUT_OF_RANGE, UNIMPLEMENTED).
+// |packed| true: operand 1 is packed, its dimensions come from the problem.
+trivet_status_t onednn_describe(const onednn_problem_t* problem, const trivet_operand_t* operands,
+                                bool packed, onednn_descriptors_t* out_descriptors);
+
+// The primitive descriptor. |weights|: as oneDNN likes them (format any) when NULL. Takes the
+// implementation that the problem names, else the first that is not a plain reference;
+// UNIMPLEMENTED when there is none.
+trivet_status_t onednn_create_descriptor(const onednn_problem_t* problem,
+                                         const onednn_descriptors_t* descriptors,
+                                         const dnnl_memory_desc_t* weights, dnnl_engine_t engine,
+                                         dnnl_primitive_desc_t* out_descriptor);
+
+// Between oneDNN's descriptors and what a blob may hold. False: a format that has no blocks and
+// strides (Winograd, for one).
+bool onednn_packing_from(const dnnl_memory_desc_t* descriptor, onednn_packing_t* out_packing);
+trivet_status_t onednn_packing_to(const onednn_packing_t* packing,
+                                  dnnl_memory_desc_t* out_descriptor);
+
+#endif  // TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_PRIMITIVE_H_
