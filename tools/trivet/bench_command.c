@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// trivet bench: how fast a plan runs, and where the time goes.
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/string_builder.h"
+#include "tools/trivet/command.h"
+
+// Counts what the runtime takes from its allocator.
+static atomic_ullong allocations;
+
+static void* counted_allocate(void* self, size_t size, size_t alignment) {
+  (void)self;
+  atomic_fetch_add(&allocations, 1);
+  trivet_allocator_t system = trivet_allocator_system();
+  return system.allocate(system.self, size, alignment);
+}
+
+static void counted_deallocate(void* self, void* pointer, size_t size, size_t alignment) {
+  (void)self;
+  trivet_allocator_t system = trivet_allocator_system();
+  system.deallocate(system.self, pointer, size, alignment);
+}
+
+static int compare_doubles(const void* a, const void* b) {
+  double x = *(const double*)a, y = *(const double*)b;
+  return (x > y) - (x < y);
+}
+
+static uint64_t resident_bytes(void) {
+  FILE* file = fopen("/proc/self/statm", "r");
+  unsigned long long total = 0, resident = 0;
+  if (file) {
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2) resident = 0;
+    fclose(file);
+  }
+  return resident * 4096;
+}
+
+typedef struct figures_s {
+  double median, minimum, mean, p90, p99;
+  unsigned long long own_allocations;
+  long long library_growth;  // bytes that the process's heap grew by while running
+} figures_t;
+
+static trivet_status_t measure(session_t* s, int64_t warmup, int64_t iterations,
+                               figures_t* out_figures) {
+  double* times = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array(&s->arena, (size_t)iterations, sizeof(double), &times));
+  for (int64_t i = 0; i < warmup; ++i) TRIVET_RETURN_IF_ERROR(trivet_context_run(s->context));
+  unsigned long long before = atomic_load(&allocations);
+  struct mallinfo2 heap = mallinfo2();
+  double sum = 0;
+  for (int64_t i = 0; i < iterations; ++i) {
+    int64_t start = tvi_clock_now_ns();
+    TRIVET_RETURN_IF_ERROR(trivet_context_run(s->context));
+    times[i] = (double)(tvi_clock_now_ns() - start) * 1e-6;
+    sum += times[i];
+  }
+  out_figures->own_allocations = atomic_load(&allocations) - before;
+  out_figures->library_growth = (long long)mallinfo2().uordblks - (long long)heap.uordblks;
+  qsort(times, (size_t)iterations, sizeof(double), compare_doubles);
+  out_figures->median = times[iterations / 2];
+  out_figures->minimum = times[0];
+  out_figures->mean = sum / (double)iterations;
+  out_figures->p90 = times[iterations * 9 / 10];
+  out_figures->p99 = times[iterations * 99 / 100];
+  return TRIVET_OK;
+}
+
+static trivet_status_t profile(session_t* s, int64_t iterations) {
+  TRIVET_RETURN_IF_ERROR(trivet_context_enable_profile(s->context, 1));
+  for (int64_t i = 0; i < iterations; ++i) TRIVET_RETURN_IF_ERROR(trivet_context_run(s->context));
+  return trivet_context_enable_profile(s->context, 0);
+}
+
+static trivet_status_t layer(const session_t* s, uint32_t index, trivet_layer_record_t* record) {
+  memset(record, 0, sizeof(*record));
+  record->header.struct_size = sizeof(*record);
+  return trivet_context_layer(s->context, index, record);
+}
+
+static trivet_status_t print_layers(const session_t* s) {
+  double total = 0;
+  uint32_t count = trivet_context_layer_count(s->context);
+  trivet_layer_record_t record;
+  for (uint32_t i = 0; i < count; ++i) {
+    TRIVET_RETURN_IF_ERROR(layer(s, i, &record));
+    if (record.count) total += (double)record.nanoseconds / (double)record.count;
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    TRIVET_RETURN_IF_ERROR(layer(s, i, &record));
+    if (!record.count) continue;
+    double ns = (double)record.nanoseconds / (double)record.count;
+    printf("%10.3f ms %5.1f %% %8.2f GB/s  %-40.40s %s\n", ns * 1e-6, 100 * ns / total,
+           (double)record.bytes / ns, record.kernel, record.name);
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64_t plan_bytes,
+                                  const char* path, bool with_layers) {
+  trivet_context_statistics_t statistics;
+  memset(&statistics, 0, sizeof(statistics));
+  statistics.header.struct_size = sizeof(statistics);
+  TRIVET_RETURN_IF_ERROR(trivet_context_statistics(s->context, &statistics));
+  tvi_string_builder_t out;
+  tvi_string_builder_init(&out, trivet_allocator_system());
+  tvi_string_builder_appendf(&out,
+                             "{\"latency_ms\": {\"median\": %.6f, \"min\": %.6f, \"mean\": %.6f, "
+                             "\"p90\": %.6f, \"p99\": %.6f},\n",
+                             f->median, f->minimum, f->mean, f->p90, f->p99);
+  tvi_string_builder_appendf(
+      &out,
+      " \"load_ms\": %.4f, \"prepare_ms\": %.4f, \"plan_bytes\": %llu, \"arena_bytes\": %llu,\n"
+      " \"arena_lower_bound_bytes\": %llu, \"weights_bytes\": %llu, \"workspace_bytes\": %llu,\n"
+      " \"resident_bytes\": %llu, \"allocations_in_run\": %llu, "
+      "\"library_allocations_in_run\": %lld",
+      s->load_ms, s->prepare_ms, (unsigned long long)plan_bytes,
+      (unsigned long long)statistics.arena_size, (unsigned long long)statistics.arena_lower_bound,
+      (unsigned long long)statistics.weights_size, (unsigned long long)statistics.workspace_size,
+      (unsigned long long)resident_bytes(), f->own_allocations, f->library_growth);
+  if (with_layers) {
+    tvi_string_builder_append_cstr(&out, ",\n \"layers\": [");
+    for (uint32_t i = 0; i < trivet_context_layer_count(s->context); ++i) {
+      trivet_layer_record_t record;
+      TRIVET_RETURN_IF_ERROR(layer(s, i, &record));
+      trivet_string_view_t name = {record.name, strlen(record.name)};
+      trivet_string_view_t kernel = {record.kernel, strlen(record.kernel)};
+      tvi_string_builder_append_cstr(&out, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
+      tvi_string_builder_append_json(&out, name);
+      tvi_string_builder_append_cstr(&out, ", \"kernel\": ");
+      tvi_string_builder_append_json(&out, kernel);
+      tvi_string_builder_appendf(
+          &out, ", \"ms\": %.6f, \"bytes\": %llu}",
+          record.count ? (double)record.nanoseconds / (double)record.count * 1e-6 : 0.0,
+          (unsigned long long)record.bytes);
+    }
+    tvi_string_builder_append_cstr(&out, "]");
+  }
+  tvi_string_builder_append_cstr(&out, "}\n");
+  trivet_string_view_t text = tvi_string_builder_view(&out);
+  trivet_status_t status = tvi_string_builder_status(&out);
+  if (!status) status = tvi_file_write(path, text.data, text.size, trivet_allocator_system());
+  tvi_string_builder_deinit(&out);
+  return status;
+}
+
+static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
+  int64_t warmup = 0, iterations = 0;
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--warmup", 5, 0, 1000000, &warmup));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--iterations", 50, 1, 10000000, &iterations));
+  figures_t figures;
+  TRIVET_RETURN_IF_ERROR(measure(s, warmup, iterations, &figures));
+  uint64_t plan_bytes = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_file_size(arguments->words[0], &plan_bytes));
+  bool layers = option_given(arguments, "--profile");
+  if (layers) TRIVET_RETURN_IF_ERROR(profile(s, iterations < 20 ? iterations : 20));
+  printf("latency  median %.3f ms, min %.3f, mean %.3f, p90 %.3f, p99 %.3f; %.1f runs/s\n",
+         figures.median, figures.minimum, figures.mean, figures.p90, figures.p99,
+         1000 / figures.mean);
+  printf("plan     %.1f MB, loaded in %.2f ms, prepared in %.2f ms\n", (double)plan_bytes * 1e-6,
+         s->load_ms, s->prepare_ms);
+  trivet_context_statistics_t statistics;
+  memset(&statistics, 0, sizeof(statistics));
+  statistics.header.struct_size = sizeof(statistics);
+  TRIVET_RETURN_IF_ERROR(trivet_context_statistics(s->context, &statistics));
+  printf("memory   arena %.2f MB (%.2f at least), workspace %.2f MB, weights %.1f MB\n",
+         (double)statistics.arena_size * 1e-6, (double)statistics.arena_lower_bound * 1e-6,
+         (double)statistics.workspace_size * 1e-6, (double)statistics.weights_size * 1e-6);
+  printf("run      %llu allocations of ours, library heaps grew by %lld bytes\n",
+         figures.own_allocations, figures.library_growth);
+  if (layers) TRIVET_RETURN_IF_ERROR(print_layers(s));
+  const char* path = option_value(arguments, "--json", NULL);
+  return path ? write_json(s, &figures, plan_bytes, path, layers) : TRIVET_OK;
+}
+
+static int run(int argc, char** argv) {
+  option_t options[] = {{"--inputs", "-i", true, true, 0, {0}, 0},
+                        {"--shapes", NULL, true, false, 0, {0}, 0},
+                        {"--threads", NULL, true, false, 0, {0}, 0},
+                        {"--iterations", "-n", true, false, 0, {0}, 0},
+                        {"--warmup", NULL, true, false, 0, {0}, 0},
+                        {"--profile", NULL, false, false, 0, {0}, 0},
+                        {"--json", NULL, true, false, 0, {0}, 0},
+                        {"--verify-weights", NULL, false, false, 0, {0}, 0},
+                        {"--no-verify", NULL, false, false, 0, {0}, 0},
+                        {"--plugin", NULL, true, true, 0, {0}, 0},
+                        {"--plugin-path", NULL, true, false, 0, {0}, 0},
+                        {"--verbose", "-v", false, false, 0, {0}, 0},
+                        {"--help", "-h", false, false, 0, {0}, 0}};
+  arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
+  if (!parse_arguments(&kBenchCommand, argc, argv, &arguments)) return 2;
+  if (option_given(&arguments, "--help")) {
+    fputs(kBenchCommand.help, stdout);
+    return 0;
+  }
+  if (arguments.word_count != 1) {
+    fprintf(stderr, "trivet bench: needs one plan; 'trivet bench --help' teaches it\n");
+    return 2;
+  }
+  // Loading is measured as a program would do it: without hashing the weights, unless asked to.
+  option_t* no_verify = (option_t*)find_option(&arguments, "--no-verify");
+  if (!option_given(&arguments, "--verify-weights")) no_verify->seen = 1;
+  trivet_runtime_options_t runtime;
+  memset(&runtime, 0, sizeof(runtime));
+  runtime.header.struct_size = sizeof(runtime);
+  runtime.header.struct_type = TRIVET_STRUCT_RUNTIME_OPTIONS;
+  runtime.allocator.allocate = counted_allocate;
+  runtime.allocator.deallocate = counted_deallocate;
+  runtime.logger = stderr_logger(&arguments);
+  session_t session;
+  trivet_status_t status = open_session(&session, arguments.words[0], &arguments, &runtime);
+  if (!status) status = bench(&session, &arguments);
+  close_session(&session);
+  return status ? report_error("bench", status) : 0;
+}
+
+const command_t kBenchCommand = {
+    "bench", "measures a plan: latency, memory, layers",
+    "trivet bench PLAN [options]\n"
+    "\n"
+    "Runs PLAN many times and prints latency percentiles, throughput, memory and allocations.\n"
+    "\n"
+    "  trivet bench net.plan --threads 2 --profile\n"
+    "\n"
+    "  -n, --iterations N     measured runs (50), after --warmup N (5)\n"
+    "  --profile              time of every layer, from runs of their own\n"
+    "  --json FILE            all figures for tools\n"
+    "  --verify-weights       hashes the weights on loading, as 'trivet run' does\n"
+    "  -i, --inputs, --shapes, --threads, --plugin, --plugin-path   as in 'trivet run'\n",
+    run};

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// trivet build: a model to a plan.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "tools/trivet/command.h"
+
+#define MAX_INPUTS 64
+
+typedef struct bar_s {
+  bool terminal;
+  int64_t last;
+} bar_t;
+
+static uint32_t show_progress(void* self, const char* phase, uint32_t done, uint32_t total) {
+  bar_t* bar = (bar_t*)self;
+  if (!bar->terminal || !total) return 0;
+  int64_t now = tvi_clock_now_ns();
+  if (now - bar->last < 50000000 && done != total) return 0;
+  bar->last = now;
+  int filled = (int)(30.0 * done / total);
+  fprintf(stderr, "\r%-8s [%.*s%.*s] %u/%u  ", phase, filled, "##############################",
+          30 - filled, "..............................", done, total);
+  fflush(stderr);
+  return 0;
+}
+
+static trivet_status_t set_profile(trivet_config_t* config, const arguments_t* arguments) {
+  named_shape_t shapes[3][MAX_INPUTS];
+  size_t counts[3] = {0, 0, 0};
+  static const char* const names[3] = {"--min", "--opt", "--max"};
+  for (int w = 0; w < 3; ++w) {
+    const char* text = option_value(arguments, names[w], NULL);
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(parse_shapes(text, shapes[w], MAX_INPUTS, &counts[w]), "%s",
+                                     names[w]);
+  }
+  if (!counts[0] && !counts[1] && !counts[2]) return TRIVET_OK;
+  uint32_t profile = 0;
+  TRIVET_RETURN_IF_ERROR(trivet_config_add_profile(config, &profile));
+  for (int w = 0; w < 3; ++w) {
+    for (size_t i = 0; i < counts[w]; ++i) {
+      // What only one of the three options gives holds for all of them.
+      const named_shape_t* given[3];
+      for (int v = 0; v < 3; ++v) {
+        given[v] = NULL;
+        for (size_t k = 0; k < counts[v]; ++k) {
+          if (strcmp(shapes[v][k].name, shapes[w][i].name) == 0) given[v] = &shapes[v][k];
+        }
+      }
+      const named_shape_t* opt = given[1] ? given[1] : given[2] ? given[2] : given[0];
+      const named_shape_t* low = given[0] ? given[0] : opt;
+      const named_shape_t* high = given[2] ? given[2] : opt;
+      if (low->rank != opt->rank || high->rank != opt->rank) {
+        return TRIVET_STATUS(INVALID_ARGUMENT, "--min, --opt and --max give '%s' different ranks",
+                             opt->name);
+      }
+      TRIVET_RETURN_IF_ERROR(trivet_config_set_profile_shape(config, profile, opt->name, opt->rank,
+                                                             low->dims, opt->dims, high->dims));
+    }
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t set_tactics(trivet_config_t* config, const arguments_t* arguments) {
+  const char* mode = option_value(arguments, "--tactics", "heuristic");
+  const char* cache = option_value(arguments, "--timing-cache", NULL);
+  if (strcmp(mode, "heuristic") == 0) {
+    TRIVET_RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_HEURISTIC));
+  } else if (strcmp(mode, "timed") == 0) {
+    TRIVET_RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_TIMED));
+  } else if (strcmp(mode, "locked") == 0) {
+    if (arguments->word_count < 2) {
+      return TRIVET_STATUS(INVALID_ARGUMENT, "--tactics locked needs the lock file: "
+                                             "trivet build MODEL --tactics locked LOCK");
+    }
+    cache = arguments->words[1];
+    TRIVET_RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_LOCKED));
+  } else if (strncmp(mode, "locked ", 7) == 0 || strncmp(mode, "locked:", 7) == 0) {
+    cache = mode + 7;
+    TRIVET_RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_LOCKED));
+  } else {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "--tactics is heuristic, timed or locked, not '%s'",
+                         mode);
+  }
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_timing_cache(config, cache));
+  return trivet_config_set_lock_output(config, option_value(arguments, "--write-lock", NULL));
+}
+
+static trivet_status_t configure(trivet_config_t* config, const arguments_t* arguments,
+                                 bar_t* bar) {
+  int64_t number = 0;
+  TRIVET_RETURN_IF_ERROR(
+      trivet_config_set_target(config, option_value(arguments, "--target", "cpu")));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 0, 0, 4096, &number));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_thread_count(config, (uint32_t)number));
+  TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
+  TRIVET_RETURN_IF_ERROR(set_profile(config, arguments));
+  const option_t* disabled = find_option(arguments, "--disable");
+  for (int i = 0; i < disabled->seen && i < 64; ++i) {
+    TRIVET_RETURN_IF_ERROR(trivet_config_disable_pass(config, disabled->values[i]));
+  }
+  for (int before = 0; before < 2; ++before) {
+    const option_t* inserted = find_option(arguments, before ? "--pass-before" : "--pass-after");
+    for (int i = 0; i < inserted->seen && i < 64; ++i) {
+      char anchor[128];
+      const char* colon = strchr(inserted->values[i], ':');
+      if (!colon || (size_t)(colon - inserted->values[i]) >= sizeof(anchor)) {
+        return TRIVET_STATUS(INVALID_ARGUMENT, "%s is ANCHOR:PASS, not '%s'", inserted->name,
+                             inserted->values[i]);
+      }
+      memcpy(anchor, inserted->values[i], (size_t)(colon - inserted->values[i]));
+      anchor[colon - inserted->values[i]] = 0;
+      TRIVET_RETURN_IF_ERROR(
+          trivet_config_insert_pass(config, colon + 1, anchor, (uint32_t)before));
+    }
+  }
+  if (option_given(arguments, "--passes")) {
+    TRIVET_RETURN_IF_ERROR(
+        trivet_config_set_pipeline(config, option_value(arguments, "--passes", NULL)));
+  }
+  TRIVET_RETURN_IF_ERROR(
+      trivet_config_set_dump_folder(config, option_value(arguments, "--dump", NULL)));
+  TRIVET_RETURN_IF_ERROR(
+      trivet_config_set_skip_nodes(config, option_value(arguments, "--skip-nodes", NULL)));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--stop-after", -1, -1, INT64_MAX, &number));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_stop_after(config, number));
+  uint32_t flags = 0;
+  if (option_given(arguments, "--verify")) flags |= TRIVET_BUILD_VERIFY_PASSES;
+  if (option_given(arguments, "--explain") || option_given(arguments, "--json")) {
+    flags |= TRIVET_BUILD_EXPLAIN;
+  }
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_flags(config, flags));
+  trivet_progress_t progress = {bar, show_progress};
+  return trivet_config_set_progress(config, progress);
+}
+
+static trivet_status_t print_report(const trivet_report_t* report, const arguments_t* arguments) {
+  if (!report) return TRIVET_OK;
+  if (option_given(arguments, "--explain")) {
+    fputs(trivet_report_text(report, TRIVET_REPORT_EXPLAIN), stdout);
+    fputs(trivet_report_text(report, TRIVET_REPORT_PASSES), stdout);
+  }
+  const char* path = option_value(arguments, "--json", NULL);
+  const char* text = trivet_report_text(report, TRIVET_REPORT_JSON);
+  return path ? tvi_file_write(path, text, strlen(text), trivet_allocator_system()) : TRIVET_OK;
+}
+
+static trivet_status_t build(trivet_builder_t* builder, const char* model, const char* output,
+                             const arguments_t* arguments, bar_t* bar) {
+  trivet_network_t* network = NULL;
+  trivet_config_t* config = NULL;
+  trivet_report_t* report = NULL;
+  trivet_parse_options_t parse;
+  memset(&parse, 0, sizeof(parse));
+  parse.header.struct_size = sizeof(parse);
+  parse.header.struct_type = TRIVET_STRUCT_PARSE_OPTIONS;
+  parse.frontend = option_value(arguments, "--frontend", NULL);
+  int64_t start = tvi_clock_now_ns();
+  trivet_status_t status = trivet_network_create(builder, NULL, &network);
+  if (!status) status = trivet_network_parse_file(network, model, &parse);
+  const option_t* observed = find_option(arguments, "--observe");
+  for (int i = 0; !status && i < observed->seen && i < 64; ++i) {
+    status = trivet_network_observe(network, observed->values[i]);
+  }
+  int64_t parsed = tvi_clock_now_ns();
+  if (!status) status = trivet_config_create(builder, &config);
+  if (!status) status = configure(config, arguments, bar);
+  if (!status) status = trivet_build_file(network, config, output, &report);
+  if (bar->terminal) fprintf(stderr, "\r%60s\r", "");
+  status = trivet_status_join(status, print_report(report, arguments));
+  uint64_t size = 0;
+  if (!status) status = tvi_file_size(output, &size);
+  if (!status) {
+    printf("%s: %.1f MB, parsed in %.2f s, built in %.2f s\n", output, (double)size * 1e-6,
+           (double)(parsed - start) * 1e-9, (double)(tvi_clock_now_ns() - parsed) * 1e-9);
+  }
+  trivet_report_destroy(report);
+  trivet_config_destroy(config);
+  trivet_network_destroy(network);
+  return status;
+}
+
+static int run(int argc, char** argv) {
+  option_t options[] = {{"--output", "-o", true, false, 0, {0}, 0},
+                        {"--target", NULL, true, false, 0, {0}, 0},
+                        {"--threads", NULL, true, false, 0, {0}, 0},
+                        {"--min", NULL, true, false, 0, {0}, 0},
+                        {"--opt", NULL, true, false, 0, {0}, 0},
+                        {"--max", NULL, true, false, 0, {0}, 0},
+                        {"--tactics", NULL, true, false, 0, {0}, 0},
+                        {"--timing-cache", NULL, true, false, 0, {0}, 0},
+                        {"--write-lock", NULL, true, false, 0, {0}, 0},
+                        {"--frontend", NULL, true, false, 0, {0}, 0},
+                        {"--disable", NULL, true, true, 0, {0}, 0},
+                        {"--passes", NULL, true, false, 0, {0}, 0},
+                        {"--pass-after", NULL, true, true, 0, {0}, 0},
+                        {"--pass-before", NULL, true, true, 0, {0}, 0},
+                        {"--skip-nodes", NULL, true, false, 0, {0}, 0},
+                        {"--stop-after", NULL, true, false, 0, {0}, 0},
+                        {"--dump", NULL, true, false, 0, {0}, 0},
+                        {"--verify", NULL, false, false, 0, {0}, 0},
+                        {"--observe", NULL, true, true, 0, {0}, 0},
+                        {"--explain", NULL, false, false, 0, {0}, 0},
+                        {"--json", NULL, true, false, 0, {0}, 0},
+                        {"--plugin", NULL, true, true, 0, {0}, 0},
+                        {"--plugin-path", NULL, true, false, 0, {0}, 0},
+                        {"--verbose", "-v", false, false, 0, {0}, 0},
+                        {"--help", "-h", false, false, 0, {0}, 0}};
+  arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
+  if (!parse_arguments(&kBuildCommand, argc, argv, &arguments)) return 2;
+  if (option_given(&arguments, "--help")) {
+    fputs(kBuildCommand.help, stdout);
+    return 0;
+  }
+  const char* output = option_value(&arguments, "--output", NULL);
+  if (arguments.word_count < 1 || !output) {
+    fprintf(stderr, "trivet build: needs a model and -o PLAN; 'trivet build --help' teaches it\n");
+    return 2;
+  }
+  trivet_builder_options_t builder_options;
+  memset(&builder_options, 0, sizeof(builder_options));
+  builder_options.header.struct_size = sizeof(builder_options);
+  builder_options.header.struct_type = TRIVET_STRUCT_BUILDER_OPTIONS;
+  builder_options.logger = stderr_logger(&arguments);
+  trivet_builder_t* builder = NULL;
+  bar_t bar = {isatty(STDERR_FILENO) != 0, 0};
+  trivet_status_t status = trivet_builder_create(&builder_options, &builder);
+  if (!status) status = load_builder_plugins(builder, &arguments);
+  if (!status) status = build(builder, arguments.words[0], output, &arguments, &bar);
+  trivet_builder_destroy(builder);
+  return status ? report_error("build", status) : 0;
+}
+
+const command_t kBuildCommand = {
+    "build", "compiles a model into a plan",
+    "trivet build MODEL -o PLAN [options]\n"
+    "\n"
+    "Compiles MODEL (ONNX, or any format that a loaded plugin reads) into a self-contained PLAN.\n"
+    "\n"
+    "  trivet build resnet50.onnx -o resnet50.plan\n"
+    "  trivet build bert.onnx -o bert.plan --min ids:1x1 --opt ids:1x128 --max ids:8x512\n"
+    "\n"
+    "shapes: NAME:AxBxC,NAME:... for inputs whose shape is dynamic; what only one option gives\n"
+    "holds for all three. Without them every dynamic extent may be 1 .. 64, optimised for 1.\n"
+    "  --min, --opt, --max SHAPES\n"
+    "kernels:\n"
+    "  --target NAME          what to compile for (cpu)\n"
+    "  --tactics MODE         heuristic (default), timed, or 'locked FILE'\n"
+    "  --timing-cache FILE    measured times, read and added to\n"
+    "  --write-lock FILE      after a timed build: the winners only\n"
+    "  --threads N            threads to measure with (all)\n"
+    "passes:\n"
+    "  --disable NAME         switches off a pass, fuser or kernel (repeatable)\n"
+    "  --passes LIST          replaces the pipeline: \"a,(b,c)*,d\"\n"
+    "  --pass-after, --pass-before ANCHOR:PASS   inserts a pass (repeatable)\n"
+    "  --skip-nodes NAMES     nodes of the model that no pass may touch\n"
+    "  --stop-after N         bisection: no pass changes anything after N changes\n"
+    "  --dump FOLDER          the graph as text after each pass that changed it\n"
+    "  --verify               checks the graph after each pass\n"
+    "looking:\n"
+    "  --observe NAME         keeps this value readable by name (repeatable)\n"
+    "  --explain              who made each region, which kernel runs it, what was nearly fused\n"
+    "  --json FILE            the same for tools\n"
+    "  -v, --verbose          log messages\n"
+    "plugins:\n"
+    "  --plugin FILE          loads one more (repeatable)\n"
+    "  --plugin-path A:B      folders to load from, instead of the installed one\n",
+    run};

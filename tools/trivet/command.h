@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the subcommands of `trivet` share: options, plugins, shapes, errors. One file per
+// subcommand; each has a help text and a run function, listed in main.c.
+#ifndef TRIVET_TOOLS_TRIVET_COMMAND_H_
+#define TRIVET_TOOLS_TRIVET_COMMAND_H_
+
+#include <stdbool.h>
+
+#include "core/base/arena.h"
+#include "core/base/npy.h"
+#include "core/base/status.h"
+#include "trivet/trivet.h"
+
+// One option of a command. |value| NULL: a flag, |seen| counts.
+typedef struct option_s {
+  const char* name;      // "--output"
+  const char* short_name;  // "-o" or NULL
+  bool takes_value;
+  bool repeats;          // every value is kept, in |values|
+  const char* value;     // last one given
+  const char* values[64];
+  int seen;
+} option_t;
+
+typedef struct arguments_s {
+  option_t* options;
+  int option_count;
+  const char* words[64];  // what is no option
+  int word_count;
+} arguments_t;
+
+typedef struct command_s {
+  const char* name;
+  const char* summary;  // one line
+  const char* help;     // the whole text of --help
+  int (*run)(int argc, char** argv);
+} command_t;
+
+// Fills |arguments| or prints what is wrong to stderr and returns false.
+bool parse_arguments(const command_t* command, int argc, char** argv, arguments_t* arguments);
+const option_t* find_option(const arguments_t* arguments, const char* name);
+const char* option_value(const arguments_t* arguments, const char* name, const char* fallback);
+bool option_given(const arguments_t* arguments, const char* name);
+// A whole number within limits, or an error that names the option.
+trivet_status_t option_number(const arguments_t* arguments, const char* name, int64_t fallback,
+                              int64_t least, int64_t most, int64_t* out_value);
+
+// Prints "trivet COMMAND: message", frees the status, returns the exit status 1.
+int report_error(const char* command, trivet_status_t status);
+
+// Folders of plugins: --plugin-path, else TRIVET_PLUGIN_PATH, else ../lib/trivet/plugins beside the
+// command. The text lives in |buffer|.
+const char* plugin_folders(const arguments_t* arguments, char* buffer, size_t size);
+trivet_status_t load_builder_plugins(trivet_builder_t* builder, const arguments_t* arguments);
+trivet_status_t load_runtime_plugins(trivet_runtime_t* runtime, const arguments_t* arguments);
+
+// "x:1x3x224x224,y:2": name and extents. |text| is one item's end on return.
+typedef struct named_shape_s {
+  char name[256];
+  uint32_t rank;
+  int64_t dims[TRIVET_MAX_RANK];
+} named_shape_t;
+trivet_status_t parse_shapes(const char* text, named_shape_t* shapes, size_t capacity,
+                             size_t* out_count);
+
+trivet_logger_t stderr_logger(const arguments_t* arguments);
+
+// A context with inputs bound: from --inputs files (.npy, .npz, .bin, a folder of .npy) or random,
+// and memory for outputs. Used by run and bench.
+typedef struct session_s {
+  trivet_runtime_t* runtime;
+  trivet_engine_t* engine;
+  trivet_context_t* context;
+  tvi_arena_t arena;  // inputs and outputs
+  double load_ms, prepare_ms;
+  uint32_t tensor_count;
+  void* addresses[256];  // by tensor index
+} session_t;
+trivet_status_t open_session(session_t* session, const char* plan, const arguments_t* arguments,
+                             const trivet_runtime_options_t* options);
+void close_session(session_t* session);
+// Shape and memory of output or observed tensor |index| after a run.
+trivet_status_t session_tensor(const session_t* session, uint32_t index, tvi_npy_array_t* out_array);
+
+extern const command_t kBuildCommand;
+extern const command_t kRunCommand;
+extern const command_t kBenchCommand;
+
+#endif  // TRIVET_TOOLS_TRIVET_COMMAND_H_
