@@ -7,19 +7,7 @@
 #include "codegen/build/builder_internal.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
-#include "core/kernel_ir/operator_text.h"
 #include "runtime/device/device.h"
-
-static trivet_status_t parse_operator(const tvi_registry_t* registry,
-                                      const trivet_operator_t* definition,
-                                      trivet_allocator_t allocator,
-                                      struct tvi_kir_operator_s** out_parsed) {
-  (void)registry;
-  trivet_string_view_t text = {definition->text, definition->text ? strlen(definition->text) : 0};
-  return tvi_kir_operator_parse(text, allocator, out_parsed);
-}
-
-static const tvi_operator_parser_t kParser = {parse_operator, tvi_kir_operator_release};
 
 trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
                                       trivet_builder_t** out_builder) {
@@ -37,7 +25,7 @@ trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*builder), &builder));
   builder->allocator = allocator;
   builder->logger = logger;
-  tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, &kParser}, run = {TRIVET_HALF_RUN, 0, NULL};
+  tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, tvi_graph_operator_parser()}, run = {TRIVET_HALF_RUN, 0, NULL};
   trivet_status_t status = tvi_registry_create(&build, allocator, &builder->registry);
   if (!status) status = tvi_registry_create(&run, allocator, &builder->run_registry);
   if (!status)
