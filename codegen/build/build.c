@@ -19,6 +19,7 @@ typedef struct build_s {
   tvi_arena_t arena;
   tvi_pass_manager_t* passes;
   tvi_timing_cache_t* cache;
+  tvi_device_pool_t* pool;
   trivet_executor_t* executor;
   tvi_tactic_context_t* tactics;
   tvi_cover_t* cover;
@@ -31,7 +32,7 @@ static void free_build(build_t* b) {
   tvi_cover_destroy(b->cover);
   tvi_tactic_context_destroy(b->tactics);
   tvi_timing_cache_destroy(b->cache);
-  tvi_device_executor_destroy(b->executor);
+  tvi_device_pool_destroy(b->pool);
   tvi_pass_manager_destroy(b->passes);
   tvi_arena_deinit(&b->arena);
 }
@@ -79,8 +80,8 @@ static trivet_status_t open_tactics(build_t* b) {
     options.cache = b->cache;
   }
   if (config->tactics == TRIVET_TACTICS_TIMED) {
-    uint32_t threads = config->thread_count ? config->thread_count : tvi_cpu_count();
-    TRIVET_RETURN_IF_ERROR(tvi_device_executor_create(threads, b->allocator, &b->executor));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_device_pool_create(config->thread_count, b->allocator, &b->pool, &b->executor));
     options.executor = b->executor;
   }
   return tvi_tactic_context_create(b->network->builder->registry, &options, b->allocator,

@@ -48,3 +48,11 @@ trivet_status_t tvi_graph_node_error(const trivet_graph_t* graph, tvi_node_id_t 
   va_end(arguments);
   return tvi_graph_annotate_error(graph, id, status);
 }
+
+bool tvi_type_same_shape(const trivet_type_t* a, const trivet_type_t* b) {
+  if (a->rank != b->rank) return false;
+  for (uint32_t d = 0; d < a->rank; ++d) {
+    if (a->dims[d] != b->dims[d]) return false;
+  }
+  return true;
+}

@@ -68,7 +68,7 @@ static trivet_status_t run(const trivet_kernel_t* kernel, void* prepared,
   return tvi_tile_run(prepared, launch->addresses, launch->workspace, launch->executor);
 }
 
-static const trivet_kernel_t kKernel = {
+const trivet_kernel_t tvi_tile_kernel_definition = {
     .header = {.struct_size = sizeof(trivet_kernel_t), .struct_type = TRIVET_STRUCT_KERNEL},
     .name = "cpu.tile",
     .target = "cpu",
@@ -81,5 +81,3 @@ static const trivet_kernel_t kKernel = {
     .release = release,
     .run = run,
 };
-
-const trivet_kernel_t* tvi_tile_kernel(void) { return &kKernel; }

@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-// Static, constant.
-const trivet_kernel_t* tvi_tile_kernel(void);
+extern const trivet_kernel_t tvi_tile_kernel_definition;
+static inline const trivet_kernel_t* tvi_tile_kernel(void) { return &tvi_tile_kernel_definition; }
 
 #ifdef __cplusplus
 }
