@@ -222,6 +222,67 @@ trivet_status_t tvi_onnx_emit(tvi_onnx_node_t* node, const char* op, const trive
                                 &node->origin, 1, out_value);
 }
 
+// Operands whose rank the standard fixes, and where files hold one element in another shape all the
+// same: a vector of one for a scalar, a scalar for a vector of one. Other runtimes take both.
+typedef struct rank_row_s {
+  const char* op;
+  uint32_t operand;
+  uint32_t rank;
+} rank_row_t;
+static const rank_row_t kRanks[] = {
+    {"std.Clip", 1, 0},
+    {"std.Clip", 2, 0},
+    {"std.CumProd", 1, 0},
+    {"std.CumSum", 1, 0},
+    {"std.Dropout", 1, 0},
+    {"std.Dropout", 2, 0},
+    {"std.Expand", 1, 1},
+    {"std.Pad", 1, 1},
+    {"std.Pad", 2, 0},
+    {"std.Pad", 3, 1},
+    {"std.Range", 0, 0},
+    {"std.Range", 1, 0},
+    {"std.Range", 2, 0},
+    {"std.ReduceL1", 1, 1},
+    {"std.ReduceL2", 1, 1},
+    {"std.ReduceLogSum", 1, 1},
+    {"std.ReduceLogSumExp", 1, 1},
+    {"std.ReduceMax", 1, 1},
+    {"std.ReduceMean", 1, 1},
+    {"std.ReduceMin", 1, 1},
+    {"std.ReduceProd", 1, 1},
+    {"std.ReduceSum", 1, 1},
+    {"std.ReduceSumSquare", 1, 1},
+    {"std.Reshape", 1, 1},
+    {"std.Slice", 1, 1},
+    {"std.Slice", 2, 1},
+    {"std.Slice", 3, 1},
+    {"std.Slice", 4, 1},
+    {"std.Split", 1, 1},
+    {"std.Squeeze", 1, 1},
+    {"std.Tile", 1, 1},
+    {"std.TopK", 1, 1},
+    {"std.Trilu", 1, 0},
+    {"std.Unsqueeze", 1, 1},
+};
+
+static trivet_status_t fix_rank(tvi_onnx_node_t* node, trivet_value_t* value, uint32_t rank) {
+  trivet_graph_builder_t* builder = node->onnx->builder;
+  trivet_type_t type;
+  int64_t extent = 1;
+  TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_value_type(node, *value, &type));
+  if (type.rank == rank || type.rank > 1) return NULL;
+  if (type.rank == 1 && (!builder->api->dim_value(builder, type.dims[0], &extent) || extent != 1))
+    return NULL;
+  const trivet_tensor_t* known = builder->api->value_constant(builder, *value);
+  if (known != NULL)
+    return add_constant(node, known->dtype, rank, 1, known->data, known->size, value);
+  const int64_t one = 1;
+  trivet_value_t operands[2] = {*value, 0};
+  TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_constant_i64s(node, &one, rank, &operands[1]));
+  return tvi_onnx_emit(node, "std.Reshape", operands, 2, NULL, 0, value);
+}
+
 trivet_status_t tvi_onnx_emit_node(tvi_onnx_node_t* node) {
   trivet_graph_builder_t* builder = node->onnx->builder;
   trivet_attribute_t attributes[TVI_ONNX_MAX_ATTRIBUTES];
@@ -244,6 +305,11 @@ trivet_status_t tvi_onnx_emit_node(tvi_onnx_node_t* node) {
                                  a->value.name);
     }
     attributes[i] = a->value;
+  }
+  for (size_t i = 0; i < sizeof kRanks / sizeof kRanks[0]; ++i) {
+    uint32_t operand = kRanks[i].operand;
+    if (tvi_onnx_input(node, operand) == 0 || strcmp(node->op, kRanks[i].op) != 0) continue;
+    TVI_ONNX_RETURN_IF_ERROR(fix_rank(node, &node->inputs[operand], kRanks[i].rank));
   }
   node->emitted = 1;
   return builder->api->add_node(builder, node->op, node->op_version, node->inputs,

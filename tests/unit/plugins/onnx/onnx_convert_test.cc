@@ -360,6 +360,23 @@ TEST_F(OnnxConvert, Microsoft) {
   EXPECT_EQ(of("Gelu", {"x"}, kY), "%8 y = com.microsoft.Gelu/0(%1)\n");
 }
 
+TEST_F(OnnxConvert, OneElementInAnotherShape) {
+  // r is a scalar, o a vector of one: computed ones are reshaped, constants are made anew.
+  EXPECT_EQ(Of(13, "Squeeze", {"x", "r"}, kY),
+            "%8 = const i64[1] {1}\n%9 = std.Reshape(%7, %8)\n%10 y = std.Squeeze(%1, %9)\n");
+  GraphParts p;
+  p.inputs = {Value("x", kFloat, {"n"}), Value("o", kFloat, {"1"})};
+  p.initializers = {Tensor<float>("k", kFloat, {1}, {7})};
+  p.nodes = {Node("Clip", {"x", "k", "o"}, {"y"})};
+  EXPECT_EQ(
+      mock.Parse(Model(Graph(p), 13)),
+      "%1 k = view f32[1] {7}\n%2 x = input f32[n]\n%3 o = input f32[1]\n%4 = const f32[] {7}\n%5 "
+      "= const i64[0] {}\n"
+      "%6 = std.Reshape(%3, %5) @y ai.onnx.Clip\n%7 y = std.Clip(%2, %4, %6) @y ai.onnx.Clip\n");
+  // Anything else stays for the operator to judge.
+  EXPECT_EQ(Of(13, "Clip", {"x", "p"}, kY), "%8 y = std.Clip(%1, %4)\n");
+}
+
 TEST_F(OnnxConvert, MicrosoftAttention) {
   auto of = [&](const std::string& op, const Strings& in, const Strings& out,
                 const Strings& attributes) {

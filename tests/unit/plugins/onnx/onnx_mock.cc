@@ -287,6 +287,18 @@ trivet_status_t AddNode(trivet_graph_builder_t* b, const char* op, uint32_t vers
     type.rank = 1;
     type.dtype = TRIVET_DTYPE_I64;
   }
+  if (strcmp(op, "std.Reshape") == 0 && input_count > 1) {
+    const trivet_type_t& shape = impl->values[inputs[1]].type;
+    type.rank =
+        shape.rank == 1 && shape.dims[0]->constant && shape.dims[0]->value <= TRIVET_MAX_RANK
+            ? static_cast<uint32_t>(shape.dims[0]->value)
+            : 1;
+    for (uint32_t i = 0; i < type.rank; ++i) type.dims[i] = Dim(impl, "_", false, 0);
+  }
+  if (strcmp(op, "std.Unsqueeze") == 0 && type.rank == 0) {
+    type.dims[0] = DimConstant(b, 1);
+    type.rank = 1;
+  }
   for (uint32_t i = 0; i < attribute_count; ++i) {
     text += (i ? ", " : " {") + AttributeText(attributes[i]);
     if (attributes[i].kind == TRIVET_ATTR_DTYPE && strcmp(attributes[i].name, "to") == 0) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A graph builder and a source for tests of the ONNX frontend: records what the frontend asks for
-// as text. Types of results are those of the first operand (Shape and Cast excepted): enough for
-// conversions, no inference. Memory is counted.
+// as text. Types of results are those of the first operand, but for what conversions need; it makes
+// no inference. Memory is counted.
 #ifndef TRIVET_TESTS_UNIT_PLUGINS_ONNX_ONNX_MOCK_H_
 #define TRIVET_TESTS_UNIT_PLUGINS_ONNX_ONNX_MOCK_H_
 
