@@ -210,6 +210,29 @@ bool tvi_dim_code_next(const uint8_t* code, size_t size, size_t* cursor, uint8_t
   return true;
 }
 
+bool tvi_dim_code_is_symbol(const uint8_t* code, size_t size, uint32_t* out_symbol) {
+  size_t at = 0;
+  uint8_t op;
+  uint64_t operand = 0;
+  if (size == 0 || code[0] != TVI_DIM_CODE_SYMBOL) return false;
+  if (!next(code, size, &at, &op, &operand) || at != size || operand > UINT32_MAX) return false;
+  *out_symbol = (uint32_t)operand;
+  return true;
+}
+
+bool tvi_dim_code_uses(const uint8_t* code, size_t size, const bool* symbols,
+                       uint32_t symbol_count, uint32_t* out_symbol) {
+  for (size_t at = 0; at < size;) {
+    uint8_t op;
+    uint64_t operand = 0;
+    if (!next(code, size, &at, &op, &operand)) return false;
+    if (op != TVI_DIM_CODE_SYMBOL || operand >= symbol_count || !symbols[operand]) continue;
+    *out_symbol = (uint32_t)operand;
+    return true;
+  }
+  return false;
+}
+
 trivet_status_t tvi_dim_code_decode(tvi_dim_context_t* context, const uint8_t* code, size_t size,
                                     const trivet_dim_t* symbols, uint32_t symbol_count,
                                     trivet_dim_t* out_dim) {

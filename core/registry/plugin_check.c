@@ -113,6 +113,8 @@ static trivet_status_t check_fields(const void* definition, tvi_registry_item_t*
                              kind, name, op->flags, op->flags & ~known);
       }
       item->version = op->version;
+      // A host function is code that plans call.
+      if (op->evaluate != NULL) *out_halves |= TRIVET_HALF_RUN;
       return TRIVET_OK;
     }
     case TRIVET_STRUCT_KERNEL: {
@@ -246,7 +248,7 @@ static trivet_status_t check_text(const tvi_registry_t* registry, const trivet_p
     case TRIVET_STRUCT_OPERATOR: {
       const trivet_operator_t* op = item->definition;
       struct tvi_kir_operator_s* parsed = NULL;
-      if (op->text != NULL) {
+      if (op->text != NULL && parser != NULL) {
         TRIVET_RETURN_IF_ERROR(parser->parse(op, registry->allocator, &parsed));
       }
       tvi_operator_entry_t* entry;

@@ -22,7 +22,8 @@ struct tvi_kir_operator_s;  // parsed declaration, core/kernel_ir/operator_text.
 struct tvi_kir_function_s;  // parsed scalar function, likewise
 
 // A registered operator. `parsed` is NULL for the core operators (If, Loop, Scan, Call), whose
-// rules are code.
+// rules are code, and in a registry of run halves, which holds operators with a host function only
+// and parses no text.
 struct tvi_operator_entry_s {
   const trivet_operator_t* definition;
   const trivet_plugin_t* plugin;

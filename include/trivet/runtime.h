@@ -129,8 +129,8 @@ TRIVET_API trivet_status_t trivet_context_prepare(trivet_context_t* context);
 // Shape of any tensor after prepare; extents that depend on data are known after run (-1 before).
 TRIVET_API trivet_status_t trivet_context_shape(const trivet_context_t* context, const char* name,
                                                 uint32_t* out_rank, int64_t* out_dims);
-// Bytes that memory for a tensor must hold after prepare; where extents depend on data, for the largest
-// that they can be.
+// Bytes that memory for a tensor must hold after prepare; where extents depend on data, for the
+// largest that they can be.
 TRIVET_API trivet_status_t trivet_context_tensor_size(const trivet_context_t* context,
                                                       const char* name, uint64_t* out_size);
 // Runs to the end. After prepare: no allocation of ours, no lock, no look-up by name (except in
@@ -154,7 +154,8 @@ TRIVET_API trivet_status_t trivet_context_statistics(const trivet_context_t* con
 typedef struct trivet_layer_record_s {
   trivet_header_t header;
   const char* name;      // original nodes
-  const char* kernel;    // kernel and tactic
+  const char* kernel;    // "cpu.tile"; empty: not prepared yet
+  const char* tactic;    // its variant, for people
   uint64_t nanoseconds;  // summed over runs
   uint64_t count;
   uint64_t bytes;  // read and written per run

@@ -1,9 +1,12 @@
 """One rule for every shared object of the project: libraries and plugins.
 
 It links the whole of `deps` into NAME, except what the shared objects in `dynamic_deps` already hold: those are linked
-against, so that there is one copy of each object file in a process. What is exported is decided in the source alone
-(everything is compiled with -fvisibility=hidden; TRIVET_API marks the rest), and -z defs proves that nothing is left to
-be found in the host.
+against. What is exported is decided in the source alone (everything is compiled with -fvisibility=hidden; TRIVET_API
+marks the rest), and -z defs proves that nothing is left to be found in the host.
+
+Code without state (//core, //runtime/device) is different: whoever needs it gets a copy of the functions that it uses,
+which it exports to nobody; the runtime library (`holds_core`) holds it whole and exports what TRIVET_API marks. Internal
+functions thus never cross a shared object (docs/decisions/0003-core-linked-into-each-library.md).
 """
 
 TrivetSharedLibraryInfo = provider(
@@ -15,10 +18,18 @@ TrivetSharedLibraryInfo = provider(
 )
 
 def _linker_inputs(deps):
-    return depset(transitive = [dep[CcInfo].linking_context.linker_inputs for dep in deps]).to_list()
+    # Users before what they use: that is how the linker takes archives.
+    inputs = [dep[CcInfo].linking_context.linker_inputs for dep in deps]
+    return depset(transitive = inputs, order = "topological").to_list()
 
 def _pic(library):
     return library.pic_static_library or library.static_library
+
+def _is_stateless(owner):
+    package = owner.package
+    return owner.workspace_name == "" and (
+        package.startswith("core/") or package == "runtime/device" or package.startswith("runtime/device/")
+    )
 
 def _impl(ctx):
     toolchain = ctx.attr._cc_toolchain[cc_common.CcToolchainInfo]
@@ -35,8 +46,10 @@ def _impl(ctx):
 
     inputs = []
     owners = []
+    hidden = []
     for each in _linker_inputs(ctx.attr.deps):
-        if str(each.owner) in held_elsewhere:
+        is_copy = _is_stateless(each.owner) and not ctx.attr.holds_core
+        if str(each.owner) in held_elsewhere and not is_copy:
             continue
         libraries = []
         for library in each.libraries:
@@ -45,9 +58,11 @@ def _impl(ctx):
                 feature_configuration = features,
                 cc_toolchain = toolchain,
                 pic_static_library = _pic(library),
-                alwayslink = each.owner.workspace_name == "",
+                alwayslink = each.owner.workspace_name == "" and not is_copy,
             ) if _pic(library) != None else library)
-        if libraries:
+        if is_copy:
+            hidden += [_pic(library).basename for library in each.libraries if _pic(library) != None]
+        elif libraries:
             owners.append(str(each.owner))
         inputs.append(cc_common.create_linker_input(
             owner = each.owner,
@@ -63,6 +78,8 @@ def _impl(ctx):
         "-Wl,-rpath,$ORIGIN",
         "-Wl,--version-script=" + ctx.file._exports.path,
     ]
+    if hidden:
+        flags.append("-Wl,--exclude-libs," + ":".join(hidden))
     if ctx.attr.defs:
         flags.append("-Wl,-z,defs")
     for dep in ctx.attr.dynamic_deps:
@@ -116,6 +133,7 @@ trivet_shared_library_rule = rule(
     attrs = {
         "defs": attr.bool(default = True),
         "deps": attr.label_list(providers = [CcInfo]),
+        "holds_core": attr.bool(),
         "dynamic_deps": attr.label_list(providers = [TrivetSharedLibraryInfo]),
         "linkopts": attr.string_list(),
         "so_name": attr.string(mandatory = True),

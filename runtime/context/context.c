@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A context as its caller sees it: created on an engine, given shapes and addresses, asked for
+// shapes and statistics. What it is given is checked at once, so that errors name the call that
+// made them.
+#include "runtime/context/context.h"
+
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dim_code.h"
+
+static const int64_t* profile_dims(const trivet_context_t* context, uint32_t input) {
+  const tvi_plan_t* plan = context->engine->plan;
+  if (plan->profile_count == 0) return NULL;
+  return plan->profiles[context->profile].dims + (size_t)input * 3 * TRIVET_MAX_RANK;
+}
+
+static const tvi_plan_tensor_t* tensor_of(const trivet_context_t* context, uint32_t index) {
+  return &context->engine->program->tensors[context->engine->tensors[index].tensor];
+}
+
+// An input whose shape cannot be anything else needs no call.
+static void set_fixed_shape(trivet_context_t* context, uint32_t index) {
+  tvi_context_input_t* input = &context->inputs[index];
+  const tvi_plan_tensor_t* tensor = tensor_of(context, index);
+  const int64_t* profile = profile_dims(context, index);
+  input->is_set = true;
+  for (uint32_t d = 0; d < tensor->rank; ++d) {
+    tvi_plan_expr_code_t code = context->engine->plan->exprs[tensor->dims[d]];
+    if (tvi_dim_code_is_constant(code.code, code.size, &input->dims[d])) continue;
+    bool is_fixed = profile != NULL && profile[d] == profile[2 * TRIVET_MAX_RANK + d];
+    if (is_fixed) input->dims[d] = profile[d];
+    input->is_set = input->is_set && is_fixed;
+  }
+}
+
+static trivet_status_t allocate_arrays(trivet_context_t* context) {
+  const trivet_engine_t* engine = context->engine;
+  tvi_arena_t* arena = &context->arena;
+  uint32_t symbols = engine->plan->symbol_count;
+#define ALLOCATE(field, count)                                                    \
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)(count) + 1, \
+                                                      sizeof(*context->field), &context->field))
+  ALLOCATE(inputs, engine->input_count);
+  ALLOCATE(addresses, engine->tensor_count);
+  ALLOCATE(symbols, symbols);
+  ALLOCATE(symbol_is_unknown, symbols);
+  ALLOCATE(values, engine->plan->expr_count);
+  ALLOCATE(buffers, engine->program->buffer_count);
+  ALLOCATE(steps, engine->block->step_count);
+  ALLOCATE(operand_offsets, engine->operand_total);
+  ALLOCATE(operand_addresses, engine->operand_total);
+  ALLOCATE(step_operands, engine->operand_most);
+  ALLOCATE(step_parameters, engine->parameter_most);
+  ALLOCATE(step_tensors, engine->operand_most);
+#undef ALLOCATE
+  return TRIVET_OK;
+}
+
+static trivet_status_t fill_context(trivet_context_t* context) {
+  TRIVET_RETURN_IF_ERROR(allocate_arrays(context));
+  for (uint32_t i = 0; i < context->engine->input_count; ++i) set_fixed_shape(context, i);
+  if (context->thread_count == 1) return TRIVET_OK;
+  return tvi_device_pool_create(context->thread_count, context->allocator, &context->pool,
+                                &context->executor);
+}
+
+trivet_status_t trivet_context_create(trivet_engine_t* engine,
+                                      const trivet_context_options_t* options,
+                                      trivet_context_t** out_context) {
+  if (engine == NULL || out_context == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "engine or out_context is NULL");
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
+                                           "context options", TRIVET_STRUCT_CONTEXT_OPTIONS,
+                                           (uint32_t)sizeof(*options)));
+  uint32_t profile = options != NULL ? options->profile : 0;
+  if (profile != 0 && profile >= engine->plan->profile_count) {
+    return TRIVET_STATUS(OUT_OF_RANGE, "context options: profile is %u, the plan has %u", profile,
+                         engine->plan->profile_count);
+  }
+  trivet_context_t* context;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(engine->allocator, sizeof(*context), &context));
+  context->engine = engine;
+  context->allocator = engine->allocator;
+  context->profile = profile;
+  context->thread_count = options != NULL && options->thread_count != 0 ? options->thread_count : 1;
+  tvi_arena_init(&context->arena, context->allocator, 0);
+  trivet_status_t status = fill_context(context);
+  if (status != NULL) {
+    trivet_context_destroy(context);
+    return status;
+  }
+  *out_context = context;
+  return TRIVET_OK;
+}
+
+void trivet_context_destroy(trivet_context_t* context) {
+  if (context == NULL) return;
+  tvi_context_release_steps(context);
+  tvi_device_pool_destroy(context->pool);
+  for (uint32_t b = 0; context->buffers != NULL && b < context->engine->program->buffer_count;
+       ++b) {
+    if (context->buffers[b].capacity == 0) continue;
+    tvi_free_aligned(context->allocator, context->buffers[b].base, context->buffers[b].capacity,
+                     TVI_CONTEXT_ALIGNMENT);
+  }
+  tvi_free_aligned(context->allocator, context->memory, context->memory_capacity,
+                   context->memory_alignment);
+  tvi_free_aligned(context->allocator, context->workspace, context->workspace_size,
+                   TVI_CONTEXT_ALIGNMENT);
+  tvi_context_free_scratch(context);
+  tvi_arena_deinit(&context->arena);
+  tvi_free(context->allocator, context, sizeof(*context));
+}
+
+static trivet_status_t find_tensor(const trivet_context_t* context, const char* name,
+                                   uint32_t* out_index) {
+  if (context == NULL || name == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", context == NULL ? "context" : "name");
+  }
+  uint32_t index = trivet_engine_tensor_index(context->engine, name);
+  if (index == UINT32_MAX) {
+    return TRIVET_STATUS(NOT_FOUND, "the plan has no tensor named '%s'", name);
+  }
+  *out_index = index;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* name, uint32_t rank,
+                                         const int64_t* dims) {
+  uint32_t index;
+  TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
+  if (index >= context->engine->input_count) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "'%s' is no input; only inputs are given shapes", name);
+  }
+  const tvi_plan_tensor_t* tensor = tensor_of(context, index);
+  if (rank != tensor->rank) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "input '%s': rank is %u, wanted %u", name, rank,
+                         tensor->rank);
+  }
+  if (rank != 0 && dims == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "dims is NULL");
+  const int64_t* profile = profile_dims(context, index);
+  for (uint32_t d = 0; d < rank; ++d) {
+    int64_t constant;
+    tvi_plan_expr_code_t code = context->engine->plan->exprs[tensor->dims[d]];
+    if (tvi_dim_code_is_constant(code.code, code.size, &constant)) {
+      if (dims[d] == constant) continue;
+      return TRIVET_STATUS(OUT_OF_RANGE, "input '%s': dimension %u is %lld, wanted %lld", name, d,
+                           (long long)dims[d], (long long)constant);
+    }
+    int64_t min = profile != NULL ? profile[d] : 0;
+    int64_t max = profile != NULL ? profile[2 * TRIVET_MAX_RANK + d] : INT64_MAX;
+    if (dims[d] >= min && dims[d] <= max) continue;
+    return TRIVET_STATUS(OUT_OF_RANGE,
+                         "input '%s': dimension %u is %lld, profile %u allows %lld to %lld", name,
+                         d, (long long)dims[d], context->profile, (long long)min, (long long)max);
+  }
+  tvi_context_input_t* input = &context->inputs[index];
+  if (input->is_set && memcmp(input->dims, dims, rank * sizeof(*dims)) == 0) return TRIVET_OK;
+  if (rank != 0) memcpy(input->dims, dims, rank * sizeof(*dims));
+  input->is_set = true;
+  context->is_prepared = false;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name,
+                                           void* address) {
+  uint32_t index;
+  TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
+  uint32_t alignment = context->engine->tensors[index].alignment;
+  if ((uintptr_t)address % alignment != 0) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "tensor '%s': address %p is no multiple of %u", name,
+                         address, alignment);
+  }
+  if (context->addresses[index] == address) return TRIVET_OK;
+  context->addresses[index] = address;
+  context->is_resolved = false;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_context_shape(const trivet_context_t* context, const char* name,
+                                     uint32_t* out_rank, int64_t* out_dims) {
+  uint32_t index;
+  TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
+  if (out_rank == NULL || out_dims == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "out_rank or out_dims is NULL");
+  }
+  const tvi_plan_tensor_t* tensor = tensor_of(context, index);
+  bool is_given = index < context->engine->input_count && context->inputs[index].is_set;
+  if (!is_given && !context->is_prepared) {
+    return TRIVET_STATUS(FAILED_PRECONDITION,
+                         "tensor '%s': its shape is known after trivet_context_prepare", name);
+  }
+  for (uint32_t d = 0; d < tensor->rank; ++d) {
+    if (is_given) {
+      out_dims[d] = context->inputs[index].dims[d];
+      continue;
+    }
+    trivet_status_t status = tvi_context_value(context, tensor->dims[d], &out_dims[d]);
+    if (trivet_status_consume(status) != TRIVET_STATUS_OK) out_dims[d] = -1;
+  }
+  *out_rank = tensor->rank;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_context_statistics(const trivet_context_t* context,
+                                          trivet_context_statistics_t* out_statistics) {
+  if (context == NULL || out_statistics == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "context or out_statistics is NULL");
+  }
+  trivet_context_statistics_t statistics = {
+      .arena_size = context->memory_size,
+      .arena_lower_bound = context->memory_lower_bound,
+      .workspace_size = context->workspace_size,
+      .weights_size = context->engine->plan->weights_size,
+      .run_count = context->run_count,
+      .prepare_count = context->prepare_count,
+      .step_count = context->engine->block->step_count,
+  };
+  for (uint32_t b = 0; b < context->engine->program->buffer_count; ++b) {
+    statistics.arena_size += context->buffers[b].capacity;
+    statistics.arena_lower_bound += context->buffers[b].capacity;
+  }
+  return tvi_fill_struct(out_statistics, &statistics, TRIVET_STRUCT_CONTEXT_STATISTICS,
+                         (uint32_t)sizeof(statistics));
+}

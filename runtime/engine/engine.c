@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From the bytes of a plan to an engine: map, read and verify, find out what depends on what, load
+// the kernels, list the tensors. Weights stay in the mapping. What is wrong with a plan is said
+// here or by the reader, never later by a crash.
+#include "runtime/engine/engine.h"
+
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+#include "core/base/string_view.h"
+#include "core/dimension/dim_code.h"
+
+#define TARGET "cpu"
+
+trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t step,
+                                         trivet_status_t status) {
+  if (status == NULL) return TRIVET_OK;
+  trivet_string_view_t name = engine->block->steps[step].name;
+  return trivet_status_annotate(status, "step %u (%.*s)", step, TVI_SV_ARGS(name));
+}
+
+static trivet_status_t find_program(trivet_engine_t* engine) {
+  const tvi_plan_t* plan = engine->plan;
+  for (uint32_t i = 0; i < plan->program_count; ++i) {
+    if (!tvi_sv_equal_cstr(plan->programs[i].target, TARGET)) continue;
+    engine->program = &plan->programs[i];
+    engine->block = &engine->program->blocks[0];
+    return TRIVET_OK;
+  }
+  return TRIVET_STATUS(INCOMPATIBLE, "the plan is for target '%.*s', this runtime runs '%s'",
+                       TVI_SV_ARGS(plan->programs[0].target), TARGET);
+}
+
+static trivet_status_t check_plugins(const trivet_engine_t* engine) {
+  const tvi_plan_t* plan = engine->plan;
+  const tvi_registry_t* registry = engine->runtime->registry;
+  for (uint32_t i = 0; i < plan->plugin_count; ++i) {
+    bool found = false;
+    for (uint32_t k = 0; k < tvi_registry_plugin_count(registry) && !found; ++k) {
+      found = tvi_sv_equal_cstr(plan->plugins[i].name, tvi_registry_plugin(registry, k)->name);
+    }
+    if (!found) {
+      return TRIVET_STATUS(UNAVAILABLE,
+                           "the plan needs plugin '%.*s' (it was built with version %.*s), which "
+                           "is not loaded",
+                           TVI_SV_ARGS(plan->plugins[i].name),
+                           TVI_SV_ARGS(plan->plugins[i].version));
+    }
+  }
+  return TRIVET_OK;
+}
+
+static bool alternative_is_late(const trivet_engine_t* engine, const tvi_plan_alternative_t* from) {
+  const tvi_plan_program_t* program = engine->program;
+  for (uint32_t k = 0; k < from->operand_count; ++k) {
+    uint32_t tensor = from->operands[k];
+    if (tensor == TVI_PLAN_NONE) continue;
+    if (engine->tensor_is_late[tensor] || engine->buffer_is_late[program->tensors[tensor].buffer]) {
+      return true;
+    }
+  }
+  for (uint32_t k = 0; k < from->parameter_count; ++k) {
+    if (engine->expr_is_late[from->parameters[k]]) return true;
+  }
+  for (uint32_t k = 0; k < from->guard_count; ++k) {
+    if (engine->expr_is_late[from->guards[k].a] || engine->expr_is_late[from->guards[k].b]) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool tensor_is_late(const trivet_engine_t* engine, const tvi_plan_tensor_t* tensor) {
+  bool late = engine->expr_is_late[tensor->offset];
+  for (uint32_t d = 0; d < tensor->rank; ++d) {
+    late =
+        late || engine->expr_is_late[tensor->dims[d]] || engine->expr_is_late[tensor->strides[d]];
+  }
+  return late;
+}
+
+// Every symbol that an expression uses must be the extent of an input, or be bound by a step.
+static trivet_status_t check_symbols(const trivet_engine_t* engine, bool* is_unbound) {
+  const tvi_plan_t* plan = engine->plan;
+  for (uint32_t i = 0; i < plan->symbol_count; ++i) is_unbound[i] = !engine->symbol_is_late[i];
+  for (uint32_t i = 0; i < plan->binding_count; ++i) {
+    if (plan->bindings[i].mode != TVI_PLAN_BINDING_INPUT) continue;
+    const tvi_plan_tensor_t* tensor = &engine->program->tensors[plan->bindings[i].tensor];
+    for (uint32_t d = 0; d < tensor->rank; ++d) {
+      uint32_t symbol;
+      tvi_plan_expr_code_t code = plan->exprs[tensor->dims[d]];
+      if (!tvi_dim_code_is_symbol(code.code, code.size, &symbol)) continue;
+      if (symbol < plan->symbol_count) is_unbound[symbol] = false;
+    }
+  }
+  for (uint32_t i = 0; i < plan->expr_count; ++i) {
+    uint32_t symbol;
+    if (tvi_dim_code_uses(plan->exprs[i].code, plan->exprs[i].size, is_unbound, plan->symbol_count,
+                          &symbol)) {
+      return TRIVET_STATUS(DATA_LOSS,
+                           "expression %u uses symbol '%.*s', which no input and no step binds", i,
+                           TVI_SV_ARGS(plan->symbols[symbol].name));
+    }
+  }
+  return TRIVET_OK;
+}
+
+// What waits for data: symbols that steps bind, expressions over them, and so on.
+static trivet_status_t find_late(trivet_engine_t* engine) {
+  const tvi_plan_t* plan = engine->plan;
+  const tvi_plan_program_t* program = engine->program;
+  tvi_arena_t* arena = &engine->arena;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, plan->symbol_count + 1, 1, &engine->symbol_is_late));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, plan->expr_count + 1, 1, &engine->expr_is_late));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, program->tensor_count + 1, 1, &engine->tensor_is_late));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, program->buffer_count + 1, 1, &engine->buffer_is_late));
+  for (uint32_t i = 0; i < engine->block->step_count; ++i) {
+    const tvi_plan_step_t* step = &engine->block->steps[i];
+    for (uint32_t k = 0; k < step->bound_symbol_count; ++k) {
+      engine->symbol_is_late[step->bound_symbols[k].symbol] = true;
+      engine->has_late = true;
+    }
+  }
+  bool* is_unbound;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, plan->symbol_count + 1, 1, &is_unbound));
+  TRIVET_RETURN_IF_ERROR(check_symbols(engine, is_unbound));
+  if (!engine->has_late) return TRIVET_OK;
+  for (uint32_t i = 0; i < plan->expr_count; ++i) {
+    uint32_t symbol;
+    engine->expr_is_late[i] =
+        tvi_dim_code_uses(plan->exprs[i].code, plan->exprs[i].size, engine->symbol_is_late,
+                          plan->symbol_count, &symbol);
+  }
+  for (uint32_t i = 0; i < program->tensor_count; ++i) {
+    engine->tensor_is_late[i] = tensor_is_late(engine, &program->tensors[i]);
+  }
+  for (uint32_t i = 0; i < plan->binding_count; ++i) {
+    const tvi_plan_binding_t* binding = &plan->bindings[i];
+    if (binding->mode != TVI_PLAN_BINDING_INPUT || !engine->tensor_is_late[binding->tensor])
+      continue;
+    return TRIVET_STATUS(DATA_LOSS, "the shape of input '%.*s' depends on what a step computes",
+                         TVI_SV_ARGS(binding->name));
+  }
+  for (uint32_t i = 0; i < program->buffer_count; ++i) {
+    const tvi_plan_buffer_t* buffer = &program->buffers[i];
+    if (buffer->kind == TVI_PLAN_BUFFER_ARENA) {
+      engine->buffer_is_late[i] = engine->expr_is_late[buffer->size];
+    } else if (buffer->kind == TVI_PLAN_BUFFER_BINDING) {
+      engine->buffer_is_late[i] = engine->tensor_is_late[plan->bindings[buffer->index].tensor];
+    }
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t make_steps(trivet_engine_t* engine) {
+  uint32_t count = engine->block->step_count;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&engine->arena, count + 1,
+                                                      sizeof(tvi_engine_step_t), &engine->steps));
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    tvi_engine_step_t* step = &engine->steps[i];
+    step->plan = &engine->block->steps[i];
+    step->first_operand = (uint32_t)total;
+    if (step->plan->kind != TVI_PLAN_STEP_LAUNCH && step->plan->kind != TVI_PLAN_STEP_HOST) {
+      return tvi_engine_annotate_step(
+          engine, i,
+          TRIVET_STATUS(UNIMPLEMENTED, "this version cannot run steps of kind %u",
+                        step->plan->kind));
+    }
+    TRIVET_RETURN_IF_ERROR(
+        tvi_arena_alloc_array_zeroed(&engine->arena, step->plan->alternative_count,
+                                     sizeof(*step->alternatives), &step->alternatives));
+    uint32_t most = 0;
+    for (uint32_t a = 0; a < step->plan->alternative_count; ++a) {
+      const tvi_plan_alternative_t* from = &step->plan->alternatives[a];
+      step->alternatives[a].plan = from;
+      if (from->operand_count > most) most = from->operand_count;
+      if (from->parameter_count > engine->parameter_most) {
+        engine->parameter_most = from->parameter_count;
+      }
+      step->is_late = step->is_late || alternative_is_late(engine, from);
+    }
+    total += most;
+    if (most > engine->operand_most) engine->operand_most = most;
+    if (total > UINT32_MAX) return TRIVET_STATUS(DATA_LOSS, "the steps have too many operands");
+  }
+  engine->operand_total = (uint32_t)total;
+  return TRIVET_OK;
+}
+
+// Hooks and kernels read elements in place, so an address is aligned to whole elements at least.
+static uint32_t address_alignment(uint32_t dtype, uint32_t asked) {
+  uint32_t bytes = tvi_dtype_bytes(dtype);
+  if (tvi_dtype_is_complex(dtype)) bytes /= 2;
+  return bytes > asked ? bytes : asked < 1 ? 1 : asked;
+}
+
+static void add_tensor(trivet_engine_t* engine, uint32_t mode, trivet_string_view_t name,
+                       uint32_t binding, uint32_t tensor, uint32_t alignment) {
+  uint32_t dtype = engine->program->tensors[tensor].dtype;
+  if (binding != TVI_PLAN_NONE) engine->binding_tensors[binding] = engine->tensor_count;
+  engine->tensors[engine->tensor_count++] = (tvi_engine_tensor_t){
+      name.data, mode, binding, tensor, address_alignment(dtype, alignment), false};
+}
+
+// The caller has to give memory for what steps touch.
+static void find_used(trivet_engine_t* engine) {
+  for (uint32_t i = 0; i < engine->block->step_count; ++i) {
+    const tvi_plan_step_t* step = &engine->block->steps[i];
+    for (uint32_t a = 0; a < step->alternative_count; ++a) {
+      for (uint32_t k = 0; k < step->alternatives[a].operand_count; ++k) {
+        uint32_t tensor = step->alternatives[a].operands[k];
+        if (tensor == TVI_PLAN_NONE) continue;
+        const tvi_plan_buffer_t* buffer =
+            &engine->program->buffers[engine->program->tensors[tensor].buffer];
+        if (buffer->kind != TVI_PLAN_BUFFER_BINDING) continue;
+        engine->tensors[engine->binding_tensors[buffer->index]].is_used = true;
+      }
+    }
+  }
+}
+
+static trivet_status_t list_tensors(trivet_engine_t* engine) {
+  const tvi_plan_t* plan = engine->plan;
+  const tvi_plan_program_t* program = engine->program;
+  uint64_t most = plan->binding_count;
+  for (uint32_t i = 0; i < program->tensor_count; ++i) {
+    most += (program->tensors[i].flags & TVI_PLAN_TENSOR_OBSERVED) != 0;
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&engine->arena, most + 1,
+                                                      sizeof(*engine->tensors), &engine->tensors));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      &engine->arena, (size_t)plan->binding_count + 1, sizeof(uint32_t), &engine->binding_tensors));
+  for (uint32_t mode = TVI_PLAN_BINDING_INPUT; mode <= TVI_PLAN_BINDING_OUTPUT; ++mode) {
+    for (uint32_t i = 0; i < plan->binding_count; ++i) {
+      const tvi_plan_binding_t* binding = &plan->bindings[i];
+      if (binding->mode != mode) continue;
+      uint32_t shown = mode == TVI_PLAN_BINDING_INPUT ? TRIVET_TENSOR_INPUT : TRIVET_TENSOR_OUTPUT;
+      add_tensor(engine, shown, binding->name, i, binding->tensor, binding->alignment);
+    }
+    if (mode == TVI_PLAN_BINDING_INPUT) engine->input_count = engine->tensor_count;
+  }
+  engine->output_count = engine->tensor_count - engine->input_count;
+  find_used(engine);
+  for (uint32_t i = 0; i < program->tensor_count; ++i) {
+    const tvi_plan_tensor_t* tensor = &program->tensors[i];
+    if ((tensor->flags & TVI_PLAN_TENSOR_OBSERVED) == 0 || tensor->name.size == 0) continue;
+    // Several tensors may be views of one value; an input or output is there to be read anyway.
+    if (trivet_engine_tensor_index(engine, tensor->name.data) != UINT32_MAX) continue;
+    add_tensor(engine, TRIVET_TENSOR_OBSERVED, tensor->name, TVI_PLAN_NONE, i, 1);
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t check_profiles(const trivet_engine_t* engine) {
+  for (uint32_t i = 0; i < engine->plan->profile_count; ++i) {
+    uint32_t count = engine->plan->profiles[i].binding_count;
+    if (count == engine->input_count) continue;
+    return TRIVET_STATUS(DATA_LOSS, "profile %u has shapes of %u inputs, the plan has %u inputs", i,
+                         count, engine->input_count);
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes, uint64_t size,
+                                   uint32_t flags) {
+  uint32_t read_flags = 0;
+  if ((flags & TRIVET_ENGINE_VERIFY_WEIGHTS) != 0) read_flags |= TVI_PLAN_READ_VERIFY_WEIGHTS;
+  TRIVET_RETURN_IF_ERROR(tvi_plan_read(bytes, size, read_flags, engine->allocator, &engine->plan));
+  TRIVET_RETURN_IF_ERROR(find_program(engine));
+  TRIVET_RETURN_IF_ERROR(check_plugins(engine));
+  TRIVET_RETURN_IF_ERROR(find_late(engine));
+  TRIVET_RETURN_IF_ERROR(make_steps(engine));
+  TRIVET_RETURN_IF_ERROR(list_tensors(engine));
+  TRIVET_RETURN_IF_ERROR(check_profiles(engine));
+  return tvi_engine_load_steps(engine);
+}
+
+static trivet_status_t make_engine(trivet_runtime_t* runtime,
+                                   const trivet_engine_options_t* options,
+                                   trivet_engine_t** out_engine, uint32_t* out_flags) {
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
+                                           "engine options", TRIVET_STRUCT_ENGINE_OPTIONS,
+                                           (uint32_t)sizeof(*options)));
+  *out_flags = options != NULL ? options->flags : 0;
+  if ((*out_flags & ~TRIVET_ENGINE_VERIFY_WEIGHTS) != 0) {
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "engine options: flags are 0x%x, of which 0x%x are unknown", *out_flags,
+                         *out_flags & ~TRIVET_ENGINE_VERIFY_WEIGHTS);
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(runtime->allocator, sizeof(**out_engine), out_engine));
+  (*out_engine)->runtime = runtime;
+  (*out_engine)->allocator = runtime->allocator;
+  tvi_arena_init(&(*out_engine)->arena, runtime->allocator, 0);
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
+                                   const trivet_engine_options_t* options,
+                                   trivet_engine_t** out_engine) {
+  if (runtime == NULL || path == NULL || out_engine == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, path or out_engine is NULL");
+  }
+  trivet_engine_t* engine = NULL;
+  uint32_t flags;
+  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &flags));
+  trivet_status_t status =
+      tvi_file_map(path, 0, TVI_FILE_TO_END, engine->allocator, &engine->mapping);
+  if (status == NULL) {
+    status = trivet_status_annotate(
+        fill_engine(engine, engine->mapping->data, engine->mapping->size, flags), "%s", path);
+  }
+  if (status != NULL) {
+    trivet_engine_destroy(engine);
+    return status;
+  }
+  *out_engine = engine;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
+                                          uint64_t size, const trivet_engine_options_t* options,
+                                          trivet_engine_t** out_engine) {
+  if (runtime == NULL || (bytes == NULL && size != 0) || out_engine == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, bytes or out_engine is NULL");
+  }
+  trivet_engine_t* engine = NULL;
+  uint32_t flags;
+  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &flags));
+  trivet_status_t status = TRIVET_OK;
+  if ((uintptr_t)bytes % TVI_PLAN_WEIGHT_ALIGNMENT != 0 && size != 0) {
+    status = tvi_alloc_aligned(engine->allocator, size, TVI_PLAN_WEIGHT_ALIGNMENT, &engine->copy);
+    if (status == NULL) {
+      engine->copy_size = size;
+      memcpy(engine->copy, bytes, size);
+      bytes = engine->copy;
+    }
+  }
+  if (status == NULL) status = fill_engine(engine, bytes, size, flags);
+  if (status != NULL) {
+    trivet_engine_destroy(engine);
+    return status;
+  }
+  *out_engine = engine;
+  return TRIVET_OK;
+}
+
+void trivet_engine_destroy(trivet_engine_t* engine) {
+  if (engine == NULL) return;
+  tvi_engine_unload_steps(engine);
+  tvi_plan_destroy(engine->plan);
+  tvi_file_mapping_release(engine->mapping);
+  tvi_free_aligned(engine->allocator, engine->copy, engine->copy_size, TVI_PLAN_WEIGHT_ALIGNMENT);
+  tvi_arena_deinit(&engine->arena);
+  tvi_free(engine->allocator, engine, sizeof(*engine));
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inside of a runtime and of an engine: a verified plan whose kernels are loaded. Made by engine.c
+// and engine_steps.c, read by runtime/context, which runs it. An engine is immutable after loading
+// and shared by threads; nothing here may hold what belongs to one set of shapes.
+#ifndef TRIVET_RUNTIME_ENGINE_ENGINE_H_
+#define TRIVET_RUNTIME_ENGINE_ENGINE_H_
+
+#include <stdbool.h>
+
+#include "core/base/file.h"
+#include "core/plan/plan.h"
+#include "core/registry/registry.h"
+#include "trivet/runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct trivet_runtime_s {
+  trivet_allocator_t allocator;
+  trivet_logger_t logger;
+  tvi_registry_t* registry;  // run halves
+};
+
+// One alternative of a step, ready to be prepared where it is usable.
+typedef struct tvi_engine_alternative_s {
+  const tvi_plan_alternative_t* plan;
+  const trivet_kernel_t* kernel;  // LAUNCH
+  void* loaded;                   // LAUNCH: what the kernel's load made
+  const trivet_operator_t* op;    // HOST
+  const trivet_attribute_t* attributes;
+  uint32_t attribute_count;
+  bool usable;     // this machine and runtime meet its requirements
+  bool is_loaded;  // LAUNCH: unload has to be called
+} tvi_engine_alternative_t;
+
+typedef struct tvi_engine_step_s {
+  const tvi_plan_step_t* plan;
+  tvi_engine_alternative_t* alternatives;  // plan->alternative_count
+  uint32_t first_operand;                  // of the step, in arrays over the operands of all steps
+  bool is_late;  // depends on a symbol that another step binds: prepared while running
+} tvi_engine_step_t;
+
+// What the caller sees by name: inputs, then outputs, then observed values.
+typedef struct tvi_engine_tensor_s {
+  const char* name;
+  uint32_t mode;       // TRIVET_TENSOR_*
+  uint32_t binding;    // TVI_PLAN_NONE: observed
+  uint32_t tensor;     // of the program
+  uint32_t alignment;  // bytes that an address must be a multiple of
+  bool is_used;        // an address is needed
+} tvi_engine_tensor_t;
+
+struct trivet_engine_s {
+  trivet_runtime_t* runtime;
+  trivet_allocator_t allocator;
+  tvi_file_mapping_t* mapping;  // NULL: from memory
+  uint8_t* copy;                // of unaligned memory, or NULL
+  uint64_t copy_size;
+  tvi_plan_t* plan;
+  const tvi_plan_program_t* program;
+  const tvi_plan_block_t* block;  // the main block
+  tvi_arena_t arena;              // every array below
+  tvi_engine_step_t* steps;       // block->step_count
+  uint32_t operand_total;         // room for the operands of all steps
+  uint32_t operand_most;          // of one step
+  uint32_t parameter_most;
+  uint32_t tensor_count;
+  tvi_engine_tensor_t* tensors;
+  uint32_t input_count, output_count;
+  uint32_t* binding_tensors;  // by binding: its place in |tensors|
+  // By index: data-dependent symbols, what is computed from them, and buffers whose size is.
+  bool* symbol_is_late;
+  bool* expr_is_late;
+  bool* tensor_is_late;
+  bool* buffer_is_late;
+  bool has_late;
+};
+
+// "step 3 (conv1 + relu1)": annotates an error with the step that it came from.
+trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t step,
+                                         trivet_status_t status);
+// Decides which alternatives are usable and loads their kernels. On error the engine holds what was
+// loaded so far; tvi_engine_unload_steps frees it.
+trivet_status_t tvi_engine_load_steps(trivet_engine_t* engine);
+void tvi_engine_unload_steps(trivet_engine_t* engine);
+
+// Checks a struct that the caller gives to be filled, and fills it up to the size that it knows.
+trivet_status_t tvi_fill_struct(void* out_struct, const void* filled, uint32_t struct_type,
+                                uint32_t size);
+// Checks an optional struct of options. |least|: size of its first version.
+trivet_status_t tvi_check_options(const trivet_header_t* header, const char* what,
+                                  uint32_t struct_type, uint32_t least);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TRIVET_RUNTIME_ENGINE_ENGINE_H_

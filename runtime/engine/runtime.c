@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A runtime: the registry of run halves, with the CPU's own kernels in it, and what every engine
+// shares: allocator and logger. It stands before any plan is loaded. No global state.
+#include "trivet/runtime.h"
+
+#include <string.h>
+
+#include "core/base/allocator.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+#include "runtime/device/device.h"
+#include "runtime/engine/engine.h"
+
+#define VERSION_TEXT "0.1.0"
+
+const char* trivet_version(void) { return VERSION_TEXT; }
+
+trivet_status_t tvi_check_options(const trivet_header_t* header, const char* what,
+                                  uint32_t struct_type, uint32_t least) {
+  if (header == NULL) return TRIVET_OK;
+  if (header->struct_type != struct_type) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s: header.struct_type is 0x%08x, wanted 0x%08x", what,
+                         header->struct_type, struct_type);
+  }
+  if (header->struct_size < least) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s: header.struct_size is %u, wanted at least %u", what,
+                         header->struct_size, least);
+  }
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_fill_struct(void* out_struct, const void* filled, uint32_t struct_type,
+                                uint32_t size) {
+  trivet_header_t* header = out_struct;
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(header, "struct to be filled", struct_type, size));
+  memcpy((char*)out_struct + sizeof(*header), (const char*)filled + sizeof(*header),
+         size - sizeof(*header));
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
+                                      trivet_runtime_t** out_runtime) {
+  if (out_runtime == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "out_runtime is NULL");
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
+                                           "runtime options", TRIVET_STRUCT_RUNTIME_OPTIONS,
+                                           (uint32_t)sizeof(*options)));
+  trivet_allocator_t allocator = {0};
+  trivet_logger_t logger = tvi_logger_null();
+  if (options != NULL) {
+    allocator = options->allocator;
+    logger = options->logger;
+  }
+  allocator = tvi_allocator_or_system(allocator);
+  trivet_runtime_t* runtime;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*runtime), &runtime));
+  runtime->allocator = allocator;
+  runtime->logger = logger;
+  tvi_registry_options_t registry = {.halves = TRIVET_HALF_RUN};
+  trivet_status_t status = tvi_registry_create(&registry, allocator, &runtime->registry);
+  if (status == NULL) {
+    status = tvi_registry_add(runtime->registry, tvi_device_builtin_query, "built in");
+  }
+  if (status != NULL) {
+    trivet_runtime_destroy(runtime);
+    return status;
+  }
+  *out_runtime = runtime;
+  return TRIVET_OK;
+}
+
+void trivet_runtime_destroy(trivet_runtime_t* runtime) {
+  if (runtime == NULL) return;
+  tvi_registry_destroy(runtime->registry);
+  tvi_free(runtime->allocator, runtime, sizeof(*runtime));
+}
+
+trivet_status_t trivet_runtime_load_plugin(trivet_runtime_t* runtime, const char* path) {
+  if (runtime == NULL || path == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", runtime == NULL ? "runtime" : "path");
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_registry_load(runtime->registry, path));
+  tvi_log(runtime->logger, TRIVET_SEVERITY_INFO, "plugin %s is loaded", path);
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime, const char* path_list) {
+  if (runtime == NULL || path_list == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", runtime == NULL ? "runtime" : "path_list");
+  }
+  return tvi_registry_load_path(runtime->registry, path_list);
+}
+
+void trivet_string_free(trivet_runtime_t* runtime, char* text) {
+  if (runtime == NULL || text == NULL) return;
+  tvi_free(runtime->allocator, text, strlen(text) + 1);
+}
