@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hostile plans and host blobs. The first byte says how the rest is used: as a plan, as a plan whose
-// hashes are put right, as a list of edits of a sample plan (offset u16, byte) followed by right
-// hashes, or as the blob of a host step. What is accepted must print, and must be written and read
-// again.
+// Hostile plans and host blobs. The first byte says how the rest is used: as a plan, as a plan
+// whose hashes are put right, as a list of edits of a sample plan (offset u16, byte) followed by
+// right hashes, or as the blob of a host step. What is accepted must print, and must be written and
+// read again.
 
 #include <cstdlib>
 
@@ -33,8 +33,8 @@ trivet_status_t Collect(void* self, const void* bytes, size_t size) {
 
 void ReadPlan(uint8_t* bytes, size_t size) {
   tvi_plan_t* plan = nullptr;
-  trivet_status_t status = tvi_plan_read(bytes, size, TVI_PLAN_READ_VERIFY_WEIGHTS,
-                                         trivet_allocator_system(), &plan);
+  trivet_status_t status =
+      tvi_plan_read(bytes, size, TVI_PLAN_READ_VERIFY_WEIGHTS, trivet_allocator_system(), &plan);
   trivet_status_free(status);
   if (plan == nullptr) return;
   tvi_string_builder_t text;
@@ -44,8 +44,8 @@ void ReadPlan(uint8_t* bytes, size_t size) {
   tvi_string_builder_deinit(&text);
   std::vector<uint8_t> written;
   tvi_plan_weight_source_t source = {plan, WriteMapped};
-  Require(tvi_plan_write(plan, &source, trivet_allocator_system(),
-                         trivet_sink_t{&written, Collect}));
+  Require(
+      tvi_plan_write(plan, &source, trivet_allocator_system(), trivet_sink_t{&written, Collect}));
   tvi_plan_destroy(plan);
   trivet_test::AlignedBytes again(written);
   plan = nullptr;
