@@ -15,11 +15,12 @@ extern "C" {
 #define TVI_KIR_MAX_SPATIAL 3
 
 // A product of matrices: out[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n], where
-// each role may be several indices of the stage, or none. Roles list indices of the stage in the
-// order in which they occur there.
+// each role may be several indices of the stage, or none (then its extent is 1; a batch index that
+// only one operand has is an m or n). Indices of extent 1 may be in no role. Roles list indices of
+// the stage in the order in which they occur there.
 typedef struct tvi_kir_roles_s {
   uint32_t batch_count, m_count, n_count, k_count;
-  uint8_t batch[TRIVET_MAX_RANK];  // in the output; in a, in b, or in both
+  uint8_t batch[TRIVET_MAX_RANK];  // in the output, a and b
   uint8_t m[TRIVET_MAX_RANK];      // in the output and a
   uint8_t n[TRIVET_MAX_RANK];      // in the output and b
   uint8_t k[TRIVET_MAX_RANK];      // summed; in a and b

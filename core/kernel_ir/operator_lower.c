@@ -858,7 +858,9 @@ static bool lift(lower_t* l, frame_t* f, expr_t expr, lifted_t* out) {
   }
   out->slot_count = 0;
   for (uint32_t s = 0; s < slots; ++s) {
-    if (!used[s] || (is_scan && s == scan_slot)) continue;
+    // An extent of 1 costs nothing, and without it a batch of one would have another form.
+    bool kept = used[s] || tvi_dim_equals_constant(scope->extents[s], 1);
+    if (!kept || (is_scan && s == scan_slot)) continue;
     map[s] = out->slot_count;
     out->slots[out->slot_count++] = (uint8_t)s;
   }
