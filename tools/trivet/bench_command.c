@@ -84,6 +84,7 @@ static trivet_status_t profile(session_t* s, int64_t iterations) {
 static trivet_status_t layer(const session_t* s, uint32_t index, trivet_layer_record_t* record) {
   memset(record, 0, sizeof(*record));
   record->header.struct_size = sizeof(*record);
+  record->header.struct_type = TRIVET_STRUCT_LAYER_RECORD;
   return trivet_context_layer(s->context, index, record);
 }
 
@@ -110,6 +111,7 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
   trivet_context_statistics_t statistics;
   memset(&statistics, 0, sizeof(statistics));
   statistics.header.struct_size = sizeof(statistics);
+  statistics.header.struct_type = TRIVET_STRUCT_CONTEXT_STATISTICS;
   TRIVET_RETURN_IF_ERROR(trivet_context_statistics(s->context, &statistics));
   tvi_string_builder_t out;
   tvi_string_builder_init(&out, trivet_allocator_system());
@@ -171,6 +173,7 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   trivet_context_statistics_t statistics;
   memset(&statistics, 0, sizeof(statistics));
   statistics.header.struct_size = sizeof(statistics);
+  statistics.header.struct_type = TRIVET_STRUCT_CONTEXT_STATISTICS;
   TRIVET_RETURN_IF_ERROR(trivet_context_statistics(s->context, &statistics));
   printf("memory   arena %.2f MB (%.2f at least), workspace %.2f MB, weights %.1f MB\n",
          (double)statistics.arena_size * 1e-6, (double)statistics.arena_lower_bound * 1e-6,

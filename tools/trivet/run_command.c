@@ -30,6 +30,7 @@ static trivet_status_t write_outputs(const session_t* s, const char* path) {
     trivet_tensor_info_t info;
     memset(&info, 0, sizeof(info));
     info.header.struct_size = sizeof(info);
+    info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
     TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
     if (info.mode == TRIVET_TENSOR_INPUT) continue;
     TRIVET_RETURN_IF_ERROR(session_tensor(s, t, &arrays[count]));

@@ -217,6 +217,7 @@ static trivet_status_t read_inputs(session_t* s, const arguments_t* arguments, i
       trivet_tensor_info_t info;
       memset(&info, 0, sizeof(info));
       info.header.struct_size = sizeof(info);
+      info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
       TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
       found = info.mode == TRIVET_TENSOR_INPUT && strlen(info.name) == inputs->arrays[a].name.size &&
               memcmp(info.name, inputs->arrays[a].name.data, inputs->arrays[a].name.size) == 0;
@@ -243,6 +244,7 @@ static trivet_status_t bind_all(session_t* s, const arguments_t* arguments) {
       trivet_tensor_info_t info;
       memset(&info, 0, sizeof(info));
       info.header.struct_size = sizeof(info);
+      info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
       TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
       if (pass == 0 && info.mode == TRIVET_TENSOR_INPUT) {
         TRIVET_RETURN_IF_ERROR(
@@ -298,6 +300,7 @@ trivet_status_t session_tensor(const session_t* s, uint32_t index, tvi_npy_array
   trivet_tensor_info_t info;
   memset(&info, 0, sizeof(info));
   info.header.struct_size = sizeof(info);
+  info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
   TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, index, &info));
   int64_t dims[TRIVET_DIMS_MAX];
   memset(out_array, 0, sizeof(*out_array));
