@@ -75,8 +75,8 @@ typedef struct tvi_tile_lowering_t {
   tvi_arena_t* arena;
 } tvi_tile_lowering_t;
 
-// Lowers |stage|; results[i] are the instructions of stage->results[i] (and the position, for
-// argmax and argmin). The body must be empty; its loops are the stage's indices.
+// Lowers |stage|; results[i] are the instructions of stage->results[i]. The body must be empty; its
+// loops are the stage's indices.
 trivet_status_t tvi_tile_lower_stage(const tvi_tile_lowering_t* lowering, uint32_t stage,
                                      tvi_tile_body_t* body,
                                      uint32_t results[TVI_KIR_MAX_STATE]) TRIVET_MUST_USE;

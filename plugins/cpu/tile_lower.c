@@ -698,18 +698,8 @@ trivet_status_t tvi_tile_lower_stage(const tvi_tile_lowering_t* lowering, uint32
   }
   frame_t* frame;
   TRIVET_RETURN_IF_ERROR(frame_for(&l, stage, indices, 0, &frame));
-  const uint32_t monoid = s->monoid ? (uint32_t)s->monoid->kind : 0;
-  const bool has_position =
-      s->kind != TVI_KIR_MAP && (monoid == TVI_KIR_ARGMAX || monoid == TVI_KIR_ARGMIN);
-  const bool takes_one =
-      s->kind != TVI_KIR_MAP && (monoid == TVI_KIR_WELFORD || monoid == TVI_KIR_SOFTMAX_STATE);
-  TRIVET_RETURN_IF_ERROR(lower(&l, frame, s->results[0], &results[0]));
-  if (has_position) {
-    // The position along the one reduced index (or, in a scan, along the last one).
-    results[1] = indices[count - 1];
-    return TRIVET_OK;
-  }
-  for (uint32_t r = 1; r < s->result_count && !takes_one; ++r)
+  const uint32_t elements = s->kind == TVI_KIR_MAP ? s->result_count : s->monoid->element_count;
+  for (uint32_t r = 0; r < elements; ++r)
     TRIVET_RETURN_IF_ERROR(lower(&l, frame, s->results[r], &results[r]));
   return TRIVET_OK;
 }
