@@ -6,15 +6,21 @@
 
 #include "plugins/onnx/onnx_frontend.h"
 
-// Reads the body in graph attribute |name| and puts its id there.
-static trivet_status_t read_body(tvi_onnx_node_t* node, const char* name,
-                                 const trivet_type_t* formals, uint32_t formal_count) {
+static trivet_status_t find_body(tvi_onnx_node_t* node, const char* name,
+                                 tvi_onnx_attribute_t** out_attribute) {
   tvi_onnx_attribute_t* attribute = tvi_onnx_attribute(node, name);
   if (attribute == NULL || attribute->value.kind != TRIVET_ATTR_GRAPH ||
       attribute->value.flags != 0) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS, "graph attribute '%s' is needed",
                                name);
   }
+  *out_attribute = attribute;
+  return NULL;
+}
+
+// Reads the body in |attribute| and puts its id there.
+static trivet_status_t read_body(tvi_onnx_node_t* node, tvi_onnx_attribute_t* attribute,
+                                 const trivet_type_t* formals, uint32_t formal_count) {
   uint32_t* graph = NULL;
   TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_arena_allocate(&node->onnx->arena, 1, sizeof *graph, &graph));
   TVI_ONNX_RETURN_IF_ERROR(
@@ -35,18 +41,42 @@ static trivet_status_t take_results(tvi_onnx_node_t* node, size_t body_outputs, 
                                  &node->outputs);
 }
 
+// 1 and the value where a condition of one element is known already.
+static uint32_t known_condition(const tvi_onnx_node_t* node, trivet_value_t value,
+                                int64_t* out_taken) {
+  trivet_graph_builder_t* builder = node->onnx->builder;
+  const trivet_tensor_t* constant = builder->api->value_constant(builder, value);
+  if (constant != NULL && constant->dtype == TRIVET_DTYPE_BOOL && constant->size == 1) {
+    *out_taken = *(const uint8_t*)constant->data != 0;
+    return 1;
+  }
+  uint64_t count = 0;
+  const trivet_dim_t* ints = builder->api->value_ints(builder, value, &count);
+  return ints != NULL && count == 1 && ints[0] != NULL &&
+         builder->api->dim_value(builder, ints[0], out_taken);
+}
+
+// A branch that is certainly taken stands in place of the node. The other one is not read: it is
+// often not even valid for the shapes at hand.
 static trivet_status_t convert_if(tvi_onnx_node_t* node) {
   static const trivet_type_t kNone;
+  tvi_onnx_attribute_t* branches[2];
   TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_require_inputs(node, 1, 1));
-  TVI_ONNX_RETURN_IF_ERROR(read_body(node, "then_branch", &kNone, 0));
-  TVI_ONNX_RETURN_IF_ERROR(read_body(node, "else_branch", &kNone, 0));
-  size_t then_count = tvi_onnx_attribute(node, "then_branch")->proto->g->n_output;
-  size_t else_count = tvi_onnx_attribute(node, "else_branch")->proto->g->n_output;
-  if (then_count != else_count) {
+  TVI_ONNX_RETURN_IF_ERROR(find_body(node, "else_branch", &branches[0]));
+  TVI_ONNX_RETURN_IF_ERROR(find_body(node, "then_branch", &branches[1]));
+  size_t results[2] = {branches[0]->proto->g->n_output, branches[1]->proto->g->n_output};
+  if (results[0] != results[1]) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
-                               "the branches give %zu and %zu results", then_count, else_count);
+                               "the branches give %zu and %zu results", results[1], results[0]);
   }
-  return take_results(node, then_count, 0);
+  TVI_ONNX_RETURN_IF_ERROR(take_results(node, results[0], 0));
+  int64_t taken = 0;
+  if (known_condition(node, node->inputs[0], &taken)) {
+    node->emitted = 1;
+    return tvi_onnx_inline_subgraph(node, branches[taken != 0]);
+  }
+  TVI_ONNX_RETURN_IF_ERROR(read_body(node, branches[1], &kNone, 0));
+  return read_body(node, branches[0], &kNone, 0);
 }
 
 // Operands: trip count, condition, carried values. Body: iteration, condition, carried values in;
@@ -61,8 +91,10 @@ static trivet_status_t convert_loop(tvi_onnx_node_t* node) {
   formals[1].dtype = TRIVET_DTYPE_BOOL;
   for (uint32_t i = 2; i < count; ++i)
     TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_input_type(node, i, &formals[i]));
-  TVI_ONNX_RETURN_IF_ERROR(read_body(node, "body", formals, count));
-  size_t results = tvi_onnx_attribute(node, "body")->proto->g->n_output;
+  tvi_onnx_attribute_t* body = NULL;
+  TVI_ONNX_RETURN_IF_ERROR(find_body(node, "body", &body));
+  TVI_ONNX_RETURN_IF_ERROR(read_body(node, body, formals, count));
+  size_t results = body->proto->g->n_output;
   if (results < count - 1) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
                                "the body gives %zu results, %u are needed", results, count - 1);
@@ -108,8 +140,10 @@ static trivet_status_t convert_scan(tvi_onnx_node_t* node) {
             sizeof type->dims[0] * (size_t)(type->rank - 1 - axis));
     type->dims[--type->rank] = NULL;
   }
-  TVI_ONNX_RETURN_IF_ERROR(read_body(node, "body", formals, node->input_count));
-  size_t results = tvi_onnx_attribute(node, "body")->proto->g->n_output;
+  tvi_onnx_attribute_t* body = NULL;
+  TVI_ONNX_RETURN_IF_ERROR(find_body(node, "body", &body));
+  TVI_ONNX_RETURN_IF_ERROR(read_body(node, body, formals, node->input_count));
+  size_t results = body->proto->g->n_output;
   if (results < states) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
                                "the body gives %zu results for %u state variables", results,

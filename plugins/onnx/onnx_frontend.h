@@ -241,6 +241,10 @@ trivet_status_t tvi_onnx_read_subgraph(tvi_onnx_node_t* node, const tvi_onnx_att
                                        const Onnx__GraphProto* graph,
                                        const trivet_type_t* formal_types, uint32_t formal_count,
                                        uint32_t* out_graph);
+// Puts the nodes of the one body in |attribute|, which has no inputs, in the place of |node|. The
+// body must have |output_count| outputs or more.
+trivet_status_t tvi_onnx_inline_subgraph(tvi_onnx_node_t* node,
+                                         const tvi_onnx_attribute_t* attribute);
 // Converts a list of nodes in a scope.
 trivet_status_t tvi_onnx_read_nodes(tvi_onnx_t* onnx, tvi_onnx_scope_t* scope);
 // Makes |name| visible. Fails if the scope itself has it already; a name of an outer scope may be

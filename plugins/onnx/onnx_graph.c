@@ -305,36 +305,71 @@ trivet_status_t tvi_onnx_read_graph(tvi_onnx_t* onnx) {
   return read_outputs(onnx, graph, &scope);
 }
 
-trivet_status_t tvi_onnx_read_subgraph(tvi_onnx_node_t* node, const tvi_onnx_attribute_t* attribute,
-                                       const Onnx__GraphProto* graph,
-                                       const trivet_type_t* formal_types, uint32_t formal_count,
-                                       uint32_t* out_graph) {
+// Enters a body of |attribute|: its nodes see the names around it.
+static trivet_status_t open_body(tvi_onnx_node_t* node, const tvi_onnx_attribute_t* attribute,
+                                 const Onnx__GraphProto* graph, tvi_onnx_scope_t* scope) {
   tvi_onnx_t* onnx = node->onnx;
   if (++onnx->nesting > TVI_ONNX_MAX_NESTING) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_OUT_OF_RANGE,
                                "graphs and function calls are nested deeper than %d levels",
                                TVI_ONNX_MAX_NESTING);
   }
-  tvi_onnx_scope_t scope = {0};
-  scope.outer = attribute->scope;
-  scope.frame = attribute->scope->frame;
-  scope.nodes = graph->node;
-  scope.node_count = graph->n_node;
-  TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_format(
-      onnx, &scope.place, "graph '%.100s' (%s of node '%.100s')", tvi_onnx_text(graph->name),
-      attribute->value.name, tvi_onnx_text(node->proto->name)));
+  memset(scope, 0, sizeof *scope);
+  scope->outer = attribute->scope;
+  scope->frame = attribute->scope->frame;
+  scope->nodes = graph->node;
+  scope->node_count = graph->n_node;
+  return tvi_onnx_format(onnx, &scope->place, "graph '%.100s' (%s of node '%.100s')",
+                         tvi_onnx_text(graph->name), attribute->value.name,
+                         tvi_onnx_text(node->proto->name));
+}
+
+static trivet_status_t read_body(tvi_onnx_node_t* node, const Onnx__GraphProto* graph,
+                                 tvi_onnx_scope_t* scope, const trivet_type_t* formal_types,
+                                 uint32_t formal_count) {
+  tvi_onnx_t* onnx = node->onnx;
   uint32_t inputs = 0;
-  TVI_ONNX_RETURN_IF_ERROR(onnx->builder->api->begin_subgraph(
-      onnx->builder, tvi_onnx_view(tvi_onnx_text(graph->name)), out_graph));
-  TVI_ONNX_RETURN_IF_ERROR(read_initializers(onnx, graph, &scope));
-  TVI_ONNX_RETURN_IF_ERROR(read_inputs(onnx, graph, &scope, formal_types, formal_count, &inputs));
+  TVI_ONNX_RETURN_IF_ERROR(read_initializers(onnx, graph, scope));
+  TVI_ONNX_RETURN_IF_ERROR(read_inputs(onnx, graph, scope, formal_types, formal_count, &inputs));
   if (formal_types != NULL && inputs != formal_count) {
     return tvi_onnx_node_error(node, TRIVET_STATUS_DATA_LOSS,
-                               "%s has %u inputs, the node gives it %u", scope.place, inputs,
+                               "%s has %u inputs, the node gives it %u", scope->place, inputs,
                                formal_count);
   }
-  TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_read_nodes(onnx, &scope));
-  TVI_ONNX_RETURN_IF_ERROR(read_outputs(onnx, graph, &scope));
-  --onnx->nesting;
-  return onnx->builder->api->end_subgraph(onnx->builder);
+  return tvi_onnx_read_nodes(onnx, scope);
+}
+
+trivet_status_t tvi_onnx_read_subgraph(tvi_onnx_node_t* node, const tvi_onnx_attribute_t* attribute,
+                                       const Onnx__GraphProto* graph,
+                                       const trivet_type_t* formal_types, uint32_t formal_count,
+                                       uint32_t* out_graph) {
+  trivet_graph_builder_t* builder = node->onnx->builder;
+  tvi_onnx_scope_t scope;
+  TVI_ONNX_RETURN_IF_ERROR(open_body(node, attribute, graph, &scope));
+  TVI_ONNX_RETURN_IF_ERROR(
+      builder->api->begin_subgraph(builder, tvi_onnx_view(tvi_onnx_text(graph->name)), out_graph));
+  TVI_ONNX_RETURN_IF_ERROR(read_body(node, graph, &scope, formal_types, formal_count));
+  TVI_ONNX_RETURN_IF_ERROR(read_outputs(node->onnx, graph, &scope));
+  --node->onnx->nesting;
+  return builder->api->end_subgraph(builder);
+}
+
+trivet_status_t tvi_onnx_inline_subgraph(tvi_onnx_node_t* node,
+                                         const tvi_onnx_attribute_t* attribute) {
+  static const trivet_type_t kNone;
+  const Onnx__GraphProto* graph = attribute->proto->g;
+  tvi_onnx_scope_t scope;
+  TVI_ONNX_RETURN_IF_ERROR(open_body(node, attribute, graph, &scope));
+  TVI_ONNX_RETURN_IF_ERROR(read_body(node, graph, &scope, &kNone, 0));
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    const char* name = tvi_onnx_text(graph->output[i]->name);
+    const uint64_t* value = tvi_onnx_scope_find(&scope, name);
+    if (value == NULL || *value == 0) {
+      return tvi_onnx_error(node->onnx, TRIVET_STATUS_DATA_LOSS,
+                            "output '%.200s' of %s is not defined", name, scope.place);
+    }
+    node->outputs[i] = (trivet_value_t)*value;
+  }
+  --node->onnx->nesting;
+  return NULL;
 }

@@ -70,12 +70,47 @@ TEST(OnnxControl, If) {
           {"y"})),
       HasSubstr("the branches give 1 and 0 results"));
   EXPECT_THAT(
-      mock.Parse(Nodes(
-          {Node("If", {"c"}, {"y"},
-                {AttrGraph("then_branch", Graph({{}, {}, {Value("q", kFloat, {})}, {}, {}, "g"})),
-                 AttrGraph("else_branch", Graph({}))})},
-          {"y"})),
+      mock.Parse(
+          Nodes({Node("If", {"c"}, {"y"},
+                      {AttrGraph("then_branch",
+                                 Graph({{}, {}, {Value("q", kFloat, {})}, {Named("q")}, {}, "g"})),
+                       AttrGraph("else_branch", else_branch)})},
+                {"y"})),
       HasSubstr("graph 'g' (then_branch of node '') has 1 inputs, the node gives it 0"));
+}
+
+TEST(OnnxControl, IfWithAKnownCondition) {
+  OnnxMock mock;
+  // The branch stands in place of the node; the other one is not read at all.
+  std::string good = Graph({{Node("Add", {"x", "w"}, {"t"}, {}, "add")},
+                            {Tensor<float>("w", kFloat, {1}, {1})},
+                            {},
+                            {Named("t")},
+                            {},
+                            "good"});
+  std::string bad = Graph({{Node("Relu", {"nowhere"}, {"t"})}, {}, {}, {Named("t")}, {}, "bad"});
+  auto parse = [&](uint8_t condition, const std::string& then_branch,
+                   const std::string& else_branch) {
+    GraphParts p;
+    p.inputs = {kInputs[0]};
+    p.initializers = {Tensor<uint8_t>("k", kBool, {}, {condition})};
+    p.nodes = {
+        Node("If", {"k"}, {"y"},
+             {AttrGraph("then_branch", then_branch), AttrGraph("else_branch", else_branch)}, "if"),
+        Node("Relu", {"y"}, {"z"})};
+    p.outputs = {Named("z")};
+    return mock.Parse(Model(Graph(p), 17));
+  };
+  const std::string expected =
+      "%2 x = input f32[n,3]\n%3 w = view f32[1] {1}\n%4 t y = std.Add(%2, %3) @add ai.onnx.Add\n"
+      "%5 z = std.Relu(%4) @z ai.onnx.Relu\noutput z = %5\n";
+  EXPECT_EQ(parse(1, good, bad), "%1 k = view bool[] hex 01\n" + expected);
+  EXPECT_EQ(parse(0, bad, good), "%1 k = view bool[] hex 00\n" + expected);
+  EXPECT_THAT(parse(0, good, bad), HasSubstr("input 0, 'nowhere', is not defined"));
+  EXPECT_THAT(parse(1, Graph({{}, {}, {Value("q", kFloat, {})}, {Named("q")}, {}, "g"}), bad),
+              HasSubstr("has 1 inputs, the node gives it 0"));
+  EXPECT_THAT(parse(1, Graph({{}, {}, {}, {Named("q")}, {}, "g"}), bad),
+              HasSubstr("output 'q' of graph 'g' (then_branch of node 'if') is not defined"));
 }
 
 TEST(OnnxControl, Loop) {
