@@ -60,7 +60,7 @@ static uint32_t known_condition(const tvi_onnx_node_t* node, trivet_value_t valu
 // often not even valid for the shapes at hand.
 static trivet_status_t convert_if(tvi_onnx_node_t* node) {
   static const trivet_type_t kNone;
-  tvi_onnx_attribute_t* branches[2];
+  tvi_onnx_attribute_t* branches[2] = {NULL, NULL};
   TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_require_inputs(node, 1, 1));
   TVI_ONNX_RETURN_IF_ERROR(find_body(node, "else_branch", &branches[0]));
   TVI_ONNX_RETURN_IF_ERROR(find_body(node, "then_branch", &branches[1]));
