@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "core/base/checked.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/dimension/dim_code.h"
@@ -204,6 +205,48 @@ trivet_status_t trivet_context_shape(const trivet_context_t* context, const char
   }
   *out_rank = tensor->rank;
   return TRIVET_OK;
+}
+
+// Symbols that depend on data count with the largest value that they can take.
+static trivet_status_t largest_size(const trivet_context_t* context,
+                                    const tvi_plan_tensor_t* tensor, int64_t* symbols,
+                                    uint64_t* out_size) {
+  const tvi_plan_t* plan = context->engine->plan;
+  for (uint32_t s = 0; s < plan->symbol_count; ++s) {
+    symbols[s] = context->symbol_is_unknown[s] ? plan->symbols[s].max : context->symbols[s];
+  }
+  int64_t count = 1;
+  for (uint32_t d = 0; d < tensor->rank; ++d) {
+    tvi_plan_expr_code_t code = plan->exprs[tensor->dims[d]];
+    int64_t extent = 0;
+    TRIVET_RETURN_IF_ERROR(
+        tvi_dim_code_evaluate(code.code, code.size, symbols, plan->symbol_count, &extent));
+    if (!tvi_checked_mul_i64(count, extent, &count)) {
+      return TRIVET_STATUS(OUT_OF_RANGE, "the largest size overflows 64 bits");
+    }
+  }
+  size_t size = 0;
+  TRIVET_RETURN_IF_ERROR(trivet_dtype_storage_size(tensor->dtype, count, &size));
+  *out_size = size;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_context_tensor_size(const trivet_context_t* context, const char* name,
+                                           uint64_t* out_size) {
+  uint32_t index;
+  TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
+  if (out_size == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "out_size is NULL");
+  if (!context->is_prepared) {
+    return TRIVET_STATUS(FAILED_PRECONDITION,
+                         "tensor '%s': its size is known after trivet_context_prepare", name);
+  }
+  uint32_t count = context->engine->plan->symbol_count;
+  int64_t* symbols = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_alloc_array(context->allocator, count + 1, sizeof(int64_t), &symbols));
+  trivet_status_t status = largest_size(context, tensor_of(context, index), symbols, out_size);
+  tvi_free_array(context->allocator, symbols, count + 1, sizeof(int64_t));
+  return trivet_status_annotate(status, "tensor '%s'", name);
 }
 
 trivet_status_t trivet_context_statistics(const trivet_context_t* context,
