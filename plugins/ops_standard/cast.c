@@ -32,6 +32,13 @@ static trivet_status_t lower_to(ops_view_t* v) {
   if (from == to) return TRIVET_VIEW_EMIT(v, "y[i...] = x[i...]");
   const char* name = tvi_ops_dtype_name(to);
   if (to == TRIVET_DTYPE_F8E8M0) return lower_to_exponent(v);
+  uint32_t real = ops_is_float(from) || ops_is_small_float(from);
+  // Packed integers keep the low bits of the truncated number; f4e2m1 has no NaN and gives -0.
+  if (real && (to == TRIVET_DTYPE_I4 || to == TRIVET_DTYPE_U4 || to == TRIVET_DTYPE_I2 ||
+               to == TRIVET_DTYPE_U2))
+    return TRIVET_VIEW_EMIT(v, "y[i...] = %s(i32(x[i...]))", name);
+  if (real && to == TRIVET_DTYPE_F4E2M1)
+    return TRIVET_VIEW_EMIT(v, "y[i...] = f4e2m1(isnan(x[i...]) ? -0.0 : f32(x[i...]))");
   if (ops_is_small_float(to) && ops_attr(v, "saturate") && to != TRIVET_DTYPE_F4E2M1)
     return TRIVET_VIEW_EMIT(v, "y[i...] = sat(%s, x[i...])", name);
   return TRIVET_VIEW_EMIT(v, "y[i...] = %s(x[i...])", name);

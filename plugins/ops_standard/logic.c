@@ -35,7 +35,16 @@ static trivet_status_t lower_bit_shift(ops_op_t* op, ops_view_t* v) {
   uint32_t left = ops_attr_is(v, "direction", "LEFT");
   if (!left && !ops_attr_is(v, "direction", "RIGHT"))
     return OPS_INVALID(v, "attribute direction must be LEFT or RIGHT");
-  return TRIVET_VIEW_EMIT(v, "y[i...] = a[i...] %s b[i...]", left ? "<<" : ">>");
+  uint32_t dtype = ops_in(v, 0)->dtype;
+  // The language shifts zeros in at the width; signed numbers fill with their sign.
+  if (left || ops_is_unsigned(dtype))
+    return TRIVET_VIEW_EMIT(v, "y[i...] = a[i...] %s b[i...]", left ? "<<" : ">>");
+  return TRIVET_VIEW_EMIT(
+      v, "y[i...] = b[i...] < 0 || b[i...] >= %u ? (a[i...] < 0 ? -1 : 0) : a[i...] >> b[i...]",
+      8 * (dtype == TRIVET_DTYPE_I8    ? 1
+           : dtype == TRIVET_DTYPE_I16 ? 2
+           : dtype == TRIVET_DTYPE_I32 ? 4
+                                       : 8));
 }
 OPS_DEFINE(
     BitShift, 0, "shift of a by b bits, left or right",

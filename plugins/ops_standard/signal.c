@@ -71,7 +71,7 @@ static trivet_status_t lower_dft(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t* x = ops_in(v, 0);
   dft_t g;
   OPS_TRY(dft_geometry(v, &g));
-  const char *acc = x->dtype == TRIVET_DTYPE_F64 ? "f64" : "f32", *length = DIM(g.length);
+  const char *acc = "f64", *length = DIM(g.length);
   PUT("let angle[i: %s] = 6.28318530717958648 * %s(i) / %s(%s)\n", length, acc, acc, length);
   char at[256];
   snprintf(at, sizeof at, "angle[mod(r*i%u, %s)]", g.axis, length);
@@ -149,8 +149,7 @@ static trivet_status_t lower_stft(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t* x = ops_in(v, 0);
   stft_t g;
   OPS_TRY(stft_geometry(v, &g));
-  const char *acc = x->dtype == TRIVET_DTYPE_F64 ? "f64" : "f32", *length = DIM(g.length),
-             *step = DIM(g.step);
+  const char *acc = "f64", *length = DIM(g.length), *step = DIM(g.step);
   char weight[64] = "";
   if (ops_in(v, 2)) snprintf(weight, sizeof weight, " * %s(window[r])", acc);
   PUT("let angle[i: %s] = 6.28318530717958648 * %s(i) / %s(%s)\n", length, acc, acc, length);
