@@ -158,26 +158,34 @@ static trivet_status_t lower_attention(ops_op_t* op, ops_view_t* v) {
     PUT("let capped[%s] = %s(softcap) * tanh(score[b, h, i, j] / %s(softcap))\n", over, acc, acc);
     logit = "capped";
   }
-  PUT("let biased[%s] = ", over);
-  uint32_t conditions = put_visible(&t, &g);
-  if (mask && mask->dtype == TRIVET_DTYPE_BOOL) {
-    if (conditions++) PUT(" && ");
-    put_mask_load(&t, &g, mask);
+  // Without anything that hides a key this is the plain softmax.
+  const char* biased = logit;
+  uint32_t hides = mask || ops_in(v, 6) || ops_attr(v, "is_causal") ||
+                   ops_attr(v, "left_window_size") >= 0 || ops_attr(v, "right_window_size") >= 0;
+  if (hides) {
+    biased = "biased";
+    PUT("let biased[%s] = ", over);
+    uint32_t conditions = put_visible(&t, &g);
+    if (mask && mask->dtype == TRIVET_DTYPE_BOOL) {
+      if (conditions++) PUT(" && ");
+      put_mask_load(&t, &g, mask);
+    }
+    if (conditions) PUT(" ? ");
+    PUT("%s[b, h, i, j]", logit);
+    if (mask && mask->dtype != TRIVET_DTYPE_BOOL) {
+      PUT(" + %s(", acc);
+      put_mask_load(&t, &g, mask);
+      PUT(")");
+    }
+    PUT("%s\n", conditions ? " : -inf" : "");
   }
-  if (conditions) PUT(" ? ");
-  PUT("%s[b, h, i, j]", logit);
-  if (mask && mask->dtype != TRIVET_DTYPE_BOOL) {
-    PUT(" + %s(", acc);
-    put_mask_load(&t, &g, mask);
-    PUT(")");
-  }
-  PUT("%s\n", conditions ? " : -inf" : "");
   // A row that sees nothing has the largest element -inf and gives zeros.
-  PUT("let peak[b: %s, h: %s, i: %s] = max(j: %s){ biased[b, h, i, j] }\n", b, qh, ql, total);
-  PUT("let rise[%s] = peak[b, h, i] == -inf ? 0.0 : exp(biased[b, h, i, j] - peak[b, h, i])\n",
-      over);
+  PUT("let peak[b: %s, h: %s, i: %s] = max(j: %s){ %s[b, h, i, j] }\n", b, qh, ql, total, biased);
+  PUT("let rise[%s] = %sexp(%s[b, h, i, j] - peak[b, h, i])\n", over,
+      hides ? "peak[b, h, i] == -inf ? 0.0 : " : "", biased);
   PUT("let sum_of[b: %s, h: %s, i: %s] = sum(j: %s){ rise[b, h, i, j] }\n", b, qh, ql, total);
-  PUT("let share[%s] = sum_of[b, h, i] == 0.0 ? 0.0 : rise[b, h, i, j] / sum_of[b, h, i]\n", over);
+  PUT("let share[%s] = %srise[b, h, i, j] / sum_of[b, h, i]\n", over,
+      hides ? "sum_of[b, h, i] == 0.0 ? 0.0 : " : "");
   if (g.packed) PUT("let mixed[b: %s, h: %s, i: %s, e: %s] = ", b, qh, ql, DIM(g.v_size));
   if (!g.packed) PUT("y[b, h, i, e] = %s", *open ? "T(" : "");
   PUT("sum(j: %s){ share[b, h, i, j] * ", total);
@@ -209,7 +217,7 @@ static trivet_status_t lower_attention(ops_op_t* op, ops_view_t* v) {
     PUT("\nqk[b, h, i, j] = %s%s[b, h, i, j]%s", *open ? "T(" : "",
         mode == 0   ? "score"
         : mode == 1 ? logit
-        : mode == 2 ? "biased"
+        : mode == 2 ? biased
                     : "share",
         close);
   }

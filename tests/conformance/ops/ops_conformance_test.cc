@@ -85,6 +85,8 @@ std::vector<Case> read_cases(const char* path) {
     c.op = reader.text();
     c.rtol = reader.read<double>();
     c.atol = reader.read<double>();
+    // Where a transform is exactly 0, numpy's f32 arithmetic leaves a rounding error of the others.
+    if (c.op == "DFT") c.atol = std::max(c.atol, 1e-6);
     uint32_t attributes = reader.read<uint32_t>();
     for (uint32_t i = 0; i < attributes; ++i) c.attributes.push_back(reader.attribute());
     for (std::vector<Tensor>* side : {&c.inputs, &c.outputs}) {
