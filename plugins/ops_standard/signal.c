@@ -146,7 +146,6 @@ static trivet_status_t infer_stft(ops_op_t* op, ops_view_t* v) {
 static trivet_status_t lower_stft(ops_op_t* op, ops_view_t* v) {
   (void)op;
   ops_text_t t = {v, 0};
-  const trivet_type_t* x = ops_in(v, 0);
   stft_t g;
   OPS_TRY(stft_geometry(v, &g));
   const char *acc = "f64", *length = DIM(g.length), *step = DIM(g.step);
