@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The passes of this plugin, one per file. passes_plugin.c lists them for the registry; nothing
+// else refers to a pass by its variable.
+#ifndef TRIVET_PASSES_PASSES_H_
+#define TRIVET_PASSES_PASSES_H_
+
+#include "trivet/plugin.h"
+
+// X(variable without prefix)
+#define TVI_PASSES(X)            \
+  X(remove_dead)                 \
+  X(fold_constants)              \
+  X(merge_common_subexpressions) \
+  X(remove_identity)             \
+  X(inline_control_flow)         \
+  X(expand_operators)            \
+  X(resolve_shape_values)        \
+  X(simplify_transposes)         \
+  X(simplify_reshapes)           \
+  X(simplify_slices)             \
+  X(simplify_concats)            \
+  X(fold_batch_norm)             \
+  X(fold_pad)                    \
+  X(fold_bias)                   \
+  X(fold_scale)                  \
+  X(merge_siblings)              \
+  X(recognize_gelu)              \
+  X(recognize_gelu_tanh)         \
+  X(recognize_swish)             \
+  X(recognize_hard_swish)        \
+  X(recognize_softmax)           \
+  X(recognize_layer_norm)        \
+  X(recognize_rms_norm)
+
+#define TVI_PASS_DECLARE_(variable) extern const trivet_pass_t tvi_pass_##variable;
+TVI_PASSES(TVI_PASS_DECLARE_)
+#undef TVI_PASS_DECLARE_
+
+// Defines a pass. |run| is a trivet_pass_t.run function.
+#define TVI_PASS_DEFINE(variable, pass_name, pass_summary, pass_run)                           \
+  const trivet_pass_t tvi_pass_##variable = {TRIVET_HEADER(trivet_pass_t, TRIVET_STRUCT_PASS), \
+                                             (pass_name),                                      \
+                                             (pass_summary),                                   \
+                                             0,                                                \
+                                             0,                                                \
+                                             0,                                                \
+                                             (pass_run)}
+
+#endif  // TRIVET_PASSES_PASSES_H_

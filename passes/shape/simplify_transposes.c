@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// simplify-transposes: two transposes in a row become one; transposes that cancel across pointwise
+// nodes disappear; a Gemm takes the transpose of a matrix before it as its flag, and a product of
+// matrices with one becomes a Gemm.
+//
+//   %a = std.Transpose(%x) { perm = [0, 2, 1] }
+//   %b = std.Relu(%a)                             ->   %y = std.Relu(%x)
+//   %y = std.Transpose(%b) { perm = [0, 2, 1] }
+#include <string.h>
+
+#include "passes/support/edit.h"
+#include "passes/support/match.h"
+
+// Pointwise nodes between two transposes that cancel, at most.
+#define MAX_POINTWISE 16
+
+typedef struct permutation_s {
+  uint32_t rank;
+  int64_t axes[TRIVET_MAX_RANK];
+} permutation_t;
+
+static permutation_t read_permutation(const trivet_graph_t* graph, const tvi_node_t* node) {
+  permutation_t p = {.rank = graph->values[node->inputs[0]]->type.rank};
+  uint64_t count;
+  const int64_t* given = tvi_node_attr_i64s(node, "perm", &count);
+  for (uint32_t i = 0; i < p.rank; ++i) {
+    p.axes[i] = given != NULL && i < count ? given[i] : p.rank - 1 - (int64_t)i;
+    if (p.axes[i] < 0) p.axes[i] += p.rank;
+  }
+  return p;
+}
+
+// First |a|, then |b|.
+static permutation_t compose(const permutation_t* a, const permutation_t* b) {
+  permutation_t p = {.rank = a->rank};
+  for (uint32_t i = 0; i < p.rank; ++i) p.axes[i] = a->axes[b->axes[i]];
+  return p;
+}
+
+static bool is_identity(const permutation_t* p) {
+  for (uint32_t i = 0; i < p->rank; ++i) {
+    if (p->axes[i] != i) return false;
+  }
+  return true;
+}
+
+static trivet_status_t add_transpose(tvi_edit_t* edit, tvi_value_id_t x, const permutation_t* p,
+                                     tvi_value_id_t* out_value) {
+  if (is_identity(p)) {
+    *out_value = x;
+    return TRIVET_OK;
+  }
+  const trivet_attribute_t perm = tvi_edit_i64s("perm", p->axes, p->rank);
+  return tvi_edit_op(edit, "std.Transpose", &x, 1, &perm, 1, out_value);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Across pointwise nodes
+// ---------------------------------------------------------------------------------------------
+
+static bool is_pointwise(const tvi_node_t* node) {
+  static const char* const names[] = {
+      "std.Abs",   "std.Neg",         "std.Sqrt",     "std.Reciprocal", "std.Exp",
+      "std.Log",   "std.Tanh",        "std.Erf",      "std.Relu",       "std.Sigmoid",
+      "std.Swish", "std.HardSwish",   "std.Gelu",     "std.LeakyRelu",  "std.Elu",
+      "std.Clip",  "std.HardSigmoid", "std.Softplus", "std.Cast",       "std.Add",
+      "std.Sub",   "std.Mul",         "std.Div",      "std.Max",        "std.Min",
+      "std.Pow",   "std.Floor",       "std.Round",    "std.Mish",       "std.Identity",
+  };
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
+    if (tvi_node_is(node, names[i])) return node->output_count == 1;
+  }
+  return false;
+}
+
+// The operand broadcasts the same way whatever the axes are.
+static bool is_scalar(const trivet_graph_t* graph, tvi_value_id_t value) {
+  const trivet_type_t* type = &graph->values[value]->type;
+  return type->rank == 0 || (type->rank == 1 && tvi_dim_equals_constant(type->dims[0], 1));
+}
+
+// Can |value| be given with its axes permuted by |p| without moving data?
+static bool can_permute(const trivet_graph_t* graph, tvi_value_id_t value, const permutation_t* p,
+                        uint32_t* budget, uint32_t* cancelled) {
+  const tvi_node_t* node = tvi_match_node(graph, value, NULL);
+  if (tvi_match_constant(graph, value)) {
+    return is_scalar(graph, value) || graph->values[value]->type.rank == p->rank;
+  }
+  if (node == NULL || graph->values[value]->type.rank != p->rank || *budget == 0) return false;
+  --*budget;
+  if (tvi_node_is(node, "std.Transpose")) {
+    permutation_t inner = read_permutation(graph, node), both = compose(&inner, p);
+    if (!is_identity(&both)) return false;
+    ++*cancelled;
+    return true;
+  }
+  if (!is_pointwise(node) || !tvi_match_private(graph, value)) return false;
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    if (node->inputs[i] != 0 && !is_scalar(graph, node->inputs[i]) &&
+        !can_permute(graph, node->inputs[i], p, budget, cancelled)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static trivet_status_t permute(tvi_edit_t* edit, tvi_value_id_t value, const permutation_t* p,
+                               tvi_value_id_t* out_value) {
+  trivet_graph_t* graph = edit->graph;
+  const tvi_node_t* node = tvi_match_node(graph, value, NULL);
+  if (is_scalar(graph, value)) {
+    *out_value = value;
+    return TRIVET_OK;
+  }
+  if (tvi_match_constant(graph, value)) return add_transpose(edit, value, p, out_value);
+  if (tvi_node_is(node, "std.Transpose")) {
+    *out_value = node->inputs[0];
+    return TRIVET_OK;
+  }
+  tvi_value_id_t* inputs;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      tvi_pass_scratch(edit->context), node->input_count + 1u, sizeof(*inputs), &inputs));
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    if (node->inputs[i] == 0) continue;
+    TRIVET_RETURN_IF_ERROR(permute(edit, node->inputs[i], p, &inputs[i]));
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, node->op->definition->name, inputs, node->input_count,
+                                     node->attributes, node->attribute_count, out_value));
+  return tvi_graph_merge_origins(graph, graph->values[*out_value]->producer,
+                                 graph->values[value]->producer);
+}
+
+static trivet_status_t visit_transpose(tvi_edit_t* edit, const tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  tvi_value_id_t x = node->inputs[0], y = tvi_match_output(node), result;
+  permutation_t p = read_permutation(graph, node);
+  const tvi_node_t* before = tvi_match_node(graph, x, NULL);
+  if (before == NULL) return TRIVET_OK;
+  if (tvi_node_is(before, "std.Transpose")) {
+    permutation_t inner = read_permutation(graph, before), both = compose(&inner, &p);
+    if (!tvi_edit_may(edit)) return TRIVET_OK;
+    TRIVET_RETURN_IF_ERROR(add_transpose(edit, before->inputs[0], &both, &result));
+    return tvi_edit_replace(edit, y, result, "joined with the transpose before it");
+  }
+  uint32_t budget = MAX_POINTWISE, cancelled = 0;
+  if (!is_pointwise(before) || !can_permute(graph, x, &p, &budget, &cancelled) || cancelled == 0) {
+    return TRIVET_OK;
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(permute(edit, x, &p, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "cancelled across pointwise nodes");
+}
+
+// ---------------------------------------------------------------------------------------------
+// Products of matrices
+// ---------------------------------------------------------------------------------------------
+
+// The matrix that |value| is the transpose of; 0: it is none.
+static tvi_value_id_t transposed_matrix(const trivet_graph_t* graph, tvi_value_id_t value) {
+  const tvi_node_t* node = tvi_match_node(graph, value, "std.Transpose");
+  if (node == NULL || graph->values[value]->type.rank != 2) return 0;
+  permutation_t p = read_permutation(graph, node);
+  return is_identity(&p) ? 0 : node->inputs[0];
+}
+
+static trivet_status_t visit_product(tvi_edit_t* edit, const tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  bool gemm = tvi_node_is(node, "std.Gemm");
+  tvi_value_id_t inputs[3] = {node->inputs[0], node->inputs[1], tvi_match_operand(node, 2)};
+  int64_t flags[2] = {gemm ? tvi_node_attr_i64(node, "transA", 0) : 0,
+                      gemm ? tvi_node_attr_i64(node, "transB", 0) : 0};
+  bool found = false;
+  for (uint32_t i = 0; i < 2; ++i) {
+    if (graph->values[inputs[i]]->type.rank != 2) return TRIVET_OK;
+    tvi_value_id_t x = transposed_matrix(graph, inputs[i]);
+    if (x == 0) continue;
+    inputs[i] = x;
+    flags[i] = flags[i] == 0;
+    found = true;
+  }
+  if (!found || !tvi_edit_may(edit)) return TRIVET_OK;
+  trivet_attribute_t attributes[4];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < node->attribute_count && count < 2; ++i) {
+    const char* name = node->attributes[i].name;
+    if (strcmp(name, "alpha") == 0 || strcmp(name, "beta") == 0) {
+      attributes[count++] = node->attributes[i];
+    }
+  }
+  if (flags[0] != 0) attributes[count++] = tvi_edit_i64("transA", &flags[0]);
+  if (flags[1] != 0) attributes[count++] = tvi_edit_i64("transB", &flags[1]);
+  tvi_value_id_t y = tvi_match_output(node), result;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Gemm", inputs, 3, attributes, count, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "took the transpose of a matrix as a flag");
+}
+
+static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
+  if (tvi_node_is(node, "std.Transpose")) return visit_transpose(edit, node);
+  if (tvi_node_is(node, "std.Gemm") || tvi_node_is(node, "std.MatMul")) {
+    return visit_product(edit, node);
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* context,
+                           trivet_graph_t* graph, uint32_t* out_changed) {
+  (void)pass;
+  return tvi_edit_run(context, graph, visit, out_changed);
+}
+
+TVI_PASS_DEFINE(simplify_transposes, "simplify-transposes", "joins and cancels transposes", run);
