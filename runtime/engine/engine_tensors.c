@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an engine tells about itself: its tensors, its profiles, the plan as text. Read-only.
+// What an engine tells about itself: its tensors, its profiles, the plan as text. Read-only; what
+// belongs to one set of shapes is asked of a context.
 #include <string.h>
 
 #include "core/base/status.h"
