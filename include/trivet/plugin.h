@@ -425,19 +425,19 @@ typedef struct trivet_kernel_load_s {
 
 typedef struct trivet_kernel_prepare_s {
   trivet_header_t header;
-  const trivet_operand_t* operands;
+  const trivet_operand_t* operands;  // as |parameters|, valid during the call
   uint64_t operand_count;
   const int64_t* parameters;  // the step's expressions over dimensions, evaluated
   uint64_t parameter_count;
   const trivet_allocator_t* allocator;
-  trivet_executor_t* executor;
+  trivet_executor_t* executor;  // NULL: one thread. Lives as long as what prepare makes
 } trivet_kernel_prepare_t;
 
 typedef struct trivet_kernel_launch_s {
-  void* const* addresses;  // one per operand; NULL where absent
-  void* workspace;         // of the size that prepare asked for, aligned to 64 bytes
-  trivet_executor_t* executor;
-  void* stream;  // of the target's device table; NULL on the host
+  void* const* addresses;       // one per operand; NULL where absent
+  void* workspace;              // of the size that prepare asked for, aligned to 64 bytes
+  trivet_executor_t* executor;  // that of prepare
+  void* stream;                 // of the target's device table; NULL on the host
 } trivet_kernel_launch_t;
 
 typedef struct trivet_region_s

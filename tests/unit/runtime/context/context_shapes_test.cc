@@ -26,7 +26,8 @@ struct TwoSymbols {
     y = maker.Output("y", kF32, {n, m});
     maker.Launch("step", "test.linear", {x, z}, {y}, Factor(2));
     maker.Profile({{{1, 2}, {4, 8}, {16, 64}}, {{1, 2}, {4, 8}, {16, 64}}, {{2}, {32}, {1024}}});
-    maker.Profile({{{8, 32}, {8, 32}, {8, 32}}, {{8, 32}, {8, 32}, {8, 32}}, {{256}, {256}, {256}}});
+    maker.Profile(
+        {{{8, 32}, {8, 32}, {8, 32}}, {{8, 32}, {8, 32}, {8, 32}}, {{256}, {256}, {256}}});
   }
   PlanMaker maker;
   uint32_t n, m, x, z, v, y;
@@ -42,8 +43,7 @@ TEST(ContextShapesTest, ProfileRefusesAtOnce) {
             "OUT_OF_RANGE: input 'x': dimension 0 is 0, profile 0 allows 1 to 16");
   EXPECT_EQ(TextOf(s.SetShape("z", {4, -1})),
             "OUT_OF_RANGE: input 'z': dimension 1 is -1, profile 0 allows 2 to 64");
-  EXPECT_EQ(TextOf(s.SetShape("x", {4, 8, 1})),
-            "INVALID_ARGUMENT: input 'x': rank is 3, wanted 2");
+  EXPECT_EQ(TextOf(s.SetShape("x", {4, 8, 1})), "INVALID_ARGUMENT: input 'x': rank is 3, wanted 2");
   EXPECT_EQ(TextOf(s.SetShape("y", {4, 8})),
             "INVALID_ARGUMENT: 'y' is no input; only inputs are given shapes");
   EXPECT_EQ(TextOf(s.SetShape("w", {4, 8})), "NOT_FOUND: the plan has no tensor named 'w'");
@@ -138,7 +138,8 @@ TEST(ContextShapesTest, EngineDescribesItself) {
   TwoSymbols plan;
   uint32_t a = plan.maker.Temporary("hidden", kF32, {plan.n, plan.m}, TVI_PLAN_TENSOR_OBSERVED);
   // A second view of the same value, and an output that is observed too, are listed once.
-  plan.maker.ViewOf(a, {plan.n}, {plan.m}, plan.maker.Number(0), "hidden", TVI_PLAN_TENSOR_OBSERVED);
+  plan.maker.ViewOf(a, {plan.n}, {plan.m}, plan.maker.Number(0), "hidden",
+                    TVI_PLAN_TENSOR_OBSERVED);
   plan.maker.tensor(plan.y)->flags = TVI_PLAN_TENSOR_OBSERVED;
   plan.maker.Launch("more", "test.linear", {plan.x}, {a}, Factor(2));
   plan.maker.binding(0)->alignment = 64;

@@ -69,7 +69,8 @@ TEST(ContextThreadsTest, EnginesAreLoadedInParallel) {
     threads.emplace_back([&s, &bytes] {
       for (int i = 0; i < 10; ++i) {
         trivet_engine_t* engine = nullptr;
-        ExpectOk(trivet_engine_load_memory(s.runtime, bytes.data(), bytes.size(), nullptr, &engine));
+        ExpectOk(
+            trivet_engine_load_memory(s.runtime, bytes.data(), bytes.size(), nullptr, &engine));
         trivet_engine_destroy(engine);
       }
     });

@@ -202,8 +202,9 @@ TEST(HostStepTest, SymbolHasARange) {
   ExpectOk(s.SetShape("x", {3}));
   s.SetAddress("x", &in);
   s.SetAddress("y", &out);
-  EXPECT_EQ(TextOf(trivet_context_run(s.context)),
-            "OUT_OF_RANGE: step 0 (positive): output 0: extent 0: 'M' is 3, the plan allows 0 to 2");
+  EXPECT_EQ(
+      TextOf(trivet_context_run(s.context)),
+      "OUT_OF_RANGE: step 0 (positive): output 0: extent 0: 'M' is 3, the plan allows 0 to 2");
 }
 
 }  // namespace

@@ -182,8 +182,7 @@ TEST(EngineLoadTest, FilesThatAreNoPlans) {
   plan.maker.Launch("a", "test.linear", {plan.x}, {plan.y}, Factor(1));
   Session s(plan.maker.Bytes());
   trivet_engine_t* engine = nullptr;
-  EXPECT_EQ(trivet_status_consume(
-                trivet_engine_load(s.runtime, "no/such.plan", nullptr, &engine)),
+  EXPECT_EQ(trivet_status_consume(trivet_engine_load(s.runtime, "no/such.plan", nullptr, &engine)),
             TRIVET_STATUS_NOT_FOUND);
   std::string path = ::testing::TempDir() + "/empty.plan";
   FILE* file = fopen(path.c_str(), "wb");
@@ -257,9 +256,9 @@ TEST(EngineLoadTest, Logs) {
   ExpectOk(trivet_runtime_create(&options, &runtime));
   ExpectOk(trivet_runtime_load_plugin(runtime, TEST_KERNELS));
   ExpectOk(trivet_engine_load_memory(runtime, bytes.data(), bytes.size(), nullptr, &engine));
-  EXPECT_EQ(heard,
-            "plugin " TEST_KERNELS " is loaded\n"
-            "step 0 (a): test.linear is left out, it needs plugin:cpu_sonar\n");
+  EXPECT_EQ(heard, "plugin " TEST_KERNELS
+                   " is loaded\n"
+                   "step 0 (a): test.linear is left out, it needs plugin:cpu_sonar\n");
   trivet_engine_destroy(engine);
   trivet_runtime_destroy(runtime);
 }
