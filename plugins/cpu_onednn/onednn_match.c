@@ -475,6 +475,44 @@ static bool read_convolution(matcher_t* m, const tvi_kir_convolution_t* c) {
          decline(m, "an operand of the convolution is computed inside the region");
 }
 
+// A product whose columns are no last dimension of the result is a convolution with a window of one:
+// out[n, oc, o...] = sum over ic of x[n, ic, o...] * w[oc, ic].
+static bool is_pointwise(const tvi_kir_matmul_t* c, const tvi_kir_value_t* result) {
+  const tvi_kir_roles_t* r = &c->roles;
+  if (r->batch_count != 0 || r->n_count != 1 || r->k_count != 1) return false;
+  if (result->rank < 3 || result->rank > 5 || r->n[0] + 1u == result->rank) return false;
+  return r->m_count + 1 == result->rank && r->n[0] != 0;
+}
+
+static bool read_pointwise(matcher_t* m, const tvi_kir_matmul_t* c, const tvi_kir_value_t* result) {
+  onednn_problem_t* p = &m->match->problem;
+  uint8_t channel = c->roles.n[0];
+  p->kind = ONEDNN_CONVOLUTION;
+  p->rank = result->rank;
+  p->groups = 1;
+  p->x_dims[1] = c->a.dim_of_index[c->roles.k[0]];
+  p->w_dims[0] = c->b.dim_of_index[channel];
+  p->w_dims[1] = c->b.dim_of_index[c->roles.k[0]];
+  p->y_dims[1] = channel;
+  uint32_t at = 0;
+  for (uint8_t d = 0; d < result->rank; ++d) {
+    if (d == channel) continue;
+    uint32_t to = at == 0 ? 0 : at + 1;  // batch, then spatial dimensions behind the channel
+    p->x_dims[to] = c->a.dim_of_index[d];
+    p->y_dims[to] = d;
+    ++at;
+  }
+  for (uint32_t s = 0; s + 2 < p->rank; ++s) {
+    p->strides[s] = p->dilations[s] = p->window[s] = 1;
+    p->w_dims[2 + s] = ONEDNN_NONE;
+  }
+  memcpy(m->result_dims, p->y_dims, sizeof(m->result_dims));
+  p->operand_count = 2;
+  return (region_operand(m, c->a.value, false, &m->match->region_operands[0]) &&
+          region_operand(m, c->b.value, false, &m->match->region_operands[1])) ||
+         decline(m, "an operand of the convolution is computed inside the region");
+}
+
 static bool read_matmul(matcher_t* m, const tvi_kir_matmul_t* c) {
   onednn_problem_t* p = &m->match->problem;
   const tvi_kir_roles_t* r = &c->roles;
@@ -484,6 +522,8 @@ static bool read_matmul(matcher_t* m, const tvi_kir_matmul_t* c) {
     return decline(m, "types other than f32");
   }
   if (r->k_count == 0) return decline(m, "no summed dimension");
+  const tvi_kir_value_t* result = &m->program->values[m->core_value];
+  if (is_pointwise(c, result)) return read_pointwise(m, c, result);
   p->batch_count = r->batch_count;
   p->m_count = r->m_count;
   p->n_count = r->n_count;

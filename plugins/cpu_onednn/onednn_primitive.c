@@ -117,7 +117,10 @@ static trivet_status_t describe_filter(const onednn_problem_t* p, const trivet_o
   if (p->groups == 1) return describe(operand, p->w_dims, p->rank, out);
   dnnl_dims_t dims, strides;
   for (uint32_t d = 0; d < p->rank; ++d) {
-    if (p->w_dims[d] >= operand->rank) return TRIVET_STATUS(DATA_LOSS, "dimension of weights");
+    if (p->w_dims[d] >= operand->rank) {
+      return TRIVET_STATUS(DATA_LOSS, "dimension %u of weights of rank %u", p->w_dims[d],
+                           operand->rank);
+    }
     dims[d + 1] = operand->dims[p->w_dims[d]];
     strides[d + 1] = operand->strides[p->w_dims[d]];
   }
@@ -277,7 +280,8 @@ static dnnl_status_t make_operation(const onednn_problem_t* p, const onednn_desc
 static bool acceptable(const char* name) { return strstr(name, "ref") == NULL; }
 
 trivet_status_t onednn_create_descriptor(const onednn_problem_t* p, const onednn_descriptors_t* d,
-                                         const dnnl_memory_desc_t* weights, dnnl_engine_t engine,
+                                         const dnnl_memory_desc_t* weights,
+                                         bool any_implementation, dnnl_engine_t engine,
                                          dnnl_primitive_desc_t* out_descriptor) {
   dnnl_memory_desc_t any = d->weights;
   if (d->has_weights && !weights) {
@@ -300,7 +304,7 @@ trivet_status_t onednn_create_descriptor(const onednn_problem_t* p, const onednn
     if (!candidate) break;
     dnnl_primitive_desc_query(candidate, dnnl_query_impl_info_str, 0, &name);
     bool named = name && p->impl[0] && strcmp(name, p->impl) == 0;
-    if (name && acceptable(name) && (named || !chosen)) {
+    if (name && (any_implementation || acceptable(name)) && (named || !chosen)) {
       if (chosen) dnnl_primitive_desc_destroy(chosen);
       chosen = candidate;
       if (named || !p->impl[0]) break;

@@ -171,7 +171,7 @@ static trivet_status_t make(prepared_t* p, const loaded_t* loaded,
   // Weights that are computed at run time stay as they lie.
   bool fixed = d.has_weights && !prepare->operands[1].constant;
   TRIVET_RETURN_IF_ERROR(
-      onednn_create_descriptor(problem, &d, fixed ? &d.weights : NULL, loaded->engine, &pd));
+      onednn_create_descriptor(problem, &d, fixed ? &d.weights : NULL, true, loaded->engine, &pd));
   trivet_status_t status = onednn_check(dnnl_primitive_create(&p->primitive, pd), "primitive");
   dnnl_engine_t engine = loaded->engine;
   if (!status) status = onednn_check(dnnl_stream_create(&p->stream, engine, 0), "stream");

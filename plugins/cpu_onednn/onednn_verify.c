@@ -34,7 +34,8 @@ static trivet_status_t check_maps(const onednn_problem_t* p) {
   }
   for (uint32_t d = 0; d < p->rank; ++d) {
     if (p->x_dims[d] >= TRIVET_MAX_RANK || p->y_dims[d] >= TRIVET_MAX_RANK ||
-        (p->kind != ONEDNN_POOL && p->w_dims[d] >= TRIVET_MAX_RANK)) {
+        (p->kind != ONEDNN_POOL && p->w_dims[d] >= TRIVET_MAX_RANK &&
+         (d < 2 || p->w_dims[d] != ONEDNN_NONE || p->window[d - 2] != 1))) {
       return TRIVET_STATUS(DATA_LOSS, "oneDNN step: map of dimension %u", d);
     }
   }
