@@ -213,7 +213,7 @@ static trivet_status_t largest_size(const trivet_context_t* context,
                                     uint64_t* out_size) {
   const tvi_plan_t* plan = context->engine->plan;
   for (uint32_t s = 0; s < plan->symbol_count; ++s) {
-    symbols[s] = context->symbol_is_unknown[s] ? plan->symbols[s].max : context->symbols[s];
+    symbols[s] = context->engine->symbol_is_late[s] ? plan->symbols[s].max : context->symbols[s];
   }
   int64_t count = 1;
   for (uint32_t d = 0; d < tensor->rank; ++d) {
