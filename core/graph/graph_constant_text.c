@@ -83,6 +83,7 @@ static trivet_status_t read_hash(tvi_text_cursor_t* cursor, uint64_t out_hash[2]
     char c = word.data[i];
     int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
     good = digit >= 0;
+    if (!good) break;
     bytes[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
   }
   if (!good) {
