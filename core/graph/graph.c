@@ -27,6 +27,30 @@ trivet_status_t tvi_graph_grow(trivet_allocator_t allocator, void* array_address
   return TRIVET_OK;
 }
 
+static void* allocate_noted(void* self, size_t size, size_t alignment) {
+  trivet_graph_t* root = self;
+  void* memory = root->allocator.allocate(root->allocator.self, size, alignment);
+  if (memory == NULL) root->out_of_memory = true;
+  return memory;
+}
+
+static void deallocate_noted(void* self, void* memory, size_t size, size_t alignment) {
+  trivet_graph_t* root = self;
+  root->allocator.deallocate(root->allocator.self, memory, size, alignment);
+}
+
+trivet_allocator_t tvi_graph_dim_allocator(trivet_graph_t* root) {
+  return (trivet_allocator_t){root, allocate_noted, NULL, deallocate_noted};
+}
+
+trivet_status_t tvi_graph_result(const trivet_graph_t* graph, trivet_status_t status) {
+  if (!graph->root->out_of_memory || trivet_status_code(status) == TRIVET_STATUS_OUT_OF_MEMORY) {
+    return status;
+  }
+  trivet_status_free(status);
+  return TRIVET_STATUS(OUT_OF_MEMORY, "no memory for the dimensions of a graph");
+}
+
 static trivet_status_t init_graph(trivet_graph_t* graph) {
   // Id 0 means none, so slot 0 is taken.
   TRIVET_RETURN_IF_ERROR(tvi_graph_grow(graph->allocator, &graph->values, &graph->value_capacity, 0,
@@ -51,7 +75,7 @@ trivet_status_t tvi_graph_create(const tvi_registry_t* registry, trivet_allocato
   trivet_status_t status = tvi_alloc_zeroed(allocator, sizeof(*graph->arena), &graph->arena);
   if (status == NULL) {
     tvi_arena_init(graph->arena, allocator, 64 * 1024);
-    status = tvi_dim_context_create(allocator, &graph->dims);
+    status = tvi_dim_context_create(tvi_graph_dim_allocator(graph), &graph->dims);
   }
   if (status == NULL) status = init_graph(graph);
   if (status != NULL) {
@@ -159,7 +183,8 @@ static trivet_status_t check_type(const trivet_type_t* type) {
 
 trivet_status_t tvi_graph_add_input(trivet_graph_t* graph, trivet_string_view_t name,
                                     const trivet_type_t* type, tvi_value_id_t* out_value) {
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(check_type(type), "input '%.*s'", TVI_SV_ARGS(name));
+  TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_graph_result(graph, check_type(type)), "input '%.*s'",
+                                   TVI_SV_ARGS(name));
   if (graph->parent == NULL) {
     for (uint32_t i = 0; i < graph->input_count; ++i) {
       if (tvi_sv_equal(graph->inputs[i].name, name)) {
@@ -288,7 +313,8 @@ trivet_status_t tvi_graph_add_constant(trivet_graph_t* graph, trivet_string_view
 
 trivet_status_t tvi_graph_add_dims_constant(trivet_graph_t* graph, const trivet_type_t* type,
                                             const trivet_dim_t* dims, tvi_value_id_t* out_value) {
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(check_type(type), "constant of dimensions");
+  TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_graph_result(graph, check_type(type)),
+                                   "constant of dimensions");
   int64_t extents[TRIVET_MAX_RANK];
   int64_t count;
   if (!tvi_type_static_dims(type, extents) ||
@@ -439,7 +465,9 @@ trivet_status_t tvi_graph_capture(trivet_graph_t* subgraph, tvi_value_id_t outer
 
 trivet_status_t tvi_graph_assume(trivet_graph_t* graph, trivet_dim_t a, trivet_dim_t b,
                                  tvi_origin_id_t origin) {
-  if (a == NULL || b == NULL) return TRIVET_STATUS(OUT_OF_RANGE, "an extent overflows");
+  if (a == NULL || b == NULL) {
+    return tvi_graph_result(graph, TRIVET_STATUS(OUT_OF_RANGE, "an extent overflows"));
+  }
   if (a == b) return TRIVET_OK;
   trivet_graph_t* root = graph->root;
   int64_t min_a, max_a, min_b, max_b;

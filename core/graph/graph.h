@@ -155,6 +155,7 @@ struct trivet_graph_s {
   uint32_t assumption_count, assumption_capacity;
   tvi_graph_evaluator_t evaluator;
   const char* current_pass;       // stamped into made_by
+  bool out_of_memory;             // a dimension could not be made; every later call says so
   trivet_graph_t* next_subgraph;  // all subgraphs ever made, to be destroyed with the root
   void* keepalive;                // owner of mapped bytes, released with the graph
   void (*release_keepalive)(void* keepalive);

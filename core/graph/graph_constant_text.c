@@ -61,7 +61,7 @@ static trivet_status_t read_element(tvi_text_cursor_t* cursor, tvi_arena_t* aren
   }
   if (tvi_dtype_is_integer(dtype)) {
     int64_t value;
-    tvi_text_cursor_t start = *cursor;
+    tvi_text_cursor_t start = tvi_text_here(cursor);
     TRIVET_RETURN_IF_ERROR(tvi_text_i64(cursor, &value));
     tvi_dtype_write_i64(dtype, data, index, value);
     if (tvi_dtype_read_i64(dtype, data, index) != value) {
@@ -92,8 +92,8 @@ static trivet_status_t read_hash(tvi_text_cursor_t* cursor, uint64_t out_hash[2]
   }
   out_hash[0] = out_hash[1] = 0;
   for (int i = 0; i < 8; ++i) {
-    out_hash[0] |= (uint64_t)bytes[i] << (8 * i);
-    out_hash[1] |= (uint64_t)bytes[8 + i] << (8 * i);
+    out_hash[0] = out_hash[0] << 8 | bytes[i];
+    out_hash[1] = out_hash[1] << 8 | bytes[8 + i];
   }
   return TRIVET_OK;
 }

@@ -286,5 +286,5 @@ trivet_status_t tvi_graph_infer(trivet_graph_t* graph) {
   } else {
     refresh_captures(graph);
   }
-  return tvi_graph_infer_all(graph);
+  return tvi_graph_result(graph, tvi_graph_infer_all(graph));
 }

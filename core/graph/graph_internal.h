@@ -25,6 +25,11 @@ typedef struct tvi_inferred_s {
   uint64_t int_count;
 } tvi_inferred_t;
 
+// Dimensions are NULL both when they overflow and when there is no memory: what a public function
+// returns becomes OUT_OF_MEMORY in the second case. Consumes `status`.
+trivet_status_t tvi_graph_result(const trivet_graph_t* graph, trivet_status_t status);
+// An allocator for dimensions of the graph, which notes that memory ran out.
+trivet_allocator_t tvi_graph_dim_allocator(trivet_graph_t* root);
 // A dead value's or node's slot is kept, so ids stay unique.
 trivet_status_t tvi_graph_new_value(trivet_graph_t* graph, const trivet_type_t* type,
                                     tvi_value_id_t* out_value);

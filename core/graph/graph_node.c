@@ -351,6 +351,7 @@ trivet_status_t tvi_graph_add_node(trivet_graph_t* graph, const tvi_node_desc_t*
   node->op = op;
   trivet_status_t status = fill_node(graph, desc, node);
   if (status == NULL) status = infer_and_link(graph, desc, node, out_node);
+  status = tvi_graph_result(graph, status);
   if (status != NULL) {
     char label[TVI_NODE_LABEL_SIZE];
     return trivet_status_annotate(status, "%s", tvi_node_label(graph, node, label, sizeof(label)));

@@ -66,7 +66,7 @@ static trivet_string_view_t extent_text(parser_t* p, const char* ends) {
 // lone one is left to the caller (*out_dim NULL, *out_unbound its name), and others are errors.
 static trivet_status_t parse_extent(parser_t* p, const char* ends, bool create,
                                     trivet_dim_t* out_dim, trivet_string_view_t* out_unbound) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   trivet_string_view_t text = extent_text(p, ends);
   trivet_dim_t dim;
   TRIVET_RETURN_IF_ERROR(tvi_text_annotate(&start, tvi_dim_parse(p->names, text, &dim)));
@@ -133,7 +133,7 @@ static trivet_status_t parse_type(parser_t* p, bool create, trivet_type_t* out_t
 static trivet_status_t parse_symbol(parser_t* p) {
   trivet_dim_t symbol = NULL;
   trivet_string_view_t name = {NULL, 0};
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   TRIVET_RETURN_IF_ERROR(parse_extent(p, ":", false, &symbol, &name));
   if (symbol != NULL || name.size == 0) {
     return tvi_text_error(&start, "expected the name of a new symbol");
@@ -224,7 +224,7 @@ static trivet_status_t find_value(scope_t* scope, trivet_string_view_t label,
 }
 
 static trivet_status_t parse_reference(parser_t* p, scope_t* scope, tvi_value_id_t* out_value) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   trivet_string_view_t label;
   TRIVET_RETURN_IF_ERROR(tvi_text_label(&p->cursor, &label));
   TRIVET_RETURN_IF_ERROR(find_value(scope, label, out_value));
@@ -244,7 +244,7 @@ static trivet_string_view_t first_name(const definition_t* definition) {
 }
 
 static trivet_status_t parse_input(parser_t* p, scope_t* scope) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   definition_t definition;
   trivet_type_t type;
   TRIVET_RETURN_IF_ERROR(parse_definition(p, &definition));
@@ -257,7 +257,7 @@ static trivet_status_t parse_input(parser_t* p, scope_t* scope) {
 }
 
 static trivet_status_t parse_dims(parser_t* p, scope_t* scope) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   definition_t definition;
   trivet_type_t type;
   TRIVET_RETURN_IF_ERROR(parse_definition(p, &definition));
@@ -288,7 +288,7 @@ static trivet_status_t parse_dims(parser_t* p, scope_t* scope) {
 }
 
 static trivet_status_t parse_constant(parser_t* p, scope_t* scope, bool derived) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   definition_t definition;
   trivet_type_t type;
   TRIVET_RETURN_IF_ERROR(parse_definition(p, &definition));
@@ -478,7 +478,7 @@ static trivet_status_t parse_operands(parser_t* p, scope_t* scope, node_text_t* 
 
 static trivet_status_t parse_operator(parser_t* p, trivet_string_view_t* out_name,
                                       const tvi_operator_entry_t** out_op) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   trivet_string_view_t name = tvi_text_word(&p->cursor, ".");
   if (name.size == 0) return tvi_text_error(&start, "expected an operator");
   TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(&p->arena, name, out_name));
@@ -506,7 +506,7 @@ static trivet_status_t check_types(parser_t* p, scope_t* scope, const tvi_node_t
     const trivet_type_t* found = &scope->graph->values[node->outputs[i]]->type;
     trivet_type_t type;
     trivet_string_view_t unbound[TRIVET_MAX_RANK] = {{NULL, 0}};
-    tvi_text_cursor_t start = p->cursor;
+    tvi_text_cursor_t start = tvi_text_here(&p->cursor);
     TRIVET_RETURN_IF_ERROR(parse_type(p, false, &type, unbound));
     bool equal = type.dtype == found->dtype && type.rank == found->rank;
     for (uint32_t d = 0; d < type.rank && equal; ++d) {
@@ -531,7 +531,7 @@ static trivet_status_t check_types(parser_t* p, scope_t* scope, const tvi_node_t
 }
 
 static trivet_status_t parse_node_text(parser_t* p, scope_t* scope, node_text_t* text) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   TRIVET_RETURN_IF_ERROR(parse_outputs(p, text));
   TRIVET_RETURN_IF_ERROR(tvi_text_expect(&p->cursor, "="));
   trivet_string_view_t name;
@@ -654,7 +654,7 @@ static trivet_status_t parse_graph(parser_t* p, scope_t* outer, trivet_graph_t* 
 
 static trivet_status_t parse_root(parser_t* p) {
   trivet_graph_t* graph;
-  TRIVET_RETURN_IF_ERROR(tvi_dim_context_create(p->allocator, &p->names));
+  TRIVET_RETURN_IF_ERROR(tvi_dim_context_create(tvi_graph_dim_allocator(p->root), &p->names));
   TRIVET_RETURN_IF_ERROR(parse_graph(p, NULL, NULL, &graph));
   if (!tvi_text_at_end(&p->cursor)) {
     return tvi_text_error(&p->cursor, "something follows the graph");
@@ -669,7 +669,7 @@ trivet_status_t tvi_graph_parse(const tvi_registry_t* registry, trivet_string_vi
   TRIVET_RETURN_IF_ERROR(tvi_graph_create(registry, allocator, &p.root));
   tvi_arena_init(&p.arena, allocator, 0);
   tvi_map_init(&p.symbols, allocator);
-  trivet_status_t status = parse_root(&p);
+  trivet_status_t status = tvi_graph_result(p.root, parse_root(&p));
   tvi_map_deinit(&p.symbols);
   tvi_dim_context_destroy(p.names);
   tvi_arena_deinit(&p.arena);

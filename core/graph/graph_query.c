@@ -177,6 +177,7 @@ const trivet_dim_t* tvi_graph_value_ints(const trivet_graph_t* graph, tvi_value_
     trivet_dim_t* ints = NULL;
     if (trivet_status_consume(
             tvi_arena_alloc_array(graph->arena, (size_t)count + 1, sizeof(*ints), &ints)) != 0) {
+      graph->root->out_of_memory = true;
       return NULL;
     }
     for (int64_t i = 0; i < count; ++i) {

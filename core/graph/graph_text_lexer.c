@@ -52,6 +52,11 @@ void tvi_text_skip(tvi_text_cursor_t* cursor) {
   }
 }
 
+tvi_text_cursor_t tvi_text_here(tvi_text_cursor_t* cursor) {
+  tvi_text_skip(cursor);
+  return *cursor;
+}
+
 bool tvi_text_at_end(tvi_text_cursor_t* cursor) {
   tvi_text_skip(cursor);
   return cursor->at >= cursor->text.size;

@@ -25,6 +25,8 @@ trivet_status_t tvi_text_error(const tvi_text_cursor_t* cursor, const char* form
 trivet_status_t tvi_text_annotate(const tvi_text_cursor_t* cursor, trivet_status_t status);
 // Skips blanks, line ends and comments.
 void tvi_text_skip(tvi_text_cursor_t* cursor);
+// The place of the next byte that is no blank, for errors about what begins there.
+tvi_text_cursor_t tvi_text_here(tvi_text_cursor_t* cursor);
 bool tvi_text_at_end(tvi_text_cursor_t* cursor);
 // The next byte after blanks; 0 at the end.
 char tvi_text_peek(tvi_text_cursor_t* cursor);

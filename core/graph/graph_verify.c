@@ -223,7 +223,7 @@ trivet_status_t tvi_graph_verify(const trivet_graph_t* graph) {
   // Inference takes a graph that it may write to; what it writes is taken back.
   verifier_t v = {.graph = (trivet_graph_t*)graph};
   tvi_arena_init(&v.arena, graph->allocator, 0);
-  trivet_status_t status = verify(&v);
+  trivet_status_t status = tvi_graph_result(graph, verify(&v));
   tvi_arena_deinit(&v.arena);
   return status;
 }

@@ -50,7 +50,8 @@ static trivet_status_t node_program(const trivet_graph_t* graph, tvi_node_t* nod
 
 trivet_status_t tvi_graph_node_program(const trivet_graph_t* graph, tvi_node_id_t node,
                                        tvi_arena_t* arena, tvi_kir_program_t** out_program) {
-  trivet_status_t status = node_program(graph, graph->nodes[node], arena, out_program);
+  trivet_status_t status =
+      tvi_graph_result(graph, node_program(graph, graph->nodes[node], arena, out_program));
   if (status == NULL) return TRIVET_OK;
   char label[TVI_NODE_LABEL_SIZE];
   return trivet_status_annotate(status, "%s",
@@ -272,7 +273,7 @@ trivet_status_t tvi_graph_expand_node(trivet_graph_t* graph, tvi_node_id_t node,
   }
   tvi_arena_t arena;
   tvi_arena_init(&arena, graph->allocator, 0);
-  trivet_status_t status = expand(graph, node, &arena, out_expanded);
+  trivet_status_t status = tvi_graph_result(graph, expand(graph, node, &arena, out_expanded));
   tvi_arena_deinit(&arena);
   if (status == NULL) return TRIVET_OK;
   char label[TVI_NODE_LABEL_SIZE];

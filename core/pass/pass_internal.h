@@ -6,6 +6,10 @@
 
 #include "core/pass/pass.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // What a pass gets: who it is, and scratch memory.
 struct trivet_pass_context_s {
   tvi_pass_manager_t* manager;
@@ -19,5 +23,9 @@ trivet_status_t tvi_rewrite_run(const trivet_rewrite_t* rewrite, trivet_pass_con
                                 trivet_graph_t* graph, uint32_t* out_changed);
 // Checks the text of a rewrite alone.
 trivet_status_t tvi_rewrite_check(const trivet_rewrite_t* rewrite, trivet_allocator_t allocator);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
 
 #endif  // TRIVET_CORE_PASS_PASS_INTERNAL_H_

@@ -504,6 +504,8 @@ static trivet_status_t build(matcher_t* m, const bindings_t* b, tvi_node_id_t an
     const tvi_rewrite_node_t* from = &m->pattern->results[i];
     if (from->kind == TVI_REWRITE_CONSTANT) {
       TRIVET_RETURN_IF_ERROR(make_constant(m, from, b->values, &values[from->outputs[0]]));
+    } else if (from->kind == TVI_REWRITE_ALIAS) {
+      values[from->outputs[0]] = values[from->inputs[0]];
     } else {
       TRIVET_RETURN_IF_ERROR(make_node(m, b, from, anchor, values, added));
     }

@@ -25,6 +25,7 @@ typedef struct parser_s {
   trivet_string_view_t variables[TVI_REWRITE_MAX_VARIABLES];
   uint32_t variable_count;
   bool in_match;
+  uint32_t anchor;  // of the match, once it is read
 } parser_t;
 
 static trivet_status_t copy_array(parser_t* p, const void* from, uint32_t count, size_t size,
@@ -55,7 +56,7 @@ static trivet_status_t read_label(parser_t* p, uint32_t* out_label) {
 }
 
 static trivet_status_t read_bound_label(parser_t* p, uint32_t* out_label) {
-  tvi_text_cursor_t start = p->cursor;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
   TRIVET_RETURN_IF_ERROR(read_label(p, out_label));
   if (!p->bound[*out_label]) {
     return tvi_text_error(&start, "%%%.*s is not in the match", TVI_SV_ARGS(p->labels[*out_label]));
@@ -155,6 +156,19 @@ static trivet_status_t read_attributes(parser_t* p, tvi_rewrite_node_t* node) {
   return TRIVET_OK;
 }
 
+// A name on the right side: bound by the match, or made before. Results of the anchor go away.
+static trivet_status_t check_operand(const parser_t* p, const tvi_text_cursor_t* start,
+                                     uint32_t label) {
+  if (p->made[label]) return TRIVET_OK;
+  if (!p->bound[label]) {
+    return tvi_text_error(start, "%%%.*s is not defined", TVI_SV_ARGS(p->labels[label]));
+  }
+  if (p->definer[label] == p->anchor) {
+    return tvi_text_error(start, "%%%.*s is what is replaced", TVI_SV_ARGS(p->labels[label]));
+  }
+  return TRIVET_OK;
+}
+
 static trivet_status_t read_operands(parser_t* p, tvi_rewrite_node_t* node) {
   uint32_t inputs[MAX_OPERANDS];
   TRIVET_RETURN_IF_ERROR(tvi_text_expect(&p->cursor, "("));
@@ -163,15 +177,15 @@ static trivet_status_t read_operands(parser_t* p, tvi_rewrite_node_t* node) {
       if (node->input_count == MAX_OPERANDS) {
         return tvi_text_error(&p->cursor, "more than %u operands", MAX_OPERANDS);
       }
-      tvi_text_cursor_t start = p->cursor;
+      tvi_text_cursor_t start = tvi_text_here(&p->cursor);
       uint32_t label = TVI_REWRITE_NONE;
       if (!tvi_text_accept_word(&p->cursor, "_")) TRIVET_RETURN_IF_ERROR(read_label(p, &label));
       inputs[node->input_count++] = label;
       if (label == TVI_REWRITE_NONE) continue;
       if (p->in_match) {
         p->bound[label] = true;
-      } else if (!p->bound[label] && !p->made[label]) {
-        return tvi_text_error(&start, "%%%.*s is not defined", TVI_SV_ARGS(p->labels[label]));
+      } else {
+        TRIVET_RETURN_IF_ERROR(check_operand(p, &start, label));
       }
     } while (tvi_text_accept(&p->cursor, ","));
     TRIVET_RETURN_IF_ERROR(tvi_text_expect(&p->cursor, ")"));
@@ -188,7 +202,7 @@ static trivet_status_t read_outputs(parser_t* p, uint32_t index, tvi_rewrite_nod
     if (node->output_count == MAX_OPERANDS) {
       return tvi_text_error(&p->cursor, "more than %u results", MAX_OPERANDS);
     }
-    tvi_text_cursor_t start = p->cursor;
+    tvi_text_cursor_t start = tvi_text_here(&p->cursor);
     uint32_t label = TVI_REWRITE_NONE;
     if (!tvi_text_accept_word(&p->cursor, "_")) {
       TRIVET_RETURN_IF_ERROR(read_label(p, &label));
@@ -215,7 +229,7 @@ static trivet_status_t read_outputs(parser_t* p, uint32_t index, tvi_rewrite_nod
 static trivet_status_t read_constant(parser_t* p, tvi_rewrite_node_t* node) {
   node->kind = TVI_REWRITE_CONSTANT;
   node->dtype_of = TVI_REWRITE_NONE;
-  if (node->output_count != 1) {
+  if (node->output_count != 1 || node->outputs[0] == TVI_REWRITE_NONE) {
     return tvi_text_error(&p->cursor, "a constant has one name");
   }
   char next = tvi_text_peek(&p->cursor);
@@ -239,6 +253,22 @@ static trivet_status_t read_constant(parser_t* p, tvi_rewrite_node_t* node) {
   return tvi_text_expect(&p->cursor, ")");
 }
 
+static trivet_status_t read_alias(parser_t* p, tvi_rewrite_node_t* node) {
+  uint32_t label;
+  tvi_text_cursor_t start = tvi_text_here(&p->cursor);
+  if (node->output_count != 1 || node->outputs[0] == TVI_REWRITE_NONE) {
+    return tvi_text_error(&start, "one name can stand for one value");
+  }
+  TRIVET_RETURN_IF_ERROR(read_label(p, &label));
+  TRIVET_RETURN_IF_ERROR(check_operand(p, &start, label));
+  const void* copy;
+  TRIVET_RETURN_IF_ERROR(copy_array(p, &label, 1, sizeof(label), &copy));
+  node->kind = TVI_REWRITE_ALIAS;
+  node->inputs = copy;
+  node->input_count = 1;
+  return TRIVET_OK;
+}
+
 static trivet_status_t read_nodes(parser_t* p, const tvi_rewrite_node_t** out_nodes,
                                   uint32_t* out_count) {
   tvi_rewrite_node_t nodes[TVI_REWRITE_MAX_NODES];
@@ -254,6 +284,8 @@ static trivet_status_t read_nodes(parser_t* p, const tvi_rewrite_node_t** out_no
     TRIVET_RETURN_IF_ERROR(tvi_text_expect(&p->cursor, "="));
     if (tvi_text_accept_word(&p->cursor, "const")) {
       TRIVET_RETURN_IF_ERROR(read_constant(p, node));
+    } else if (!p->in_match && tvi_text_peek(&p->cursor) == '%') {
+      TRIVET_RETURN_IF_ERROR(read_alias(p, node));
     } else {
       trivet_string_view_t op = tvi_text_word(&p->cursor, ".");
       if (tvi_sv_find(op, '.') == SIZE_MAX) {
@@ -319,7 +351,7 @@ static trivet_status_t read_condition(parser_t* p, tvi_condition_t* out) {
     TRIVET_RETURN_IF_ERROR(read_comparison(p, &condition.comparison));
     TRIVET_RETURN_IF_ERROR(read_literal(p, 0, &condition.value));
   } else {
-    tvi_text_cursor_t start = p->cursor;
+    tvi_text_cursor_t start = tvi_text_here(&p->cursor);
     trivet_string_view_t name = tvi_text_word(&p->cursor, "");
     size_t found = SIZE_MAX;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); ++i) {
@@ -342,7 +374,7 @@ static trivet_status_t read_condition(parser_t* p, tvi_condition_t* out) {
     TRIVET_RETURN_IF_ERROR(tvi_text_expect(&p->cursor, ")"));
     if (all[found].compares) {
       TRIVET_RETURN_IF_ERROR(read_comparison(p, &condition.comparison));
-      start = p->cursor;
+      start = tvi_text_here(&p->cursor);
       TRIVET_RETURN_IF_ERROR(read_literal(p, 1, &condition.value));
       tvi_literal_kind_t wanted =
           condition.kind == TVI_CONDITION_DTYPE ? TVI_LITERAL_WORD : TVI_LITERAL_INT;
@@ -424,6 +456,7 @@ trivet_status_t tvi_rewrite_parse(trivet_string_view_t text, tvi_arena_t* arena,
   TRIVET_RETURN_IF_ERROR(read_nodes(&p, &pattern.match, &pattern.match_count));
   TRIVET_RETURN_IF_ERROR(check_connected(&p, &pattern));
   p.in_match = false;
+  p.anchor = pattern.match_count - 1;
   if (tvi_text_accept_word(&p.cursor, "where")) {
     TRIVET_RETURN_IF_ERROR(read_conditions(&p, &pattern));
   }

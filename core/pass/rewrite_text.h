@@ -53,6 +53,7 @@ typedef struct tvi_rewrite_attribute_s {
 typedef enum tvi_rewrite_node_kind_e {
   TVI_REWRITE_NODE = 0,
   TVI_REWRITE_CONSTANT = 1,  // match: any, or all elements equal to `number`; to: a scalar
+  TVI_REWRITE_ALIAS = 2,     // to: %y = %x
 } tvi_rewrite_node_kind_t;
 
 // One line of either side. Labels are numbers; TVI_REWRITE_NONE stands for "_".

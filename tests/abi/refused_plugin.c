@@ -71,20 +71,14 @@ static const trivet_operator_t second = {{(uint32_t)sizeof(trivet_operator_t), 0
 static const trivet_operator_t second = {
     {40, TRIVET_STRUCT_OPERATOR, 0}, "refused.Second", 0, 0, 1, 0, 0, 0, 0, 0};
 #elif REFUSE == REFUSE_KERNEL
-static const trivet_kernel_t second = {TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
-                                       "refused.kernel",
-                                       "cpu",
-                                       "for tests",
-                                       1,
-                                       TRIVET_HALF_RUN,
-                                       0,
-                                       0,
-                                       0,
-                                       0,
-                                       0,
-                                       0,
-                                       0,
-                                       0};
+static const trivet_kernel_t second = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "refused.kernel",
+    .target = "cpu",
+    .summary = "for tests",
+    .version = 1,
+    .halves = TRIVET_HALF_RUN,
+};
 #elif REFUSE == REFUSE_REWRITE
 TRIVET_REWRITE(second, "refused-rewrite", "for tests", "match { %y = std.Relu(%x) } to");
 #elif REFUSE == REFUSE_FUNCTION

@@ -100,14 +100,15 @@ TEST_F(RefusedPlugins, Definitions) {
 
 TEST_F(RefusedPlugins, Texts) {
   // The definition before it is right, and must not stay behind.
-  Refuse("syntax", "operator 'refused.Second': line 2, column 16: expected an expression");
+  Refuse("syntax",
+         "operator 'refused.Second': line 2, column 20: an expression expected, but the line ends");
   Refuse("text_name",
          "operator 'refused.Second': text declares refused.Second/1, the definition "
          "refused.Second/2");
   Refuse("no_meaning",
          "operator 'refused.Second': no meaning: the text has no body, and lower and evaluate are "
          "NULL");
-  Refuse("rewrite", "rewrite 'refused-rewrite': line 1, column 34: expected '{', found the end");
+  Refuse("rewrite", "rewrite 'refused-rewrite': line 1, column 31: expected '{', found the end");
   Refuse("function",
          "scalar function 'refused.twice': text declares 'thrice', the definition 'refused.twice'");
 }
