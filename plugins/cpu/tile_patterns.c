@@ -85,7 +85,6 @@ static trivet_status_t compact(tvi_tile_body_t* body, const uint32_t* roots, siz
   return TRIVET_OK;
 }
 
-
 // ---------------------------------------------------------------------------------------------
 // Rewriting
 // ---------------------------------------------------------------------------------------------
@@ -277,7 +276,8 @@ static trivet_status_t simplify_instr(rewriter_t* r, uint32_t ref, uint32_t* out
       if ((r->loops[instr->args[0]] & ~r->loops[instr->args[1]]) != 0 &&
           (r->loops[instr->args[1]] & ~r->loops[instr->args[0]]) == 0) {
         *done = true;
-        TRIVET_RETURN_IF_ERROR(put(r, TVI_TILE_OP_RECIP, TVI_TILE_F32, r->map[instr->args[1]], 0, 0, &x));
+        TRIVET_RETURN_IF_ERROR(
+            put(r, TVI_TILE_OP_RECIP, TVI_TILE_F32, r->map[instr->args[1]], 0, 0, &x));
         return put(r, TVI_TILE_OP_MUL, TVI_TILE_F32, r->map[instr->args[0]], x, 0, out);
       }
       break;
@@ -398,7 +398,8 @@ static void analyse(rewriter_t* r, const uint32_t* roots, size_t root_count) {
       ++r->uses[instr->args[a]];
       r->loops[i] |= r->loops[instr->args[a]];
     }
-    if (instr->opcode == TVI_TILE_OP_AFFINE) r->loops[i] = form_mask(&old->affines.data[instr->imm]);
+    if (instr->opcode == TVI_TILE_OP_AFFINE)
+      r->loops[i] = form_mask(&old->affines.data[instr->imm]);
     if (instr->opcode == TVI_TILE_OP_LOAD) {
       const tvi_tile_body_access_t* access = &old->accesses.data[instr->imm];
       if (access->pad != TVI_TILE_NONE) {
@@ -408,8 +409,8 @@ static void analyse(rewriter_t* r, const uint32_t* roots, size_t root_count) {
       for (uint32_t d = 0; d < access->rank; ++d) {
         const uint32_t index = access->indices[d].ref;
         if (access->indices[d].is_register) ++r->uses[index];
-        r->loops[i] |= access->indices[d].is_register ? r->loops[index]
-                                                      : form_mask(&old->affines.data[index]);
+        r->loops[i] |=
+            access->indices[d].is_register ? r->loops[index] : form_mask(&old->affines.data[index]);
       }
     }
     switch (instr->opcode) {
@@ -506,8 +507,7 @@ trivet_status_t tvi_tile_body_improve(tvi_tile_body_t* body, const uint32_t* roo
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(arena, root_count + 1, sizeof(*taken), &taken));
   for (size_t i = 0; i < count; ++i) map[i] = (uint32_t)i;
   if (root_count) memcpy(taken, roots, root_count * sizeof(*taken));
-  TRIVET_RETURN_IF_ERROR(
-      run_pass(body, taken, root_count, arena, simplify_instr, &map, count));
+  TRIVET_RETURN_IF_ERROR(run_pass(body, taken, root_count, arena, simplify_instr, &map, count));
   TRIVET_RETURN_IF_ERROR(run_pass(body, taken, root_count, arena, fuse_instr, &map, count));
   TRIVET_RETURN_IF_ERROR(run_pass(body, taken, root_count, arena, NULL, &map, count));
   *out_map = map;

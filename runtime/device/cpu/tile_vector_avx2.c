@@ -74,13 +74,37 @@ static inline void vh_store_part(char* p, vh x, uint32_t n) {
                       (__m128i)x);
 }
 
-static inline vf vf_select(vi mask, vf a, vf b) {
+// Masks, and comparisons that are false for NaN (but for ne).
+typedef vi vm;
+static inline vm vf_lt(vf a, vf b) { return (vm)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_LT_OQ); }
+static inline vm vf_gt(vf a, vf b) { return (vm)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GT_OQ); }
+static inline vm vf_le(vf a, vf b) { return (vm)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_LE_OQ); }
+static inline vm vf_eq(vf a, vf b) { return (vm)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_EQ_OQ); }
+static inline vm vf_ne(vf a, vf b) { return (vm)_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_NEQ_UQ); }
+static inline vm vi_lt(vi a, vi b) { return a < b; }
+static inline vm vi_nonzero(vi a) { return a != 0; }
+static inline vm vi_negative(vi a) { return a; }  // only the sign bit is used
+static inline int vm_any(vm mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
+static inline vf vf_select(vm mask, vf a, vf b) {
   return (vf)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
 }
-static inline vi vi_select(vi mask, vi a, vi b) {
+static inline vi vi_select(vm mask, vi a, vi b) {
   return (vi)_mm256_blendv_epi8((__m256i)b, (__m256i)a, (__m256i)mask);
 }
-static inline int vi_any(vi mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
+// 1 where the mask is set.
+static inline vi vm_to_vi(vm mask) { return mask & 1; }
+// The second operand where either is NaN.
+static inline vf vf_min_keep(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+static inline vf vf_max_keep(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+static inline vi vi_min(vi a, vi b) { return (vi)_mm256_min_epi32((__m256i)a, (__m256i)b); }
+static inline vi vi_max(vi a, vi b) { return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+// Joins halves, then quarters, down to neighbours: every lane ends with the whole.
+#define FOLD(x, join)                                                    \
+  do {                                                                   \
+    x = join(x, (vf)_mm256_permute2f128_ps((__m256)x, (__m256)x, 0x01)); \
+    x = join(x, (vf)_mm256_permute_ps((__m256)x, 0x4e));                 \
+    x = join(x, (vf)_mm256_permute_ps((__m256)x, 0xb1));                 \
+  } while (0)
 static inline vf vf_fma(vf a, vf b, vf c) {
   return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 }

@@ -64,13 +64,38 @@ static inline void vh_store_part(char* p, vh x, uint32_t n) {
   _mm256_mask_storeu_epi32(p, (__mmask8)first_lanes(n), (__m256i)x);
 }
 
-static inline vf vf_select(vi mask, vf a, vf b) {
-  return (vf)_mm512_mask_mov_ps((__m512)b, _mm512_movepi32_mask((__m512i)mask), (__m512)a);
+// Masks, and comparisons that are false for NaN (but for ne).
+typedef __mmask16 vm;
+static inline vm vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
+static inline vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ); }
+static inline vm vf_le(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ); }
+static inline vm vf_eq(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ); }
+static inline vm vf_ne(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NEQ_UQ); }
+static inline vm vi_lt(vi a, vi b) { return _mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b); }
+static inline vm vi_nonzero(vi a) { return _mm512_test_epi32_mask((__m512i)a, (__m512i)a); }
+static inline vm vi_negative(vi a) { return _mm512_movepi32_mask((__m512i)a); }
+static inline int vm_any(vm mask) { return mask != 0; }
+static inline vf vf_select(vm mask, vf a, vf b) {
+  return (vf)_mm512_mask_mov_ps((__m512)b, mask, (__m512)a);
 }
-static inline vi vi_select(vi mask, vi a, vi b) {
-  return (vi)_mm512_mask_mov_epi32((__m512i)b, _mm512_movepi32_mask((__m512i)mask), (__m512i)a);
+static inline vi vi_select(vm mask, vi a, vi b) {
+  return (vi)_mm512_mask_mov_epi32((__m512i)b, mask, (__m512i)a);
 }
-static inline int vi_any(vi mask) { return _mm512_movepi32_mask((__m512i)mask) != 0; }
+// 1 where the mask is set.
+static inline vi vm_to_vi(vm mask) { return (vi)_mm512_maskz_set1_epi32(mask, 1); }
+// The second operand where either is NaN.
+static inline vf vf_min_keep(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+static inline vf vf_max_keep(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+static inline vi vi_min(vi a, vi b) { return (vi)_mm512_min_epi32((__m512i)a, (__m512i)b); }
+static inline vi vi_max(vi a, vi b) { return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+// Joins halves, then quarters, down to neighbours: every lane ends with the whole.
+#define FOLD(x, join)                                                  \
+  do {                                                                 \
+    x = join(x, (vf)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0x4e)); \
+    x = join(x, (vf)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0xb1)); \
+    x = join(x, (vf)_mm512_permute_ps((__m512)x, 0x4e));               \
+    x = join(x, (vf)_mm512_permute_ps((__m512)x, 0xb1));               \
+  } while (0)
 static inline vf vf_fma(vf a, vf b, vf c) {
   return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }

@@ -98,8 +98,8 @@ SPREAD(vl, vl, int64_t)
 #define BINARY_I32(name, expression) LOOP2(name, vi, vi, vi, vi, expression)
 #define BINARY_F64(name, expression) LOOP2(name, vd, vd, vd, vd, expression)
 #define BINARY_I64(name, expression) LOOP2(name, vl, vl, vl, vl, expression)
-#define COMPARE_F32(name, expression) LOOP2(name, vf, vf, vi, vi, (vi)(expression)&1)
-#define COMPARE_I32(name, expression) LOOP2(name, vi, vi, vi, vi, (expression)&1)
+#define COMPARE_F32(name, expression) LOOP2(name, vf, vf, vi, vi, vm_to_vi(expression))
+#define COMPARE_I32(name, expression) LOOP2(name, vi, vi, vi, vi, vm_to_vi(expression))
 #define COMPARE_F64(name, expression) \
   LOOP2(name, vd, vd, vh, vh, __builtin_convertvector((vl)(expression), vh) & 1)
 #define COMPARE_I64(name, expression) \
@@ -110,8 +110,8 @@ SPREAD(vl, vl, int64_t)
 // ---------------------------------------------------------------------------------------------
 
 // NaN in either operand gives NaN.
-static inline vf vf_min(vf a, vf b) { return vf_select((a < b) | (a != a), a, b); }
-static inline vf vf_max(vf a, vf b) { return vf_select((a > b) | (a != a), a, b); }
+static inline vf vf_min(vf a, vf b) { return vf_select(vf_ne(a, a), a, vf_min_keep(a, b)); }
+static inline vf vf_max(vf a, vf b) { return vf_select(vf_ne(a, a), a, vf_max_keep(a, b)); }
 
 BINARY_F32(k_add_f32, a + b)
 BINARY_F32(k_sub_f32, a - b)
@@ -129,9 +129,9 @@ UNARY_F32(k_floor_f32, vf_floor(a))
 UNARY_F32(k_ceil_f32, vf_ceil(a))
 UNARY_F32(k_round_even_f32, vf_round(a))
 UNARY_F32(k_trunc_f32, vf_trunc(a))
-UNARY_F32(k_sign_f32, vf_select(a > vf_set(0.0f), vf_set(1.0f),
-                                vf_select(a < vf_set(0.0f), vf_set(-1.0f),
-                                          vf_select(a != a, a, vf_set(0.0f)))))
+UNARY_F32(k_sign_f32, vf_select(vf_gt(a, vf_set(0.0f)), vf_set(1.0f),
+                                vf_select(vf_lt(a, vf_set(0.0f)), vf_set(-1.0f),
+                                          vf_select(vf_ne(a, a), a, vf_set(0.0f)))))
 UNARY_F32(k_exp_f32, math_exp(a))
 UNARY_F32(k_exp2_f32, math_exp2(a))
 UNARY_F32(k_expm1_f32, math_expm1(a))
@@ -158,13 +158,13 @@ BINARY_F32(k_silu_mul, math_silu(a) * b)
 UNARY_F32(k_gelu_erf, math_gelu_erf(a))
 UNARY_F32(k_gelu_tanh, math_gelu_tanh(a))
 BINARY_F32(k_exp_sub, math_exp(a - b))
-UNARY_F32(k_relu, vf_select(a < vf_set(0.0f), vf_set(0.0f), a))
+UNARY_F32(k_relu, vf_max_keep(vf_set(0.0f), a))
 BINARY_F32(k_sub_square, (a - b) * (a - b))
 LOOP3(k_fma_f32, vf, vf, vf, vf, vf_fma(a, b, c))
 LOOP3(k_quantize, vf, vf, vf, vf, vf_round(a* b) + c)
 LOOP3(k_sub_mul, vf, vf, vf, vf, (a - b) * c)
-LOOP1(k_isnan_f32, vf, vf, vi, vi, (vi)(a != a) & 1)
-LOOP1(k_isinf_f32, vf, vf, vi, vi, (vi)(vf_abs(a) == vf_set(__builtin_inff())) & 1)
+LOOP1(k_isnan_f32, vf, vf, vi, vi, vm_to_vi(vf_ne(a, a)))
+LOOP1(k_isinf_f32, vf, vf, vi, vi, vm_to_vi(vf_eq(vf_abs(a), vf_set(__builtin_inff()))))
 
 BINARY_I32(k_add_i32, a + b)
 BINARY_I32(k_sub_i32, a - b)
@@ -172,18 +172,18 @@ BINARY_I32(k_mul_i32, a* b)
 BINARY_I32(k_and_i32, a& b)
 BINARY_I32(k_or_i32, a | b)
 BINARY_I32(k_xor_i32, a ^ b)
-BINARY_I32(k_min_i32, vi_select(a < b, a, b))
-BINARY_I32(k_max_i32, vi_select(a > b, a, b))
-COMPARE_I32(k_eq_i32, a == b)
-COMPARE_I32(k_ne_i32, a != b)
-COMPARE_I32(k_lt_i32, a < b)
-COMPARE_I32(k_le_i32, a <= b)
-LOOP3(k_select_32, vi, vi, vi, vi, vi_select(a != 0, b, c))
+BINARY_I32(k_min_i32, vi_min(a, b))
+BINARY_I32(k_max_i32, vi_max(a, b))
+COMPARE_I32(k_eq_i32, ~vi_nonzero(a - b))
+COMPARE_I32(k_ne_i32, vi_nonzero(a - b))
+COMPARE_I32(k_lt_i32, vi_lt(a, b))
+COMPARE_I32(k_le_i32, ~vi_lt(b, a))
+LOOP3(k_select_32, vi, vi, vi, vi, vi_select(vi_nonzero(a), b, c))
 LOOP3(k_muladd_i32, vi, vi, vi, vi, a* b + c)
-COMPARE_F32(k_eq_f32, a == b)
-COMPARE_F32(k_ne_f32, a != b)
-COMPARE_F32(k_lt_f32, a < b)
-COMPARE_F32(k_le_f32, a <= b)
+COMPARE_F32(k_eq_f32, vf_eq(a, b))
+COMPARE_F32(k_ne_f32, vf_ne(a, b))
+COMPARE_F32(k_lt_f32, vf_lt(a, b))
+COMPARE_F32(k_le_f32, vf_le(a, b))
 
 BINARY_F64(k_add_f64, a + b)
 BINARY_F64(k_sub_f64, a - b)
@@ -203,8 +203,33 @@ COMPARE_I64(k_ne_i64, a != b)
 LOOP1(k_copy_4, vi, vi, vi, vi, a)
 LOOP1(k_copy_8, vl, vl, vl, vl, a)
 
-// (a - b) * c * d + e: the end of a normalisation. Rows have one b and one c.
+// (a - b) * c * d + e with one b and c per row: the end of most normalisations.
+static void norm_affine_rows(const tvi_tile_args_t* g) {
+  for (uint32_t row = 0; row < g->rows; ++row) {
+    const vf mean = vf_set(*(const float*)(g->s[1] + (ptrdiff_t)row * g->ss[1]));
+    const vf scale = vf_set(*(const float*)(g->s[2] + (ptrdiff_t)row * g->ss[2]));
+    const char* x = g->s[0] + (ptrdiff_t)row * g->ss[0];
+    const char* p = g->s[3] + (ptrdiff_t)row * g->ss[3];
+    const char* q = g->s[4] + (ptrdiff_t)row * g->ss[4];
+    char* d = g->d + (ptrdiff_t)row * g->ds;
+    const size_t whole = (size_t)(g->cols - g->cols % LANES) * 4;
+    for (size_t i = 0; i < whole; i += sizeof(vf))
+      vf_store(d + i, vf_fma((vf_load(x + i) - mean) * scale, vf_load(p + i), vf_load(q + i)));
+    const uint32_t n = g->cols % LANES;
+    if (n != 0)
+      vf_store_part(d + whole,
+                    vf_fma((vf_load_part(x + whole, n) - mean) * scale,
+                           vf_load_part(p + whole, n), vf_load_part(q + whole, n)),
+                    n);
+  }
+}
+
+// The same for any kinds of sources.
 static void k_norm_affine(const tvi_tile_args_t* g) {
+  if (g->scalars == 6u) {
+    norm_affine_rows(g);
+    return;
+  }
   for (uint32_t row = 0; row < g->rows; ++row) {
     vf memory[5];
     source_t s[5];
@@ -231,8 +256,8 @@ static void k_norm_affine(const tvi_tile_args_t* g) {
 // Truncates, saturates, NaN gives 0.
 static inline vi f32_to_i32(vf a) {
   const vi low = vf_to_vi_trunc(a);  // 0x80000000 where it does not fit
-  const vi high = vi_select(a >= vf_set(2147483648.0f), vi_set(INT32_MAX), low);
-  return vi_select(a != a, vi_set(0), high);
+  const vi high = vi_select(vf_le(vf_set(2147483648.0f), a), vi_set(INT32_MAX), low);
+  return vi_select(vf_ne(a, a), vi_set(0), high);
 }
 LOOP1(c_f32_i32, vf, vf, vi, vi, f32_to_i32(a))
 LOOP1(c_i32_f32, vi, vi, vf, vf, vi_to_vf(a))
@@ -283,36 +308,29 @@ static void k_narrow(const tvi_tile_args_t* g) {
 // Row reductions
 // ---------------------------------------------------------------------------------------------
 
-#define ROW_REDUCE(name, start, join)                                             \
-  static void name(const tvi_tile_args_t* g) {                                    \
-    for (uint32_t row = 0; row < g->rows; ++row) {                                \
-      const char* s = g->s[0] + (ptrdiff_t)row * g->ss[0];                        \
-      float* d = (float*)(g->d + (ptrdiff_t)row * g->ds);                         \
-      vf x0 = vf_set(start), x1 = x0, x2 = x0, x3 = x0;                           \
-      uint32_t n = g->cols;                                                       \
-      for (; n >= 4 * LANES; n -= 4 * LANES, s += 4 * sizeof(vf)) {               \
-        x0 = join(x0, vf_load(s));                                                \
-        x1 = join(x1, vf_load(s + sizeof(vf)));                                   \
-        x2 = join(x2, vf_load(s + 2 * sizeof(vf)));                               \
-        x3 = join(x3, vf_load(s + 3 * sizeof(vf)));                               \
-      }                                                                           \
-      for (; n >= LANES; n -= LANES, s += sizeof(vf)) x0 = join(x0, vf_load(s));  \
-      if (n != 0) x1 = join(x1, vf_load_part_or(s, n, vf_set(start)));            \
-      x0 = join(join(x0, x1), join(x2, x3));                                      \
-      float lanes[LANES];                                                         \
-      vf_store((char*)lanes, x0);                                                 \
-      /* Halves, so that the order does not depend on the instruction set's width \
-         more than it must. */                                                    \
-      for (uint32_t half = LANES / 2; half > 0; half /= 2)                        \
-        for (uint32_t i = 0; i < half; ++i)                                       \
-          lanes[i] = scalar_##join(lanes[i], lanes[i + half]);                    \
-      *d = scalar_##join(*d, lanes[0]);                                           \
-    }                                                                             \
+// The lanes are joined by halves, so that the result is the same for every lane count that divides.
+#define ROW_REDUCE(name, start, join)                                            \
+  static void name(const tvi_tile_args_t* g) {                                   \
+    for (uint32_t row = 0; row < g->rows; ++row) {                               \
+      const char* s = g->s[0] + (ptrdiff_t)row * g->ss[0];                       \
+      float* d = (float*)(g->d + (ptrdiff_t)row * g->ds);                        \
+      vf x0 = vf_set(start), x1 = x0, x2 = x0, x3 = x0;                          \
+      uint32_t n = g->cols;                                                      \
+      for (; n >= 4 * LANES; n -= 4 * LANES, s += 4 * sizeof(vf)) {              \
+        x0 = join(x0, vf_load(s));                                               \
+        x1 = join(x1, vf_load(s + sizeof(vf)));                                  \
+        x2 = join(x2, vf_load(s + 2 * sizeof(vf)));                              \
+        x3 = join(x3, vf_load(s + 3 * sizeof(vf)));                              \
+      }                                                                          \
+      for (; n >= LANES; n -= LANES, s += sizeof(vf)) x0 = join(x0, vf_load(s)); \
+      if (n != 0) x1 = join(x1, vf_load_part_or(s, n, vf_set(start)));           \
+      x0 = join(join(x0, x1), join(x2, x3));                                     \
+      FOLD(x0, join);                                                            \
+      x0 = join(vf_set(*d), x0);                                                 \
+      vf_store_part((char*)d, x0, 1);                                            \
+    }                                                                            \
   }
 static inline vf vf_add(vf a, vf b) { return a + b; }
-static inline float scalar_vf_add(float a, float b) { return a + b; }
-static inline float scalar_vf_min(float a, float b) { return a < b || a != a ? a : b; }
-static inline float scalar_vf_max(float a, float b) { return a > b || a != a ? a : b; }
 ROW_REDUCE(row_sum, 0.0f, vf_add)
 ROW_REDUCE(row_min, __builtin_inff(), vf_min)
 ROW_REDUCE(row_max, -__builtin_inff(), vf_max)
@@ -338,14 +356,14 @@ ROW_REDUCE(row_max, -__builtin_inff(), vf_max)
       store(to, suffix##_load(from));                                                          \
     if (count != 0) tvi_tile_kernels_plain.narrow[dtype](to, from, count);                     \
   }
-static inline vi load_bool(const char* p) { return (load_u8(p) != 0) & 1; }
-static inline void store_bool(char* p, vi a) { store_8(p, (a != 0) & 1); }
+static inline vi load_bool(const char* p) { return vm_to_vi(vi_nonzero(load_u8(p))); }
+static inline void store_bool(char* p, vi a) { store_8(p, vm_to_vi(vi_nonzero(a))); }
 static inline vf load_bf16(const char* p) { return (vf)(load_u16(p) << 16); }
 static inline void store_bf16(char* p, vf a) {
   const vu bits = (vu)a;
   const vu rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
   const vu nan = bits >> 16 | 0x40;
-  store_16(p, vi_select(a != a, (vi)nan, (vi)rounded));
+  store_16(p, vi_select(vf_ne(a, a), (vi)nan, (vi)rounded));
 }
 WIDEN(widen_i8, TRIVET_DTYPE_I8, 1, vi, vi, load_i8)
 WIDEN(widen_u8, TRIVET_DTYPE_U8, 1, vi, vi, load_u8)

@@ -37,13 +37,9 @@ static inline vf scale_by_power(vf p, vf n) {
   return p * a * b;
 }
 
-// Bounds keep NaN: the comparison is false.
-static inline vf clamp_above(vf x, float bound) {
-  return vf_select(x > vf_set(bound), vf_set(bound), x);
-}
-static inline vf clamp_below(vf x, float bound) {
-  return vf_select(x < vf_set(bound), vf_set(bound), x);
-}
+// Bounds keep NaN.
+static inline vf clamp_above(vf x, float bound) { return vf_min_keep(vf_set(bound), x); }
+static inline vf clamp_below(vf x, float bound) { return vf_max_keep(vf_set(bound), x); }
 
 static inline vf math_exp(vf x) {
   x = clamp_below(clamp_above(x, 89.0f), -105.0f);
@@ -72,7 +68,7 @@ static inline vf math_expm1(vf x) {
   // 2^n p + (2^n - 1), all of it halved: 2^128 is no number.
   const vf s = (vf)((vf_to_vi(n) + 126) << 23);
   const vf result = vf_fma(s, p, s - 0.5f) * 2.0f;
-  return vf_select(vf_abs(x) < vf_set(1e-7f), x, result);
+  return vf_select(vf_lt(vf_abs(x), vf_set(1e-7f)), x, result);
 }
 
 // x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for normal x.
@@ -98,15 +94,15 @@ static inline vf log_tail(vf f) {
 
 // What logarithms share: subnormal arguments scaled, then the special values.
 static inline vf log_argument(vf x, vf* out_shift) {
-  const vi tiny = x < vf_set(1.17549435e-38f);
+  const vm tiny = vf_lt(x, vf_set(1.17549435e-38f));
   *out_shift = vf_select(tiny, vf_set(-23.0f), vf_set(0.0f));
   return vf_select(tiny, x * 8388608.0f, x);
 }
 static inline vf log_special(vf x, vf result) {
-  result = vf_select(x == vf_set(0.0f), vf_set(-__builtin_inff()), result);
-  result = vf_select(x < vf_set(0.0f), vf_set(__builtin_nanf("")), result);
-  result = vf_select(x == vf_set(__builtin_inff()), x, result);
-  return vf_select(x != x, x, result);
+  result = vf_select(vf_eq(x, vf_set(0.0f)), vf_set(-__builtin_inff()), result);
+  result = vf_select(vf_lt(x, vf_set(0.0f)), vf_set(__builtin_nanf("")), result);
+  result = vf_select(vf_eq(x, vf_set(__builtin_inff())), x, result);
+  return vf_select(vf_ne(x, x), x, result);
 }
 
 static inline vf math_log(vf x) {
@@ -141,13 +137,13 @@ static inline vf math_log10(vf x) {
 static inline vf math_log1p(vf x) {
   const vf u = x + 1.0f;
   // What the sum lost, of the smaller operand.
-  const vf lost = vf_select(u > vf_set(2.0f), (1.0f - u) + x, x - (u - 1.0f));
+  const vf lost = vf_select(vf_gt(u, vf_set(2.0f)), (1.0f - u) + x, x - (u - 1.0f));
   vf f;
   const vf e = reduce_log(u, &f);
   const vf low = vf_fma(e, vf_set(-2.12194440e-4f), log_tail(f) + lost / u);
   const vf result = vf_fma(e, vf_set(0.693359375f), f + low);
-  return vf_select(vf_abs(x) < vf_set(1e-7f), x,
-                   log_special(u, vf_select(u == vf_set(__builtin_inff()), u, result)));
+  return vf_select(vf_lt(vf_abs(x), vf_set(1e-7f)), x,
+                   log_special(u, vf_select(vf_eq(u, vf_set(__builtin_inff())), u, result)));
 }
 
 // ---- Angles ----
@@ -175,31 +171,31 @@ static inline vf cos_core(vf r) {
   p = vf_fma(p, z, vf_set(0.0416666679f));
   return vf_fma(p * z, z, vf_fma(z, vf_set(-0.5f), vf_set(1.0f)));
 }
-static inline vf negate_where(vi mask, vf x) { return (vf)((vi)x ^ (mask & (int32_t)0x80000000)); }
-
+// Changes the sign where bit 1 is set.
+static inline vf negate_by(vi bit, vf x) { return (vf)((vi)x ^ (bit << 30)); }
 static inline vf math_sin(vf x) {
-  if (vi_any(vf_abs(x) > vf_set(ANGLE_LIMIT))) return vf_by_scalar(x, tvi_math_sin_f32);
+  if (vm_any(vf_gt(vf_abs(x), vf_set(ANGLE_LIMIT)))) return vf_by_scalar(x, tvi_math_sin_f32);
   vi q;
   const vf r = reduce_angle(x, &q);
-  const vf y = vf_select((q & 1) != 0, cos_core(r), sin_core(r));
-  const vf result = negate_where((q & 2) != 0, y);
-  return vf_select(x == vf_set(0.0f), x, result);
+  const vf y = vf_select(vi_nonzero(q & 1), cos_core(r), sin_core(r));
+  const vf result = negate_by(q & 2, y);
+  return vf_select(vf_eq(x, vf_set(0.0f)), x, result);
 }
 static inline vf math_cos(vf x) {
-  if (vi_any(vf_abs(x) > vf_set(ANGLE_LIMIT))) return vf_by_scalar(x, tvi_math_cos_f32);
+  if (vm_any(vf_gt(vf_abs(x), vf_set(ANGLE_LIMIT)))) return vf_by_scalar(x, tvi_math_cos_f32);
   vi q;
   const vf r = reduce_angle(x, &q);
-  const vf y = vf_select((q & 1) != 0, sin_core(r), cos_core(r));
-  return negate_where(((q + 1) & 2) != 0, y);
+  const vf y = vf_select(vi_nonzero(q & 1), sin_core(r), cos_core(r));
+  return negate_by((q + 1) & 2, y);
 }
 static inline vf math_tan(vf x) {
-  if (vi_any(vf_abs(x) > vf_set(ANGLE_LIMIT))) return vf_by_scalar(x, tvi_math_tan_f32);
+  if (vm_any(vf_gt(vf_abs(x), vf_set(ANGLE_LIMIT)))) return vf_by_scalar(x, tvi_math_tan_f32);
   vi q;
   const vf r = reduce_angle(x, &q);
   const vf s = sin_core(r), c = cos_core(r);
-  const vi odd = (q & 1) != 0;
+  const vm odd = vi_nonzero(q & 1);
   const vf result = vf_select(odd, c, s) / vf_select(odd, s, c);
-  return vf_select(x == vf_set(0.0f), x, negate_where(odd, result));
+  return vf_select(vf_eq(x, vf_set(0.0f)), x, negate_by((q & 1) << 1, result));
 }
 
 // atan for 0 <= x <= 1.
@@ -220,25 +216,25 @@ static inline vf copy_sign(vf x, vf sign) {
 }
 static inline vf math_atan(vf x) {
   const vf t = vf_abs(x);
-  const vi above = t > vf_set(1.0f);
+  const vm above = vf_gt(t, vf_set(1.0f));
   const vf a = atan_core(vf_select(above, 1.0f / t, t));
   const vf flipped = (1.57079637050628662109375f - a) - 4.37113882867379e-8f;
   const vf result = copy_sign(vf_select(above, flipped, a), x);
-  return vf_select(x != x, x, result);
+  return vf_select(vf_ne(x, x), x, result);
 }
 static inline vf math_atan2(vf y, vf x) {
   const vf ay = vf_abs(y), ax = vf_abs(x);
-  const vi steep = ay > ax;
+  const vm steep = vf_gt(ay, ax);
   const vf top = vf_select(steep, ax, ay), bottom = vf_select(steep, ay, ax);
   vf ratio = top / bottom;
-  ratio = vf_select(bottom == vf_set(0.0f), vf_set(0.0f), ratio);
-  ratio = vf_select(top == vf_set(__builtin_inff()), vf_set(1.0f), ratio);
+  ratio = vf_select(vf_eq(bottom, vf_set(0.0f)), vf_set(0.0f), ratio);
+  ratio = vf_select(vf_eq(top, vf_set(__builtin_inff())), vf_set(1.0f), ratio);
   vf a = atan_core(ratio);
   a = vf_select(steep, (1.57079637050628662109375f - a) - 4.37113882867379e-8f, a);
-  const vi left = (vi)x < 0;
+  const vm left = vi_negative((vi)x);
   a = vf_select(left, (3.1415927410125732421875f - a) - 8.74227765734758e-8f, a);
   a = copy_sign(a, y);
-  return vf_select((x != x) | (y != y), x + y, a);
+  return vf_select((vf_ne(x, x)) | (vf_ne(y, y)), x + y, a);
 }
 
 // asin(s) - s for s^2 = z <= 1/4.
@@ -248,7 +244,7 @@ static inline vf asin_tail(vf s, vf z) {
 }
 static inline vf math_asin(vf x) {
   const vf t = vf_abs(x);
-  const vi large = t > vf_set(0.5f);
+  const vm large = vf_gt(t, vf_set(0.5f));
   const vf half = vf_fma(t, vf_set(-0.5f), vf_set(0.5f));
   const vf z = vf_select(large, half, t * t);
   const vf s = vf_select(large, vf_sqrt(half), t);
@@ -258,14 +254,14 @@ static inline vf math_asin(vf x) {
 }
 static inline vf math_acos(vf x) {
   const vf t = vf_abs(x);
-  const vi large = t > vf_set(0.5f);
+  const vm large = vf_gt(t, vf_set(0.5f));
   const vf half = vf_fma(t, vf_set(-0.5f), vf_set(0.5f));
   const vf z = vf_select(large, half, t * t);
   const vf s = vf_select(large, vf_sqrt(half), t);
   const vf a = s + asin_tail(s, z);
   const vf far = 2.0f * a;
   const vf negative = (3.1415927410125732421875f - far) - 8.74227765734758e-8f;
-  const vf outer = vf_select(x < vf_set(0.0f), negative, far);
+  const vf outer = vf_select(vf_lt(x, vf_set(0.0f)), negative, far);
   const vf inner = 1.57079637050628662109375f - (copy_sign(a, x) + 4.37113882867379e-8f);
   return vf_select(large, outer, inner);
 }
@@ -282,27 +278,28 @@ static inline vf math_sinh(vf x) {
   const vf e = math_expm1(t);
   const vf small = 0.5f * (e + e / (e + 1.0f));
   const vf root = math_exp(0.5f * t);
-  return copy_sign(vf_select(t > vf_set(40.0f), (0.5f * root) * root, small), x);
+  return copy_sign(vf_select(vf_gt(t, vf_set(40.0f)), (0.5f * root) * root, small), x);
 }
 static inline vf math_cosh(vf x) {
   const vf t = vf_abs(x);
   const vf e = math_exp(t);
   const vf root = math_exp(0.5f * t);
-  return vf_select(t > vf_set(40.0f), (0.5f * root) * root, vf_fma(vf_set(0.5f), e, 0.5f / e));
+  return vf_select(vf_gt(t, vf_set(40.0f)), (0.5f * root) * root,
+                   vf_fma(vf_set(0.5f), e, 0.5f / e));
 }
 static inline vf math_asinh(vf x) {
   const vf t = vf_abs(x);
   const vf z = t * t;
   const vf small = math_log1p(t + z / (1.0f + vf_sqrt(z + 1.0f)));
   const vf large = math_log(t) + 0.693147180559945309f;
-  return copy_sign(vf_select(t > vf_set(1e9f), large, small), x);
+  return copy_sign(vf_select(vf_gt(t, vf_set(1e9f)), large, small), x);
 }
 static inline vf math_acosh(vf x) {
   const vf t = x - 1.0f;
   const vf small = math_log1p(t + vf_sqrt(vf_fma(t, t, 2.0f * t)));
   const vf large = math_log(x) + 0.693147180559945309f;
-  const vf result = vf_select(x > vf_set(1e9f), large, small);
-  return vf_select(x < vf_set(1.0f), vf_set(__builtin_nanf("")), result);
+  const vf result = vf_select(vf_gt(x, vf_set(1e9f)), large, small);
+  return vf_select(vf_lt(x, vf_set(1.0f)), vf_set(__builtin_nanf("")), result);
 }
 static inline vf math_atanh(vf x) {
   const vf t = vf_abs(x);
@@ -311,7 +308,7 @@ static inline vf math_atanh(vf x) {
 
 static inline vf math_sigmoid(vf x) {
   const vf e = math_exp(-vf_abs(x));
-  return vf_select(x < vf_set(0.0f), e, vf_set(1.0f)) / (1.0f + e);
+  return vf_select(vf_lt(x, vf_set(0.0f)), e, vf_set(1.0f)) / (1.0f + e);
 }
 
 // ---- Error function ----
@@ -335,7 +332,7 @@ static inline vf math_erf(vf x) {
   q = vf_fma(q, u, vf_set(-1.12948835f));
   q = vf_fma(q, u, vf_set(0.00016920513f));
   const vf large = 1.0f - math_exp(q);
-  return copy_sign(vf_select(t > vf_set(0.92f), large, small), x);
+  return copy_sign(vf_select(vf_gt(t, vf_set(0.92f)), large, small), x);
 }
 
 // x Phi(x), with Phi(-t) = erfc(t / sqrt(2)) / 2 as exp(-t^2/2) times a polynomial of 1/(1 + c t):
@@ -352,18 +349,18 @@ static inline vf math_gelu_erf(vf x) {
   p = vf_fma(p, u, vf_set(0.170691937f));
   p = vf_fma(p, u, vf_set(0.169189617f));
   const vf tail = p * u * math_exp(t * -t) * 0.5f;
-  const vf phi = vf_select(x < vf_set(0.0f), tail, 1.0f - tail);
+  const vf phi = vf_select(vf_lt(x, vf_set(0.0f)), tail, 1.0f - tail);
   // -inf times 0 would be NaN.
-  return vf_select(x < vf_set(-20.0f), vf_set(-0.0f), x * phi);
+  return vf_select(vf_lt(x, vf_set(-20.0f)), vf_set(-0.0f), x * phi);
 }
 static inline vf math_silu(vf x) {
   const vf y = clamp_below(x, -110.0f);
   const vf e = math_exp(-vf_abs(y));
-  return y * vf_select(x < vf_set(0.0f), e, vf_set(1.0f)) / (1.0f + e);
+  return y * vf_select(vf_lt(x, vf_set(0.0f)), e, vf_set(1.0f)) / (1.0f + e);
 }
 static inline vf math_gelu_tanh(vf x) {
   const vf y = clamp_below(x, -20.0f);
   const vf z = 1.59576912160573071f * (y * vf_fma(y * y, vf_set(0.044715f), vf_set(1.0f)));
   const vf e = math_exp(-vf_abs(z));
-  return y * vf_select(z < vf_set(0.0f), e, vf_set(1.0f)) / (1.0f + e);
+  return y * vf_select(vf_lt(z, vf_set(0.0f)), e, vf_set(1.0f)) / (1.0f + e);
 }
