@@ -21,10 +21,10 @@ static trivet_status_t infer_recurrent(ops_view_t* v, cell_t cell) {
   if (!both && !ops_attr_is(v, "direction", "forward") && !ops_attr_is(v, "direction", "reverse"))
     return OPS_INVALID(v, "attribute direction must be forward, reverse or bidirectional");
   int64_t rows, gates = gate_count(cell), hidden = ops_attr(v, "hidden_size");
-  if (trivet_view_dim_value(v, w->dims[1], &rows) && hidden && rows != gates * hidden)
-    return OPS_INVALID(v, "the weights have %lld rows; %lld gates of hidden_size %lld need %lld",
-                       (long long)rows, (long long)gates, (long long)hidden,
-                       (long long)(gates * hidden));
+  if (trivet_view_dim_value(v, w->dims[1], &rows) && hidden &&
+      (rows % gates != 0 || rows / gates != hidden))
+    return OPS_INVALID(v, "the weights have %lld rows; %lld gates of hidden_size %lld need others",
+                       (long long)rows, (long long)gates, (long long)hidden);
   trivet_dim_t time = x->dims[batch_first], batch = x->dims[!batch_first], h = r->dims[2],
                directions = ops_const(v, 1 + both);
   trivet_dim_t all[4] = {time, directions, batch, h}, last[3] = {directions, batch, h};
