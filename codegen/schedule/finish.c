@@ -251,8 +251,11 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
         const trivet_header_t* header = (const trivet_header_t*)plugin->definitions[d];
         bool host = step->kind == TVI_PLAN_STEP_HOST;
         const char* name = NULL;
-        if (!host && header->struct_type == TRIVET_STRUCT_KERNEL)
+        // A kernel's build half may be a plugin's while the runtime itself holds the run half.
+        if (!host && header->struct_type == TRIVET_STRUCT_KERNEL &&
+            (((const trivet_kernel_t*)header)->halves & TRIVET_HALF_RUN) != 0) {
           name = ((const trivet_kernel_t*)header)->name;
+        }
         if (host && header->struct_type == TRIVET_STRUCT_OPERATOR)
           name = ((const trivet_operator_t*)header)->name;
         used = name && strlen(name) == step->kernel.size &&

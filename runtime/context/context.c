@@ -242,8 +242,7 @@ trivet_status_t trivet_context_tensor_size(const trivet_context_t* context, cons
   }
   uint32_t count = context->engine->plan->symbol_count;
   int64_t* symbols = NULL;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_alloc_array(context->allocator, count + 1, sizeof(int64_t), &symbols));
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_array(context->allocator, count + 1, sizeof(int64_t), &symbols));
   trivet_status_t status = largest_size(context, tensor_of(context, index), symbols, out_size);
   tvi_free_array(context->allocator, symbols, count + 1, sizeof(int64_t));
   return trivet_status_annotate(status, "tensor '%s'", name);
