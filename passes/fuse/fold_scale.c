@@ -13,6 +13,10 @@
 #include "passes/support/edit.h"
 #include "passes/support/match.h"
 
+// Nodes between a factor and the weights that take it, and constants added there, at most.
+#define MAX_STEPS 16
+#define MAX_SUMS 4
+
 static bool is_wide(uint32_t dtype) {
   return dtype == TRIVET_DTYPE_F32 || dtype == TRIVET_DTYPE_F64;
 }
@@ -62,6 +66,101 @@ static trivet_status_t fold_after(tvi_edit_t* edit, const tvi_node_t* node, bool
   return tvi_edit_replace(edit, y, result, "folded into the weights of the node before it");
 }
 
+// ---------------------------------------------------------------------------------------------
+// One number further behind
+// ---------------------------------------------------------------------------------------------
+
+// From a scaled value up to the weights that can take the factor: everything between is linear and
+// read by nobody else.
+typedef struct climb_s {
+  tvi_node_id_t product;
+  tvi_node_id_t sums[MAX_SUMS];  // each adds a constant
+  uint32_t operands[MAX_SUMS];   // which operand that is
+  uint32_t sum_count;
+} climb_t;
+
+static bool moves_elements(const tvi_node_t* node) {
+  return tvi_match_reshape(node) || tvi_node_is(node, "std.Transpose") ||
+         tvi_node_is(node, "std.Slice") || tvi_node_is(node, "std.Identity");
+}
+
+static bool climb(const trivet_graph_t* graph, tvi_value_id_t value, climb_t* out_climb) {
+  climb_t c = {0};
+  for (uint32_t step = 0; step < MAX_STEPS; ++step) {
+    const tvi_node_t* node = tvi_match_node(graph, value, NULL);
+    tvi_channel_product_t product;
+    if (node == NULL || tvi_match_only_reader(graph, value, NULL, NULL) == NULL) return false;
+    if (tvi_channel_match(graph, value, &product) == NULL) {
+      c.product = product.node;
+      *out_climb = c;
+      return true;
+    }
+    if (moves_elements(node) || tvi_node_is(node, "std.MatMul")) {
+      value = node->inputs[0];
+    } else if (tvi_node_is(node, "std.Add") && c.sum_count < MAX_SUMS) {
+      uint32_t constant = tvi_match_constant(graph, node->inputs[0]) ? 0 : 1;
+      if (!tvi_match_constant(graph, node->inputs[constant])) return false;
+      c.sums[c.sum_count] = graph->values[value]->producer;
+      c.operands[c.sum_count++] = constant;
+      value = node->inputs[1 - constant];
+    } else {
+      return false;
+    }
+  }
+  return false;
+}
+
+// What is scaled on the way no longer holds what its name says.
+static void drop_names(trivet_graph_t* graph, tvi_value_id_t value, tvi_node_id_t product) {
+  while (value != 0) {
+    const tvi_value_t* v = graph->values[value];
+    const tvi_node_t* node = graph->nodes[v->producer];
+    graph->values[value]->name_count = 0;
+    if (v->producer == product) return;
+    bool first = !tvi_node_is(node, "std.Add") || !tvi_match_constant(graph, node->inputs[0]);
+    value = node->inputs[first ? 0 : 1];
+  }
+}
+
+// Multiplies a constant operand in place; the node is private to what is scaled.
+static trivet_status_t scale_operand(tvi_edit_t* edit, tvi_node_id_t node, uint32_t operand,
+                                     const char* op, double number) {
+  trivet_graph_t* graph = edit->graph;
+  tvi_value_id_t value = graph->nodes[node]->inputs[operand], factor;
+  uint32_t dtype = graph->values[value]->type.dtype;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_scalar(edit, dtype, number, &factor));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, op, value, factor, &value));
+  return tvi_graph_set_operand(graph, node, operand, value);
+}
+
+static trivet_status_t fold_far(tvi_edit_t* edit, const tvi_node_t* node, bool over,
+                                tvi_value_id_t x, double number) {
+  trivet_graph_t* graph = edit->graph;
+  tvi_value_id_t y = tvi_match_output(node);
+  climb_t c;
+  if (!is_wide(graph->values[y]->type.dtype) || !isfinite(number) || number == 0 ||
+      !climb(graph, x, &c) || !tvi_edit_may(edit)) {
+    return TRIVET_OK;
+  }
+  const tvi_node_t* product = graph->nodes[c.product];
+  const char* op = over ? "std.Div" : "std.Mul";
+  tvi_node_id_t at = edit->at;
+  TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, c.product, at));
+  drop_names(graph, x, c.product);
+  // The new constants stand before the node that reads them.
+  edit->at = c.product;
+  trivet_status_t status = scale_operand(edit, c.product, 1, op, number);
+  if (status == NULL && tvi_match_operand(product, 2) != 0) {
+    status = scale_operand(edit, c.product, 2, op, number);
+  }
+  for (uint32_t i = 0; i < c.sum_count && status == NULL; ++i) {
+    status = scale_operand(edit, c.sums[i], c.operands[i], op, number);
+  }
+  edit->at = at;
+  TRIVET_RETURN_IF_ERROR(status);
+  return tvi_edit_replace(edit, y, x, "folded into weights further before it");
+}
+
 // Conv(x * s, w) with one number s: Conv(x, w * s). Padding is 0 either way.
 static trivet_status_t fold_before(tvi_edit_t* edit, const tvi_node_t* node) {
   trivet_graph_t* graph = edit->graph;
@@ -105,9 +204,14 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   const trivet_type_t* type = &graph->values[tvi_match_output(node)]->type;
   for (uint32_t i = 0; i < (over ? 1u : 2u); ++i) {
     tvi_value_id_t x = node->inputs[i], s = node->inputs[1 - i];
-    if (tvi_match_constant(graph, s) && tvi_type_equal(type, &graph->values[x]->type)) {
-      return fold_after(edit, node, over, x, s);
+    if (!tvi_match_constant(graph, s) || !tvi_type_equal(type, &graph->values[x]->type)) continue;
+    double number;
+    tvi_channel_product_t product;
+    if (tvi_channel_match(graph, x, &product) != NULL && tvi_match_splat(graph, s, &number)) {
+      TRIVET_RETURN_IF_ERROR(fold_far(edit, node, over, x, number));
+      if (node->dead) return TRIVET_OK;
     }
+    return fold_after(edit, node, over, x, s);
   }
   return TRIVET_OK;
 }

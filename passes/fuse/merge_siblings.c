@@ -2,7 +2,9 @@
 //
 // merge-siblings: products of one value with several constant weights become one product with the
 // weights side by side, and slices that are views of the result: the queries, keys and values of
-// attention, or convolutions of equal geometry. Biases come along.
+// attention, or convolutions of equal geometry. Biases come along. A pointwise node behind a
+// convolution would lose its place in the kernel: it must be the same behind all of them, and then
+// comes along too, or there must be none.
 //
 //   %q = std.MatMul(%x, %wq)           %1 = std.MatMul(%x, [wq, wk])
 //   %k = std.MatMul(%x, %wk)      ->   %q = std.Slice(%1, [0], [64], [2])
@@ -27,6 +29,7 @@ typedef struct family_s {
   uint32_t axis;         // of the channels in the result
   uint32_t weight_axis;  // in the weights
   bool sums;             // the biases are sums that follow
+  bool activated;        // the same pointwise node follows each
 } family_t;
 
 static bool same_numbers(const tvi_node_t* a, const tvi_node_t* b, const char* name) {
@@ -34,6 +37,28 @@ static bool same_numbers(const tvi_node_t* a, const tvi_node_t* b, const char* n
   if (x == NULL || y == NULL) return x == y;
   return x->kind == y->kind && x->count == y->count &&
          (x->count == 0 || memcmp(x->data, y->data, x->count * sizeof(int64_t)) == 0);
+}
+
+// The pointwise node that reads the result alone; NULL: none.
+static const tvi_node_t* follower(const trivet_graph_t* graph, const tvi_node_t* node) {
+  const tvi_node_t* reader = tvi_match_only_reader(graph, tvi_match_output(node), NULL, NULL);
+  return reader != NULL && tvi_match_pointwise(reader) ? reader : NULL;
+}
+
+// Both are followed by the same pointwise function, or neither by any.
+static bool same_followers(const trivet_graph_t* graph, const tvi_node_t* a, const tvi_node_t* b) {
+  const tvi_node_t *x = follower(graph, a), *y = follower(graph, b);
+  uint32_t i, k;
+  if (x == NULL || y == NULL) return x == y;
+  if (x->op != y->op || x->attribute_count != 0 || y->attribute_count != 0 ||
+      x->input_count != y->input_count || !tvi_match_unary(graph, x, &i) ||
+      !tvi_match_unary(graph, y, &k) || i != k) {
+    return false;
+  }
+  for (uint32_t n = 0; n < x->input_count; ++n) {
+    if (n != i && x->inputs[n] != y->inputs[n]) return false;
+  }
+  return true;
 }
 
 // NULL: the two have the same geometry; else what differs.
@@ -98,6 +123,9 @@ static const char* compare(const trivet_graph_t* graph, const tvi_node_t* first,
       !is_plain_bias(graph, y, b->dims[weight_axis])) {
     return "the form of the bias";
   }
+  if (tvi_node_is(first, "std.Conv") && !same_followers(graph, first, other)) {
+    return "what follows";
+  }
   return NULL;
 }
 
@@ -153,6 +181,8 @@ static trivet_status_t fill(tvi_edit_t* edit, family_t* family, bool* out_static
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(scratch, count, sizeof(*family->channels), &family->channels));
   bool matmul = tvi_node_is(graph->nodes[edit->at], "std.MatMul");
+  family->activated = tvi_node_is(graph->nodes[edit->at], "std.Conv") &&
+                      follower(graph, graph->nodes[edit->at]) != NULL;
   if (matmul) find_sums(graph, family);
   *out_static = true;
   for (size_t i = 0; i < count; ++i) {
@@ -160,7 +190,7 @@ static trivet_status_t fill(tvi_edit_t* edit, family_t* family, bool* out_static
     family->weights[i] = node->inputs[1];
     if (!family->sums) {
       family->biases[i] = matmul ? 0 : tvi_match_operand(node, 2);
-      family->outputs[i] = tvi_match_output(node);
+      family->outputs[i] = tvi_match_output(family->activated ? follower(graph, node) : node);
     }
     *out_static = *out_static && tvi_dim_is_constant(
                                      graph->values[node->inputs[1]]->type.dims[family->weight_axis],
@@ -175,6 +205,19 @@ static trivet_status_t join(tvi_edit_t* edit, const tvi_value_id_t* values, size
   return tvi_edit_op(edit, "std.Concat", values, (uint32_t)count, &attribute, 1, out_value);
 }
 
+static trivet_status_t add_follower(tvi_edit_t* edit, const tvi_node_t* node,
+                                    tvi_value_id_t* value) {
+  uint32_t index = 0;
+  tvi_value_id_t* inputs;
+  tvi_match_unary(edit->graph, node, &index);
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(tvi_pass_scratch(edit->context), node->input_count,
+                                               sizeof(*inputs), &inputs));
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    inputs[i] = i == index ? *value : node->inputs[i];
+  }
+  return tvi_edit_op(edit, node->op->definition->name, inputs, node->input_count, NULL, 0, value);
+}
+
 static trivet_status_t merge(tvi_edit_t* edit, const tvi_node_t* node, const family_t* family) {
   trivet_graph_t* graph = edit->graph;
   size_t count = family->nodes.count;
@@ -186,6 +229,7 @@ static trivet_status_t merge(tvi_edit_t* edit, const tvi_node_t* node, const fam
                                      node->attribute_count, &y));
   tvi_node_id_t product = graph->values[y]->producer;
   if (family->sums) TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Add", y, bias, &y));
+  if (family->activated) TRIVET_RETURN_IF_ERROR(add_follower(edit, follower(graph, node), &y));
   tvi_slice_t slice = {.rank = graph->values[y]->type.rank};
   slice.taken[family->axis] = true;
   slice.step[family->axis] = 1;

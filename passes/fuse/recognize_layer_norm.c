@@ -14,18 +14,6 @@
 //   %y = std.Add(%o, %b)
 #include "passes/support/normalize_match.h"
 
-// Without a scale of its own a normalisation is given one of ones.
-static trivet_status_t make_scale(tvi_edit_t* edit, tvi_value_id_t x, uint32_t axis, double value,
-                                  tvi_value_id_t* out_scale) {
-  const trivet_type_t* type = &edit->graph->values[x]->type;
-  int64_t dims[TRIVET_MAX_RANK];
-  *out_scale = 0;
-  for (uint32_t i = axis; i < type->rank; ++i) {
-    if (!tvi_dim_is_constant(type->dims[i], &dims[i - axis])) return TRIVET_OK;
-  }
-  return tvi_edit_splat(edit, type->dtype, value, dims, type->rank - axis, out_scale);
-}
-
 static trivet_status_t rewrite(tvi_edit_t* edit, tvi_value_id_t x, const tvi_normalization_t* m) {
   trivet_graph_t* graph = edit->graph;
   tvi_node_id_t root = edit->at;
@@ -34,7 +22,7 @@ static trivet_status_t rewrite(tvi_edit_t* edit, tvi_value_id_t x, const tvi_nor
   tvi_value_id_t bias = tvi_normalize_follow(graph, scaled, "std.Add", m->axis, &root), result;
   edit->at = root;
   if (!tvi_edit_may(edit)) return TRIVET_OK;
-  if (scale == 0) TRIVET_RETURN_IF_ERROR(make_scale(edit, x, m->axis, 1, &scale));
+  if (scale == 0) TRIVET_RETURN_IF_ERROR(tvi_normalize_ones(edit, x, m->axis, &scale));
   if (scale == 0) {
     tvi_edit_decline(edit, "it has no scale, and the extents of one are unknown");
     return TRIVET_OK;

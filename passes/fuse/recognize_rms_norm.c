@@ -19,6 +19,11 @@ static trivet_status_t rewrite(tvi_edit_t* edit, const tvi_normalization_t* m, t
   tvi_value_id_t y = tvi_match_output(graph->nodes[root]), result;
   edit->at = root;
   if (!tvi_edit_may(edit)) return TRIVET_OK;
+  if (scale == 0) TRIVET_RETURN_IF_ERROR(tvi_normalize_ones(edit, m->d, m->axis, &scale));
+  if (scale == 0) {
+    tvi_edit_decline(edit, "it has no scale, and the extents of one are unknown");
+    return TRIVET_OK;
+  }
   const int64_t axis = m->axis;
   const trivet_attribute_t attributes[2] = {tvi_edit_i64("axis", &axis),
                                             tvi_edit_f32("epsilon", &m->epsilon)};
@@ -38,10 +43,7 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   }
   tvi_node_id_t root, at = edit->at;
   tvi_value_id_t scale = tvi_normalize_follow(graph, m.n, "std.Mul", m.axis, &root);
-  if (scale == 0) {
-    tvi_edit_decline(edit, "no scale of the shape of the axes follows");
-    return TRIVET_OK;
-  }
+  if (scale == 0) root = at;
   trivet_status_t status = rewrite(edit, &m, scale, root);
   edit->at = at;
   return status;

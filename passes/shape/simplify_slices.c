@@ -13,6 +13,8 @@
 #include "passes/support/match.h"
 #include "passes/support/slice.h"
 
+#define MAX_INDICES 64
+
 static trivet_status_t merge_slices(tvi_edit_t* edit, const tvi_node_t* node,
                                     const tvi_node_t* before) {
   trivet_graph_t* graph = edit->graph;
@@ -146,8 +148,43 @@ static trivet_status_t split_to_slices(tvi_edit_t* edit, const tvi_node_t* node)
   return tvi_edit_sweep(edit, edit->at, 0);
 }
 
+static trivet_status_t gather_to_slice(tvi_edit_t* edit, const tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  const trivet_type_t* type = &graph->values[node->inputs[0]]->type;
+  const trivet_type_t* indices = &graph->values[node->inputs[1]]->type;
+  tvi_slice_t slice = {.rank = type->rank};
+  int64_t list[MAX_INDICES], extent;
+  uint32_t axis, count;
+  if (indices->rank > 1 || tvi_match_constant(graph, node->inputs[0]) ||
+      !tvi_match_ints(graph, node->inputs[1], list, MAX_INDICES, &count) || count == 0 ||
+      !tvi_match_axis(tvi_node_attr_i64(node, "axis", 0), type->rank, &axis) ||
+      !tvi_dim_is_constant(type->dims[axis], &extent)) {
+    return TRIVET_OK;
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (list[i] < 0) list[i] += extent;
+    if (list[i] < 0 || list[i] >= extent) return TRIVET_OK;
+  }
+  int64_t step = count > 1 ? list[1] - list[0] : 1;
+  for (uint32_t i = 1; i < count; ++i) {
+    if (step <= 0 || list[i] - list[i - 1] != step) return TRIVET_OK;
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  slice.taken[axis] = true;
+  slice.start[axis] = list[0];
+  slice.step[axis] = step;
+  slice.count[axis] = count;
+  tvi_value_id_t y = tvi_match_output(node), result;
+  const trivet_type_t* to = &graph->values[y]->type;
+  TRIVET_RETURN_IF_ERROR(tvi_slice_write(edit, node->inputs[0], &slice, &result));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, result, to->dims, to->rank, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "its indices are a slice");
+}
+
 static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   bool slice = tvi_node_is(node, "std.Slice"), split = tvi_node_is(node, "std.Split");
+  if (tvi_node_is(node, "std.Gather")) return gather_to_slice(edit, node);
   if (!slice && !split) return TRIVET_OK;
   const tvi_node_t* before = tvi_match_node(edit->graph, node->inputs[0], NULL);
   bool concat = before != NULL && tvi_node_is(before, "std.Concat");

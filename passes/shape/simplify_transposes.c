@@ -59,33 +59,12 @@ static trivet_status_t add_transpose(tvi_edit_t* edit, tvi_value_id_t x, const p
 // Across pointwise nodes
 // ---------------------------------------------------------------------------------------------
 
-static bool is_pointwise(const tvi_node_t* node) {
-  static const char* const names[] = {
-      "std.Abs",   "std.Neg",         "std.Sqrt",     "std.Reciprocal", "std.Exp",
-      "std.Log",   "std.Tanh",        "std.Erf",      "std.Relu",       "std.Sigmoid",
-      "std.Swish", "std.HardSwish",   "std.Gelu",     "std.LeakyRelu",  "std.Elu",
-      "std.Clip",  "std.HardSigmoid", "std.Softplus", "std.Cast",       "std.Add",
-      "std.Sub",   "std.Mul",         "std.Div",      "std.Max",        "std.Min",
-      "std.Pow",   "std.Floor",       "std.Round",    "std.Mish",       "std.Identity",
-  };
-  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); ++i) {
-    if (tvi_node_is(node, names[i])) return node->output_count == 1;
-  }
-  return false;
-}
-
-// The operand broadcasts the same way whatever the axes are.
-static bool is_scalar(const trivet_graph_t* graph, tvi_value_id_t value) {
-  const trivet_type_t* type = &graph->values[value]->type;
-  return type->rank == 0 || (type->rank == 1 && tvi_dim_equals_constant(type->dims[0], 1));
-}
-
 // Can |value| be given with its axes permuted by |p| without moving data?
 static bool can_permute(const trivet_graph_t* graph, tvi_value_id_t value, const permutation_t* p,
                         uint32_t* budget, uint32_t* cancelled) {
   const tvi_node_t* node = tvi_match_node(graph, value, NULL);
   if (tvi_match_constant(graph, value)) {
-    return is_scalar(graph, value) || graph->values[value]->type.rank == p->rank;
+    return tvi_match_single(graph, value) || graph->values[value]->type.rank == p->rank;
   }
   if (node == NULL || graph->values[value]->type.rank != p->rank || *budget == 0) return false;
   --*budget;
@@ -95,9 +74,9 @@ static bool can_permute(const trivet_graph_t* graph, tvi_value_id_t value, const
     ++*cancelled;
     return true;
   }
-  if (!is_pointwise(node) || !tvi_match_private(graph, value)) return false;
+  if (!tvi_match_pointwise(node) || !tvi_match_private(graph, value)) return false;
   for (uint32_t i = 0; i < node->input_count; ++i) {
-    if (node->inputs[i] != 0 && !is_scalar(graph, node->inputs[i]) &&
+    if (node->inputs[i] != 0 && !tvi_match_single(graph, node->inputs[i]) &&
         !can_permute(graph, node->inputs[i], p, budget, cancelled)) {
       return false;
     }
@@ -109,7 +88,7 @@ static trivet_status_t permute(tvi_edit_t* edit, tvi_value_id_t value, const per
                                tvi_value_id_t* out_value) {
   trivet_graph_t* graph = edit->graph;
   const tvi_node_t* node = tvi_match_node(graph, value, NULL);
-  if (is_scalar(graph, value)) {
+  if (tvi_match_single(graph, value)) {
     *out_value = value;
     return TRIVET_OK;
   }
@@ -131,6 +110,32 @@ static trivet_status_t permute(tvi_edit_t* edit, tvi_value_id_t value, const per
                                  graph->values[value]->producer);
 }
 
+// A transpose of extents of 1 that a reshape put in: of the others alone, between reshapes that
+// simplify-reshapes joins with their neighbours.
+static trivet_status_t drop_ones(tvi_edit_t* edit, const tvi_node_t* node, const permutation_t* p) {
+  trivet_graph_t* graph = edit->graph;
+  tvi_value_id_t x = node->inputs[0], y = tvi_match_output(node), result;
+  const trivet_type_t *from = &graph->values[x]->type, *to = &graph->values[y]->type;
+  permutation_t q = {0};
+  trivet_dim_t dims[TRIVET_MAX_RANK];
+  uint32_t position[TRIVET_MAX_RANK];
+  for (uint32_t i = 0; i < from->rank; ++i) {
+    if (tvi_dim_equals_constant(from->dims[i], 1)) continue;
+    position[i] = q.rank;
+    dims[q.rank++] = from->dims[i];
+  }
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < to->rank; ++i) {
+    if (!tvi_dim_equals_constant(to->dims[i], 1)) q.axes[kept++] = position[p->axes[i]];
+  }
+  if (q.rank == from->rank || is_identity(&q) || !tvi_edit_may(edit)) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, x, dims, q.rank, &result));
+  TRIVET_RETURN_IF_ERROR(add_transpose(edit, result, &q, &result));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, result, to->dims, to->rank, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "leaves extents of 1 where they are");
+}
+
 static trivet_status_t visit_transpose(tvi_edit_t* edit, const tvi_node_t* node) {
   trivet_graph_t* graph = edit->graph;
   tvi_value_id_t x = node->inputs[0], y = tvi_match_output(node), result;
@@ -143,8 +148,10 @@ static trivet_status_t visit_transpose(tvi_edit_t* edit, const tvi_node_t* node)
     TRIVET_RETURN_IF_ERROR(add_transpose(edit, before->inputs[0], &both, &result));
     return tvi_edit_replace(edit, y, result, "joined with the transpose before it");
   }
+  if (tvi_match_reshape(before)) return drop_ones(edit, node, &p);
   uint32_t budget = MAX_POINTWISE, cancelled = 0;
-  if (!is_pointwise(before) || !can_permute(graph, x, &p, &budget, &cancelled) || cancelled == 0) {
+  if (!tvi_match_pointwise(before) || !can_permute(graph, x, &p, &budget, &cancelled) ||
+      cancelled == 0) {
     return TRIVET_OK;
   }
   if (!tvi_edit_may(edit)) return TRIVET_OK;

@@ -115,6 +115,53 @@ bool tvi_match_reduced(const trivet_graph_t* graph, const tvi_node_t* node, uint
   return true;
 }
 
+static bool is_one_of(const tvi_node_t* node, const char* const* names, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    if (tvi_node_is(node, names[i])) return true;
+  }
+  return false;
+}
+
+bool tvi_match_pointwise(const tvi_node_t* node) {
+  // clang-format off
+  static const char* const names[] = {
+      "std.Abs", "std.Neg", "std.Sqrt", "std.Reciprocal", "std.Exp", "std.Log", "std.Tanh",
+      "std.Erf", "std.Relu", "std.Sigmoid", "std.Swish", "std.HardSwish", "std.Gelu",
+      "std.LeakyRelu", "std.Elu", "std.Clip", "std.HardSigmoid", "std.Softplus", "std.Mish",
+      "std.Cast", "std.Add", "std.Sub", "std.Mul", "std.Div", "std.Max", "std.Min", "std.Pow",
+      "std.Floor", "std.Round", "std.Identity",
+  };
+  // clang-format on
+  return node->output_count == 1 && is_one_of(node, names, sizeof(names) / sizeof(names[0]));
+}
+
+bool tvi_match_single(const trivet_graph_t* graph, tvi_value_id_t value) {
+  const trivet_type_t* type = &graph->values[value]->type;
+  return type->rank == 0 || (type->rank == 1 && tvi_dim_equals_constant(type->dims[0], 1));
+}
+
+bool tvi_match_unary(const trivet_graph_t* graph, const tvi_node_t* node, uint32_t* out_index) {
+  uint32_t found = 0;
+  if (!tvi_match_pointwise(node)) return false;
+  const trivet_type_t* type = &graph->values[tvi_match_output(node)]->type;
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    if (node->inputs[i] == 0) continue;
+    if (tvi_type_same_shape(type, &graph->values[node->inputs[i]]->type) &&
+        !tvi_match_constant(graph, node->inputs[i])) {
+      *out_index = i;
+      ++found;
+    } else if (!tvi_match_single(graph, node->inputs[i])) {
+      return false;
+    }
+  }
+  return found == 1;
+}
+
+bool tvi_match_reshape(const tvi_node_t* node) {
+  static const char* const names[] = {"std.Reshape", "std.Flatten", "std.Squeeze", "std.Unsqueeze"};
+  return is_one_of(node, names, sizeof(names) / sizeof(names[0]));
+}
+
 bool tvi_match_per_channel(const trivet_graph_t* graph, tvi_value_id_t value,
                            const trivet_type_t* type, uint32_t axis) {
   if (!tvi_match_constant(graph, value)) return false;

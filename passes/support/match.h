@@ -40,6 +40,16 @@ bool tvi_match_axis(int64_t axis, uint32_t rank, uint32_t* out_axis);
 // Axes that a Reduce* node with keepdims reduces, as a bit mask; false: unknown, or dims are lost.
 bool tvi_match_reduced(const trivet_graph_t* graph, const tvi_node_t* node, uint32_t* out_mask);
 
+// |node| computes each element of its one result from the elements in the same place of its
+// operands, which broadcast.
+bool tvi_match_pointwise(const tvi_node_t* node);
+// |value| has one element and rank 0 or 1: it broadcasts the same way whatever the axes are.
+bool tvi_match_single(const trivet_graph_t* graph, tvi_value_id_t value);
+// |node| is pointwise, and all operands but one (|out_index|) are single elements.
+bool tvi_match_unary(const trivet_graph_t* graph, const tvi_node_t* node, uint32_t* out_index);
+// |node| gives the elements of its first operand in the same order in another shape.
+bool tvi_match_reshape(const tvi_node_t* node);
+
 // |value| is a constant with one element per index of axis |axis| of |type|, all other extents 1,
 // aligned from the right as broadcasting does; scalars do not count.
 bool tvi_match_per_channel(const trivet_graph_t* graph, tvi_value_id_t value,

@@ -108,3 +108,14 @@ tvi_value_id_t tvi_normalize_follow(const trivet_graph_t* graph, tvi_value_id_t 
   *out_node = id;
   return other;
 }
+
+trivet_status_t tvi_normalize_ones(tvi_edit_t* edit, tvi_value_id_t x, uint32_t axis,
+                                   tvi_value_id_t* out_scale) {
+  const trivet_type_t* type = &edit->graph->values[x]->type;
+  int64_t dims[TRIVET_MAX_RANK];
+  *out_scale = 0;
+  for (uint32_t i = axis; i < type->rank; ++i) {
+    if (!tvi_dim_is_constant(type->dims[i], &dims[i - axis])) return TRIVET_OK;
+  }
+  return tvi_edit_splat(edit, type->dtype, 1, dims, type->rank - axis, out_scale);
+}

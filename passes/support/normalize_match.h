@@ -27,4 +27,9 @@ bool tvi_normalize_mean_axis(const trivet_graph_t* graph, const tvi_node_t* node
 tvi_value_id_t tvi_normalize_follow(const trivet_graph_t* graph, tvi_value_id_t value,
                                     const char* op, uint32_t axis, tvi_node_id_t* out_node);
 
+// A scale of ones with the extents of |x| from |axis| on, for a normalisation that has none; 0:
+// they are not known.
+trivet_status_t tvi_normalize_ones(tvi_edit_t* edit, tvi_value_id_t x, uint32_t axis,
+                                   tvi_value_id_t* out_scale);
+
 #endif  // TRIVET_PASSES_SUPPORT_NORMALIZE_MATCH_H_
