@@ -95,8 +95,11 @@ static bool read_value(reader_t* r, uint32_t* out) {
 
 // %12, below |limit|.
 static bool read_ref(reader_t* r, uint32_t limit, tvi_kir_ref_t* out) {
-  if (!tvi_kir_expect_symbol(&r->p, "%") || !tvi_kir_expect_u32(&r->p, out)) return false;
-  return *out < limit || fail(r, "an earlier instruction");
+  if (!tvi_kir_expect_symbol(&r->p, "%")) return false;
+  const token_t* token = tvi_kir_peek(&r->p);
+  if (!tvi_kir_expect_u32(&r->p, out)) return false;
+  return *out < limit ||
+         tvi_kir_parse_error(&r->p, token, "an earlier instruction expected, not %%%u", *out);
 }
 
 static bool read_load(reader_t* r, uint32_t at, tvi_kir_instr_t* instr) {
@@ -312,12 +315,13 @@ static bool read_stage_line(reader_t* r) {
   if (!tvi_kir_expect_symbol(&r->p, "->")) return false;
   for (uint32_t i = 0; i < stage.result_count; ++i) {
     if (i > 0 && !tvi_kir_expect_symbol(&r->p, ",")) return false;
+    const token_t* token = tvi_kir_peek(&r->p);
     if (tvi_kir_accept_name(&r->p, "_")) {
       stage.values[i] = TVI_KIR_NONE;
     } else if (!read_value(r, &stage.values[i])) {
       return false;
     } else if (r->program->values[stage.values[i]].stage != TVI_KIR_NONE) {
-      return fail(r, "a value that is not defined yet");
+      return tvi_kir_parse_error(&r->p, token, "a value that is not defined yet expected");
     }
   }
   if (tvi_kir_accept_name(&r->p, "kept")) stage.placement = TVI_KIR_KEPT;

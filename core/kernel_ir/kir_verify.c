@@ -222,7 +222,8 @@ trivet_status_t tvi_kir_verify(const program_t* program) {
     if (input != (value->stage == TVI_KIR_NONE)) {
       error = input ? "is an input that a stage defines" : "is defined by no stage";
     }
-    if (!input && value->stage >= program->stage_count) error = "is defined by an unknown stage";
+    if (error == NULL && !input && value->stage >= program->stage_count)
+      error = "is defined by an unknown stage";
     for (uint32_t d = 0; error == NULL && d < value->rank; ++d) {
       if (value->dims[d] == NULL) error = "has an extent that overflows";
     }

@@ -19,6 +19,7 @@
 #define REF_NONE TVI_KIR_NONE
 #define MAX_ENTRIES 96
 #define MAX_CALL_DEPTH 16
+#define MAX_STEPS 200000  // expressions evaluated for one node
 
 typedef tvi_kir_ref_t ref_t;
 typedef const tvi_kir_expr_t* expr_t;
@@ -75,6 +76,7 @@ typedef struct {
   uint32_t statement;  // being instantiated: lets before it are visible
   uint32_t temp_count;
   uint32_t call_depth;
+  uint32_t steps;
   const tvi_kir_function_t* function;  // whose body is being expanded
   uint32_t function_types[TVI_KIR_MAX_PARAMETERS];
   trivet_status_t status;
@@ -1072,6 +1074,10 @@ static ref_t eval_has(lower_t* l, frame_t* f, expr_t expr) {
 
 static ref_t eval(lower_t* l, frame_t* f, expr_t expr, uint32_t expected) {
   if (l->status != NULL) return REF_NONE;
+  if (++l->steps > MAX_STEPS) {
+    fail(l, expr, "more than %d expressions once functions are expanded", MAX_STEPS);
+    return REF_NONE;
+  }
   switch (expr->kind) {
     case TVI_KIR_EXPR_INT:
     case TVI_KIR_EXPR_FLOAT:
