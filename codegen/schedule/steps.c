@@ -12,6 +12,7 @@
 #include "core/base/status.h"
 #include "core/graph/graph_report.h"
 #include "core/kernel_ir/fuse.h"
+#include "core/kernel_ir/operator_text.h"
 #include "core/plan/host_blob.h"
 
 static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program,
@@ -424,6 +425,21 @@ static trivet_status_t concat_region(tvi_schedule_t* s, uint32_t id, uint32_t ax
   return TRIVET_OK;
 }
 
+// The runtime parses no operator texts, so the blob has declared defaults too.
+static trivet_status_t encode_attributes(tvi_schedule_t* s, const tvi_node_t* node,
+                                         tvi_sched_step_t* step) {
+  const tvi_kir_operator_t* declared = node->op->parsed;
+  trivet_attribute_t* attributes = NULL;
+  uint32_t most = declared ? declared->attribute_count : 0, count = 0;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array(s->arena, most + 1, sizeof(*attributes), &attributes));
+  for (uint32_t i = 0; i < most; ++i) {
+    const trivet_attribute_t* value = tvi_node_attribute(node, declared->attributes[i].name.data);
+    if (value) attributes[count++] = *value;
+  }
+  return tvi_host_blob_encode(attributes, count, s->arena, &step->blob, &step->blob_size);
+}
+
 static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
   tvi_node_id_t node_id = region->nodes.data[0];
@@ -469,9 +485,7 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
     if (!status) status = tvi_vector_push(&step.operands, tensor);
     ++step.output_count;
   }
-  if (!status)
-    status = tvi_host_blob_encode(node->attributes, node->attribute_count, s->arena, &step.blob,
-                                  &step.blob_size);
+  if (!status) status = encode_attributes(s, node, &step);
   if (!status) status = tvi_vector_push(&s->steps, step);
   if (status) deinit_step(&step);
   return status;
