@@ -43,6 +43,7 @@ typedef struct matcher_s {
   trivet_graph_t* graph;
   uint32_t definer[TVI_REWRITE_MAX_LABELS];
   uint32_t steps;
+  bool out_of_memory;
   uint32_t best;  // nodes matched by the deepest attempt that failed
   char reason[REASON_SIZE];
 } matcher_t;
@@ -297,6 +298,7 @@ static bool try_node(matcher_t* m, bindings_t* b, uint32_t index, tvi_node_id_t 
   bindings_t* saved = NULL;
   if (trivet_status_consume(
           tvi_arena_alloc(tvi_pass_scratch(m->context), sizeof(*saved), &saved)) != 0) {
+    m->out_of_memory = true;
     return false;
   }
   *saved = *b;
@@ -581,6 +583,8 @@ static trivet_status_t run_pattern(matcher_t* m, bindings_t* b, uint32_t* out_ch
     m->best = 0;
     if (try_node(m, b, anchor, id)) {
       TRIVET_RETURN_IF_ERROR(apply(m, b, id, out_changed));
+    } else if (m->out_of_memory) {
+      return TRIVET_STATUS_BARE(TRIVET_STATUS_OUT_OF_MEMORY);
     } else if (m->best >= near) {
       tvi_pass_decline(m->context, m->graph, id, "%s", m->reason);
     }
