@@ -203,7 +203,8 @@ static bool view_reshape(const tvi_schedule_t* s, const trivet_type_t* from,
 static trivet_status_t place_constant(tvi_schedule_t* s, tvi_value_id_t id, bool* out_found) {
   const tvi_value_t* value = tvi_graph_value(s->graph, id);
   const tvi_constant_t* source = value->constant;
-  if (source->kind == TVI_CONSTANT_DIMS) return TRIVET_OK;
+  // Dimensions that are all numbers have bytes like any other constant.
+  if (source->kind == TVI_CONSTANT_DIMS && source->data == NULL) return TRIVET_OK;
   tvi_sched_constant_t made;
   memset(&made, 0, sizeof(made));
   made.name = source->name;
