@@ -198,7 +198,9 @@ static bool used_outside(const tvi_cover_t* cover, const tvi_cover_region_t* reg
     tvi_node_id_t reader = value->uses[u].node;
     if (cover->facts[reader].node_class == TVI_NODE_VIEW) {
       const tvi_node_t* view = tvi_graph_node(cover->graph, reader);
-      if (used_outside(cover, region, view->outputs[0])) return true;
+      for (uint32_t o = 0; o < view->output_count; ++o) {
+        if (view->outputs[o] && used_outside(cover, region, view->outputs[o])) return true;
+      }
     } else if (!listed(region->nodes.data, region->nodes.count, reader)) {
       return true;
     }

@@ -80,6 +80,12 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   const tvi_node_t* node = tvi_graph_node(graph, reader);
   if (fact->node_class != TVI_NODE_MAP || node->output_count != 1 || fact->region == TVI_COVER_NONE)
     return TRIVET_OK;
+  if (cover->regions.data[fact->region].nodes.count != 1 ||
+      cover->regions.data[fact->region].anchored) {
+    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true,
+                    "it ends another region already");
+    return TRIVET_OK;
+  }
   if (!tvi_type_same_shape(&tvi_graph_value(graph, *io_value)->type,
                            &tvi_graph_value(graph, node->outputs[0])->type)) {
     return TRIVET_OK;

@@ -53,28 +53,47 @@ static bool all_affine(const tvi_kir_program_t* program, const tvi_kir_stage_t* 
   return tvi_kir_affine_load(program, stage, load, &affine) && affine.flags == 0;
 }
 
-// A program that only looks at its one operand.
-static void detect_view(const tvi_node_t* node, const tvi_kir_program_t* program,
-                        tvi_node_fact_t* fact) {
-  if (program->stage_count != 1) return;
-  const tvi_kir_stage_t* stage = &program->stages[0];
-  if (stage->kind != TVI_KIR_MAP || stage->result_count != 1) return;
+// A stage that only looks at the node's first operand.
+static bool looks_at_operand(const tvi_kir_program_t* program, uint32_t s,
+                             const tvi_kir_load_t** out_load) {
+  const tvi_kir_stage_t* stage = &program->stages[s];
+  if (stage->kind != TVI_KIR_MAP || stage->result_count != 1) return false;
   const tvi_kir_instr_t* result = &stage->instrs[stage->results[0]];
-  if (result->opcode != TVI_KIR_LOAD || result->imm.load->bounds != TVI_KIR_BOUNDS_PROVEN) return;
+  if (result->opcode != TVI_KIR_LOAD) return false;
   const tvi_kir_load_t* load = result->imm.load;
   const tvi_kir_value_t* source = &program->values[load->value];
   const tvi_kir_value_t* target = &program->values[stage->values[0]];
-  if (source->kind != TVI_KIR_INPUT || source->dtype != target->dtype) return;
-  for (uint32_t d = 0; load->wrap && d < load->index_count; ++d) {
-    if (load->wrap[d] != TVI_KIR_WRAP_NONE) return;
+  if (load->bounds != TVI_KIR_BOUNDS_PROVEN || source->kind != TVI_KIR_INPUT || source->tag != 0 ||
+      source->dtype != target->dtype || target->kind != TVI_KIR_OUTPUT) {
+    return false;
   }
-  bool same_count = product(program->dims, source->dims, source->rank) ==
-                    product(program->dims, target->dims, target->rank);
+  for (uint32_t d = 0; load->wrap && d < load->index_count; ++d) {
+    if (load->wrap[d] != TVI_KIR_WRAP_NONE) return false;
+  }
+  *out_load = load;
+  return true;
+}
+
+// A program that only looks at its one operand; each output in its own way (a split).
+static void detect_view(const tvi_node_t* node, const tvi_kir_program_t* program,
+                        tvi_node_fact_t* fact) {
+  bool affine = program->stage_count > 0, ordered = true, same_count = true;
+  const tvi_kir_load_t* load = NULL;
+  for (uint32_t s = 0; s < program->stage_count; ++s) {
+    const tvi_kir_stage_t* stage = &program->stages[s];
+    if (!looks_at_operand(program, s, &load)) return;
+    const tvi_kir_value_t* source = &program->values[load->value];
+    const tvi_kir_value_t* target = &program->values[stage->values[0]];
+    same_count = same_count && product(program->dims, source->dims, source->rank) ==
+                                   product(program->dims, target->dims, target->rank);
+    affine = affine && all_affine(program, stage, stage->results[0]);
+    ordered = ordered && load_access(program, stage, load) == TVI_ACCESS_ALIGNED;
+  }
   bool named_reshape = tvi_node_is(node, "std.Reshape") || tvi_node_is(node, "std.Flatten");
-  if (all_affine(program, stage, stage->results[0])) {
+  if (affine) {
     fact->node_class = TVI_NODE_VIEW;
-    fact->order_preserving = same_count && load_access(program, stage, load) == TVI_ACCESS_ALIGNED;
-  } else if (named_reshape && same_count) {
+    fact->order_preserving = same_count && ordered;
+  } else if (named_reshape && same_count && program->stage_count == 1) {
     fact->node_class = TVI_NODE_VIEW;
     fact->reshape = true;
     fact->order_preserving = true;

@@ -134,10 +134,21 @@ tvi_layout_t tvi_schedule_place_layout(const tvi_schedule_t* s, tvi_value_id_t v
 
 // --- Views ------------------------------------------------------------------------------
 
+// The stage that computes output |index| of a view.
+static const tvi_kir_stage_t* view_stage(const tvi_kir_program_t* program, uint32_t index) {
+  for (uint32_t s = 0; s < program->stage_count; ++s) {
+    if (program->values[program->stages[s].values[0]].tag == 0x1000u + index) {
+      return &program->stages[s];
+    }
+  }
+  return NULL;
+}
+
 // Strides of a node that reads its operand at affine positions.
-static bool view_affine(const tvi_schedule_t* s, const tvi_kir_program_t* program,
+static bool view_affine(const tvi_schedule_t* s, const tvi_kir_program_t* program, uint32_t output,
                         const tvi_place_t* base, tvi_place_t* out_place) {
-  const tvi_kir_stage_t* stage = &program->stages[0];
+  const tvi_kir_stage_t* stage = view_stage(program, output);
+  if (!stage) return false;
   const tvi_kir_load_t* load = stage->instrs[stage->results[0]].imm.load;
   *out_place = *base;
   for (uint32_t i = 0; i < stage->parallel_count; ++i) out_place->strides[i] = constant(s, 0);
@@ -252,7 +263,7 @@ trivet_status_t tvi_schedule_locate(tvi_schedule_t* s, tvi_value_id_t id, tvi_pl
   if (!found) return TRIVET_OK;
   *out_found = fact->reshape ? view_reshape(s, &tvi_graph_value(s->graph, source)->type, &base,
                                             &value->type, out_place)
-                             : view_affine(s, fact->program, &base, out_place);
+                             : view_affine(s, fact->program, value->output_index, &base, out_place);
   return TRIVET_OK;
 }
 

@@ -312,7 +312,12 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(s->cover->facts[producer].program, s->arena, &copy));
   for (uint32_t v = 0; v < copy->value_count; ++v) {
     if (copy->values[v].kind == TVI_KIR_INPUT) copy->values[v].tag = source;
-    if (copy->values[v].kind == TVI_KIR_OUTPUT) copy->values[v].tag = id;
+    if (copy->values[v].kind != TVI_KIR_OUTPUT) continue;
+    if (copy->values[v].tag == 0x1000u + value->output_index) {
+      copy->values[v].tag = id;
+    } else {  // another output of the same node
+      TRIVET_RETURN_IF_ERROR(tvi_kir_value_set_kind(copy, v, TVI_KIR_TEMP));
+    }
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(copy, true, NULL));
   TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
