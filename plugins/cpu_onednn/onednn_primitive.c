@@ -28,22 +28,27 @@ trivet_status_t onednn_check(dnnl_status_t status, const char* call) {
 static trivet_status_t describe(const trivet_operand_t* operand, const uint8_t* map, uint32_t rank,
                                 dnnl_memory_desc_t* out) {
   dnnl_dims_t dims, strides;
-  int64_t dense = 1;
-  for (uint32_t p = rank; p-- > 0;) {
+  int64_t outermost = 1;
+  for (uint32_t p = 0; p < rank; ++p) {
     bool absent = map[p] == ONEDNN_NONE;
     if (!absent && map[p] >= operand->rank) {
       return TRIVET_STATUS(DATA_LOSS, "dimension %u of an operand of rank %u", map[p],
                            operand->rank);
     }
     dims[p] = absent ? 1 : operand->dims[map[p]];
-    // The stride of an extent of 1 is never used; a dense one keeps the format recognisable.
-    strides[p] = dims[p] == 1 ? dense : operand->strides[map[p]];
+    strides[p] = absent ? 0 : operand->strides[map[p]];
     if (dims[p] > 1 && strides[p] <= 0) {
       return TRIVET_STATUS(UNIMPLEMENTED, "a broadcast or reversed operand");
     }
-    if (!tvi_checked_mul_i64(strides[p], dims[p] ? dims[p] : 1, &dense)) {
+    int64_t reach = 0;
+    if (!tvi_checked_mul_i64(strides[p], dims[p], &reach)) {
       return TRIVET_STATUS(OUT_OF_RANGE, "an operand's size overflows 64 bits");
     }
+    if (reach > outermost) outermost = reach;
+  }
+  // The stride of an extent of 1 is never used; one that fits keeps the format recognisable.
+  for (uint32_t p = 0; p < rank; ++p) {
+    if (strides[p] <= 0) strides[p] = outermost;
   }
   return onednn_check(dnnl_memory_desc_init_by_strides(out, (int)rank, dims, dnnl_f32, strides),
                       "memory descriptor");
