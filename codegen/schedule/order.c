@@ -256,8 +256,44 @@ static void lifetimes(tvi_schedule_t* s) {
   }
 }
 
+// Copies that turned out not to be needed: nobody reads what they write.
+static trivet_status_t drop_unread(tvi_schedule_t* s) {
+  uint8_t* read = NULL;
+  size_t count = s->buffers.count + 1;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_array_zeroed(s->allocator, count, 1, &read));
+  for (size_t t = 0; t < s->tensors.count; ++t) {
+    if (s->tensors.data[t].flags & TVI_PLAN_TENSOR_OBSERVED) {
+      read[root_of(s, s->tensors.data[t].place.buffer)] = 1;
+    }
+  }
+  for (size_t i = s->steps.count; i-- > 0;) {
+    tvi_sched_step_t* step = &s->steps.data[i];
+    bool needed = step->bound.count != 0;
+    for (size_t k = step->operands.count - step->output_count; k < step->operands.count; ++k) {
+      uint32_t b = buffer_of(s, step, k);
+      if (b == TVI_SCHEDULE_NONE) continue;
+      needed = needed || read[b] || s->buffers.data[b].kind != TVI_PLAN_BUFFER_ARENA;
+    }
+    if (needed) {
+      for (size_t k = 0; k + step->output_count < step->operands.count; ++k) {
+        uint32_t b = buffer_of(s, step, k);
+        if (b != TVI_SCHEDULE_NONE) read[b] = 1;
+      }
+      continue;
+    }
+    tvi_vector_deinit(&step->operands);
+    tvi_vector_deinit(&step->parameters);
+    tvi_vector_deinit(&step->requirements);
+    tvi_vector_deinit(&step->bound);
+    tvi_vector_remove_at(&s->steps, i);
+  }
+  tvi_free_array(s->allocator, read, count, 1);
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_schedule_order(tvi_schedule_t* s) {
   tvi_arena_t arena;
+  TRIVET_RETURN_IF_ERROR(drop_unread(s));
   tvi_arena_init(&arena, s->allocator, 1 << 16);
   trivet_status_t status = s->steps.count ? choose(s, &arena) : TRIVET_OK;
   tvi_arena_deinit(&arena);

@@ -11,8 +11,10 @@ static trivet_status_t create(tvi_schedule_t* s) {
   size_t count = s->graph->value_count + 1;
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->places), &s->places));
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->dense_copies), &s->dense_copies));
+  for (int last = 0; last < 2; ++last) {
+    TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+        s->arena, count, sizeof(*s->dense_copies[last]), &s->dense_copies[last]));
+  }
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->layouts), &s->layouts));
   TRIVET_RETURN_IF_ERROR(
@@ -21,7 +23,8 @@ static trivet_status_t create(tvi_schedule_t* s) {
       tvi_arena_alloc_array_zeroed(s->arena, count, sizeof(*s->concat_offset), &s->concat_offset));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count, 1, &s->concat_axis));
   for (size_t v = 0; v < count; ++v) {
-    s->places[v].buffer = s->dense_copies[v].buffer = TVI_SCHEDULE_NONE;
+    s->places[v].buffer = TVI_SCHEDULE_NONE;
+    s->dense_copies[0][v].buffer = s->dense_copies[1][v].buffer = TVI_SCHEDULE_NONE;
     s->layouts[v] = tvi_layout_plain();
   }
   TRIVET_RETURN_IF_ERROR(tvi_schedule_choose_layouts(s));

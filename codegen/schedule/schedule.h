@@ -72,8 +72,9 @@ typedef struct tvi_schedule_s {
   trivet_allocator_t allocator;
   tvi_arena_t* arena;
   tvi_place_t* places;        // by value id
-  tvi_place_t* dense_copies;  // by value id: plain copy of a value that lies otherwise, for kernels
-                              // that want it so
+  // By value id: copies of a value that lies otherwise, for kernels that want it dense; plain, and
+  // channels last.
+  tvi_place_t* dense_copies[2];
   tvi_layout_t* layouts;      // by value id: memory order to give the value when it is computed
   tvi_value_id_t* concat_parent;  // by value id: concat output that the value is written into; 0
   trivet_dim_t* concat_offset;    // by value id: position along the axis

@@ -266,14 +266,13 @@ static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const
                      TVI_COVER_NONE);
 }
 
-static trivet_status_t new_plain_place(tvi_schedule_t* s, tvi_value_id_t value,
-                                       tvi_place_t* out_place) {
+static trivet_status_t new_place(tvi_schedule_t* s, tvi_value_id_t value,
+                                 const tvi_layout_t* layout, tvi_place_t* out_place) {
   TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_ARENA, TVI_SCHEDULE_NONE,
                                                  tvi_schedule_value_size(s, value),
                                                  &out_place->buffer));
   out_place->offset = tvi_dim_constant(s->graph->dims, 0);
-  tvi_layout_t plain = tvi_layout_plain();
-  tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain,
+  tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, layout,
                              out_place->strides);
   return TRIVET_OK;
 }
@@ -337,76 +336,116 @@ static trivet_status_t find_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_p
   return found ? TRIVET_OK : TRIVET_STATUS(INTERNAL, "value %u has no place", value);
 }
 
-// A dense, plain place of the value, by a copy if it lies otherwise.
-static trivet_status_t find_plain_place(tvi_schedule_t* s, tvi_value_id_t value,
+// A dense place of the value, plain or channels last, by a copy if it lies otherwise.
+static trivet_status_t find_dense_place(tvi_schedule_t* s, tvi_value_id_t value, bool channels_last,
                                         tvi_place_t* out_place) {
-  tvi_layout_t plain = tvi_layout_plain();
+  uint32_t rank = tvi_graph_value(s->graph, value)->type.rank;
+  tvi_layout_t layout = channels_last ? tvi_layout_channels_last(rank) : tvi_layout_plain();
   TRIVET_RETURN_IF_ERROR(find_place(s, value, out_place));
-  if (tvi_schedule_place_is_dense(s, value, out_place, &plain)) return TRIVET_OK;
-  if (s->dense_copies[value].buffer == TVI_SCHEDULE_NONE) {
+  if (tvi_schedule_place_is_dense(s, value, out_place, &layout)) return TRIVET_OK;
+  tvi_place_t* kept = &s->dense_copies[channels_last][value];
+  if (kept->buffer == TVI_SCHEDULE_NONE) {
     tvi_place_t copy;
-    TRIVET_RETURN_IF_ERROR(new_plain_place(s, value, &copy));
+    TRIVET_RETURN_IF_ERROR(new_place(s, value, &layout, &copy));
     TRIVET_RETURN_IF_ERROR(copy_value(s, value, out_place, &copy, "reformat"));
-    s->dense_copies[value] = copy;
+    *kept = copy;
   }
-  *out_place = s->dense_copies[value];
+  *out_place = *kept;
   return TRIVET_OK;
 }
 
 // --- Kinds of regions -------------------------------------------------------------------
 
-static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
-  tvi_cover_region_t* region = &s->cover->regions.data[id];
-  uint32_t inputs = (uint32_t)region->inputs.count, outputs = (uint32_t)region->outputs.count;
-  tvi_region_operand_t* operands = NULL;
-  tvi_place_t* places = NULL;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*operands), &operands));
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(s->arena, inputs + outputs + 1, sizeof(*places), &places));
-  for (uint32_t i = 0; i < inputs; ++i)
-    TRIVET_RETURN_IF_ERROR(find_place(s, region->inputs.data[i], &places[i]));
-  for (uint32_t i = 0; i < outputs; ++i) {
-    TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, region->outputs.data[i]));
-    places[inputs + i] = s->places[region->outputs.data[i]];
+typedef struct located_s {
+  uint32_t region;
+  uint32_t inputs, outputs;
+  const tvi_value_id_t* values;  // of all operands
+  tvi_place_t* places;
+  tvi_region_operand_t* operands;
+  bool channels_last;  // the order that the region was priced in
+} located_t;
+
+static bool is_image(const tvi_schedule_t* s, tvi_value_id_t value) {
+  const tvi_value_t* v = tvi_graph_value(s->graph, value);
+  return !v->constant && v->type.rank >= 4 && v->type.rank <= 5;
+}
+
+static trivet_status_t choose_tactic(tvi_schedule_t* s, const located_t* l, trivet_region_t* asked,
+                                     tvi_tactic_t* out_tactic) {
+  const tvi_cover_region_t* region = &s->cover->regions.data[l->region];
+  for (uint32_t i = 0; i < l->inputs + l->outputs; ++i) {
+    describe_operand(s, l->values[i], &l->places[i], i >= l->inputs, &l->operands[i]);
   }
-  for (int attempt = 0;; ++attempt) {
-    for (uint32_t i = 0; i < inputs + outputs; ++i) {
-      tvi_value_id_t value = i < inputs ? region->inputs.data[i] : region->outputs.data[i - inputs];
-      describe_operand(s, value, &places[i], i >= inputs, &operands[i]);
-    }
-    trivet_region_t asked;
-    TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data,
-                                       (uint32_t)region->nodes.count, operands, inputs, outputs,
-                                       region->made_by, &asked));
-    tvi_tactic_t tactic;
-    trivet_status_t status = tvi_tactic_choose(s->tactics, &asked, &tactic);
-    bool better = false;
-    if (!status && region->anchored && tvi_tactic_is_general(tactic.kernel) && attempt == 0) {
-      // A library kernel took the region when its operands were plain; give it copies before
-      // falling back.
-      for (uint32_t i = 0; i < inputs; ++i) better = better || !operands[i].dense;
-      for (uint32_t i = inputs; i < inputs + outputs; ++i)
-        better = better || s->concat_parent[operands[i].value];
-    }
-    if (!better && (!status || trivet_status_code(status) != TRIVET_STATUS_NOT_FOUND || attempt)) {
-      TRIVET_RETURN_IF_ERROR(status);
-      return emit_step(s, &asked, places, &tactic, id);
-    }
-    trivet_status_free(status);
-    for (uint32_t i = 0; i < inputs; ++i) {
-      if (!operands[i].dense)
-        TRIVET_RETURN_IF_ERROR(find_plain_place(s, region->inputs.data[i], &places[i]));
-    }
-    for (uint32_t i = 0; i < outputs; ++i) {
-      tvi_value_id_t value = region->outputs.data[i];
+  TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data,
+                                     (uint32_t)region->nodes.count, l->operands, l->inputs,
+                                     l->outputs, region->made_by, asked));
+  return tvi_tactic_choose(s->tactics, asked, out_tactic);
+}
+
+// Gives a kernel that is particular about layouts what it was priced with. |out_changed| false:
+// everything lies so already.
+static trivet_status_t make_dense(tvi_schedule_t* s, located_t* l, bool* out_changed) {
+  *out_changed = false;
+  for (uint32_t i = 0; i < l->inputs + l->outputs; ++i) {
+    tvi_value_id_t value = l->values[i];
+    bool last = l->channels_last && is_image(s, value);
+    if (i >= l->inputs) {
       if (!s->concat_parent[value]) continue;
       s->concat_parent[value] = 0;  // the concat will copy it
       s->places[value].buffer = TVI_SCHEDULE_NONE;
       TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, value));
-      places[inputs + i] = s->places[value];
+      l->places[i] = s->places[value];
+      *out_changed = true;
+      continue;
+    }
+    tvi_place_t before = l->places[i];
+    TRIVET_RETURN_IF_ERROR(find_dense_place(s, value, last, &l->places[i]));
+    if (before.buffer != l->places[i].buffer) *out_changed = true;
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
+  const tvi_cover_region_t* region = &s->cover->regions.data[id];
+  located_t l;
+  memset(&l, 0, sizeof(l));
+  l.region = id;
+  l.inputs = (uint32_t)region->inputs.count;
+  l.outputs = (uint32_t)region->outputs.count;
+  uint32_t count = l.inputs + l.outputs;
+  tvi_value_id_t* values = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(s->arena, count + 1, sizeof(*values), &values));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*l.operands), &l.operands));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*l.places), &l.places));
+  l.values = values;
+  for (uint32_t i = 0; i < count; ++i) {
+    values[i] = i < l.inputs ? region->inputs.data[i] : region->outputs.data[i - l.inputs];
+    if (i < l.inputs) {
+      TRIVET_RETURN_IF_ERROR(find_place(s, values[i], &l.places[i]));
+      continue;
+    }
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, values[i]));
+    l.places[i] = s->places[values[i]];
+    tvi_layout_t plain = tvi_layout_plain();
+    uint32_t rank = tvi_graph_value(s->graph, values[i])->type.rank;
+    if (!tvi_layout_equal(&s->layouts[values[i]], &plain, rank)) l.channels_last = true;
+  }
+  trivet_region_t asked;
+  tvi_tactic_t tactic;
+  trivet_status_t status = choose_tactic(s, &l, &asked, &tactic);
+  bool missing = trivet_status_code(status) == TRIVET_STATUS_NOT_FOUND;
+  if (missing || (!status && region->anchored && tvi_tactic_is_general(tactic.kernel))) {
+    bool changed = false;
+    trivet_status_t copied = make_dense(s, &l, &changed);
+    if (copied) return trivet_status_join(copied, status);
+    if (changed) {
+      trivet_status_free(status);
+      status = choose_tactic(s, &l, &asked, &tactic);
     }
   }
+  return status ? status : emit_step(s, &asked, l.places, &tactic, id);
 }
 
 static trivet_status_t concat_region(tvi_schedule_t* s, uint32_t id, uint32_t axis) {
@@ -465,7 +504,7 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   for (uint32_t i = 0; !status && i < node->input_count; ++i) {
     uint32_t tensor = TVI_PLAN_NONE;
     tvi_place_t place;
-    if (node->inputs[i]) status = find_plain_place(s, node->inputs[i], &place);
+    if (node->inputs[i]) status = find_dense_place(s, node->inputs[i], false, &place);
     if (!status && node->inputs[i])
       status = tvi_schedule_add_tensor(s, node->inputs[i], &place, &tensor);
     if (!status) status = tvi_vector_push(&step.operands, tensor);

@@ -95,9 +95,9 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
   trivet_status_t status = onednn_describe(&a->match.problem, a->operands, false, &a->descriptors);
   bool fixed = a->descriptors.has_weights && !a->operands[1].constant;
   if (!status) {
-    status = onednn_create_descriptor(&a->match.problem, &a->descriptors,
-                                      fixed ? &a->descriptors.weights : NULL, false, a->engine,
-                                      &a->pd);
+    status =
+        onednn_create_descriptor(&a->match.problem, &a->descriptors,
+                                 fixed ? &a->descriptors.weights : NULL, false, a->engine, &a->pd);
   }
   trivet_status_code_t code = trivet_status_code(status);
   if (code == TRIVET_STATUS_UNIMPLEMENTED || code == TRIVET_STATUS_INVALID_ARGUMENT) {

@@ -475,8 +475,8 @@ static bool read_convolution(matcher_t* m, const tvi_kir_convolution_t* c) {
          decline(m, "an operand of the convolution is computed inside the region");
 }
 
-// A product whose columns are no last dimension of the result is a convolution with a window of one:
-// out[n, oc, o...] = sum over ic of x[n, ic, o...] * w[oc, ic].
+// A product whose columns are no last dimension of the result is a convolution with a window of
+// one: out[n, oc, o...] = sum over ic of x[n, ic, o...] * w[oc, ic].
 static bool is_pointwise(const tvi_kir_matmul_t* c, const tvi_kir_value_t* result) {
   const tvi_kir_roles_t* r = &c->roles;
   if (r->batch_count != 0 || r->n_count != 1 || r->k_count != 1) return false;

@@ -282,11 +282,22 @@ static dnnl_status_t make_operation(const onednn_problem_t* p, const onednn_desc
                                            window, dilations, left, right);
 }
 
-static bool acceptable(const char* name) { return strstr(name, "ref") == NULL; }
+// Worth taking? Reference loops are not, nor are additions of whole images behind a convolution by
+// matrix product, which are done element by element.
+static bool acceptable(const onednn_problem_t* p, const onednn_descriptors_t* d, const char* name) {
+  if (strstr(name, "ref")) return false;
+  for (uint32_t i = 0; p->kind != ONEDNN_MATMUL && i < p->postop_count; ++i) {
+    bool whole = p->postops[i].kind == ONEDNN_POST_BINARY;
+    for (int k = 0; whole && k < d->y.ndims; ++k) whole = d->postops[i].dims[k] == d->y.dims[k];
+    if (!whole) continue;
+    if (strstr(name, "gemm") || !dnnl_memory_desc_equal(&d->postops[i], &d->y)) return false;
+  }
+  return true;
+}
 
 trivet_status_t onednn_create_descriptor(const onednn_problem_t* p, const onednn_descriptors_t* d,
-                                         const dnnl_memory_desc_t* weights,
-                                         bool any_implementation, dnnl_engine_t engine,
+                                         const dnnl_memory_desc_t* weights, bool any_implementation,
+                                         dnnl_engine_t engine,
                                          dnnl_primitive_desc_t* out_descriptor) {
   dnnl_memory_desc_t any = d->weights;
   if (d->has_weights && !weights) {
@@ -309,7 +320,7 @@ trivet_status_t onednn_create_descriptor(const onednn_problem_t* p, const onednn
     if (!candidate) break;
     dnnl_primitive_desc_query(candidate, dnnl_query_impl_info_str, 0, &name);
     bool named = name && p->impl[0] && strcmp(name, p->impl) == 0;
-    if (name && (any_implementation || acceptable(name)) && (named || !chosen)) {
+    if (name && (any_implementation || acceptable(p, d, name)) && (named || !chosen)) {
       if (chosen) dnnl_primitive_desc_destroy(chosen);
       chosen = candidate;
       if (named || !p->impl[0]) break;
