@@ -12,9 +12,10 @@
 #include "codegen/cover/cover.h"
 #include "core/base/status.h"
 
-// The region with dense operands in plain order, as kernels are asked before layouts are chosen.
-static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                                    const tvi_cover_region_t* source, trivet_region_t* out_region) {
+// The region with dense operands in one order, as kernels are asked before layouts are chosen.
+static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                    const tvi_cover_region_t* source, bool channels_last,
+                                    trivet_region_t* out_region) {
   size_t count = source->inputs.count + source->outputs.count;
   tvi_region_operand_t* operands = NULL;
   TRIVET_RETURN_IF_ERROR(
@@ -24,7 +25,11 @@ static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
     operands[i].value =
         output ? source->outputs.data[i - source->inputs.count] : source->inputs.data[i];
     operands[i].is_output = output;
-    tvi_region_operand_set_dense(cover->graph, &operands[i], tvi_layout_plain());
+    const tvi_value_t* value = tvi_graph_value(cover->graph, operands[i].value);
+    bool last = channels_last && !value->constant && value->type.rank >= 4;
+    tvi_region_operand_set_dense(
+        cover->graph, &operands[i],
+        last ? tvi_layout_channels_last(value->type.rank) : tvi_layout_plain());
   }
   memset(out_region, 0, sizeof(*out_region));
   out_region->graph = cover->graph;
@@ -41,19 +46,23 @@ static trivet_status_t plain_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
   return TRIVET_OK;
 }
 
-// Does a kernel other than the target's general one run the region?
+// Does a kernel other than the target's general one run the region, in one memory order or another?
 static trivet_status_t library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                                        const tvi_cover_region_t* region,
                                        tvi_string_builder_t* reasons, bool* out_accepted) {
   *out_accepted = false;
   if (!region->program) return TRIVET_OK;
-  trivet_region_t asked;
-  TRIVET_RETURN_IF_ERROR(plain_region(cover, tactics, region, &asked));
   tvi_tactic_list_t list;
   tvi_vector_init(&list, cover->graph->allocator);
-  trivet_status_t status = tvi_tactic_enumerate(tactics, &asked, &list, reasons);
-  for (size_t i = 0; i < list.count; ++i) {
-    if (!tvi_tactic_is_general(list.data[i].kernel)) *out_accepted = true;
+  trivet_status_t status = TRIVET_OK;
+  for (int last = 0; last < 2 && !status && !*out_accepted; ++last) {
+    trivet_region_t asked;
+    if (last && reasons) tvi_string_builder_clear(reasons);
+    status = dense_region(cover, tactics, region, last != 0, &asked);
+    if (!status) status = tvi_tactic_enumerate(tactics, &asked, &list, reasons);
+    for (size_t i = 0; i < list.count; ++i) {
+      if (!tvi_tactic_is_general(list.data[i].kernel)) *out_accepted = true;
+    }
   }
   tvi_vector_deinit(&list);
   return status;

@@ -16,6 +16,8 @@ typedef struct finish_s {
   tvi_arena_t* arena;
   tvi_idmap_t expr_of;  // trivet_dim_t -> index
   TVI_VECTOR(tvi_plan_expr_code_t) exprs;
+  uint32_t* constant_number;  // in the plan, of the schedule's constants; UINT32_MAX: left out
+  uint32_t constant_count;
 } finish_t;
 
 static trivet_status_t expr(finish_t* f, trivet_dim_t dim, tvi_plan_expr_t* out_expr) {
@@ -57,14 +59,27 @@ static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, sizeof(*made), &made));
   memset(number, 0xff, s->buffers.count * sizeof(uint32_t));
+  uint8_t* used = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, s->buffers.count + 1, 1, &used));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(f->arena, s->constants.count + 1, sizeof(uint32_t),
+                                               &f->constant_number));
+  memset(f->constant_number, 0xff, (s->constants.count + 1) * sizeof(uint32_t));
+  for (size_t t = 0; t < s->tensors.count; ++t) used[s->tensors.data[t].place.buffer] = 1;
   for (uint32_t b = 0; b < s->buffers.count; ++b) {
     const tvi_sched_buffer_t* buffer = &s->buffers.data[b];
     if (buffer->merged != TVI_SCHEDULE_NONE) continue;
     if (buffer->kind == TVI_PLAN_BUFFER_ARENA && buffer->first == UINT32_MAX) continue;
+    // Weights that a kernel packed are in the plan in their packed form only.
+    if (buffer->kind == TVI_PLAN_BUFFER_CONSTANT && !used[b]) continue;
     tvi_plan_buffer_t* out = &made[program->buffer_count];
     number[b] = program->buffer_count++;
     out->kind = buffer->kind;
     out->index = buffer->index;
+    if (buffer->kind == TVI_PLAN_BUFFER_CONSTANT) {
+      uint32_t* constant = &f->constant_number[buffer->index];
+      if (*constant == UINT32_MAX) *constant = f->constant_count++;
+      out->index = *constant;
+    }
     out->alignment = TVI_PLAN_WEIGHT_ALIGNMENT;
     out->first_step = buffer->first == UINT32_MAX ? 0 : buffer->first;
     out->last_step = buffer->last;
@@ -185,22 +200,30 @@ static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan,
   return TRIVET_OK;
 }
 
+// What the weight source writes from, in the plan's order.
 static trivet_status_t constants(finish_t* f, tvi_plan_t* plan) {
   tvi_schedule_t* s = f->s;
   tvi_plan_constant_t* made = NULL;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(f->arena, s->constants.count + 1, sizeof(*made), &made));
+  uint32_t* order = NULL;
+  size_t room = (size_t)f->constant_count + 1;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(f->arena, room, sizeof(*made), &made));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, room, sizeof(*order), &order));
   for (size_t c = 0; c < s->constants.count; ++c) {
+    uint32_t number = f->constant_number[c];
+    if (number == UINT32_MAX) continue;
     const tvi_sched_constant_t* from = &s->constants.data[c];
-    TRIVET_RETURN_IF_ERROR(copy_text(f, from->name, &made[c].name));
-    made[c].dtype = from->dtype;
-    made[c].rank = from->rank;
-    memcpy(made[c].dims, from->dims, sizeof(made[c].dims));
-    made[c].size = from->size;
-    memcpy(made[c].hash, from->hash, sizeof(made[c].hash));
+    tvi_plan_constant_t* to = &made[number];
+    TRIVET_RETURN_IF_ERROR(copy_text(f, from->name, &to->name));
+    to->dtype = from->dtype;
+    to->rank = from->rank;
+    memcpy(to->dims, from->dims, sizeof(to->dims));
+    to->size = from->size;
+    memcpy(to->hash, from->hash, sizeof(to->hash));
+    order[number] = (uint32_t)c;
   }
   plan->constants = made;
-  plan->constant_count = (uint32_t)s->constants.count;
+  plan->constant_count = f->constant_count;
+  s->constant_order = order;
   return TRIVET_OK;
 }
 
@@ -305,7 +328,7 @@ static trivet_status_t arena_size(finish_t* f, const tvi_schedule_plan_options_t
 
 static trivet_status_t write_weight(void* self, uint32_t index, trivet_sink_t sink) {
   const tvi_schedule_t* s = (const tvi_schedule_t*)self;
-  const tvi_sched_constant_t* constant = &s->constants.data[index];
+  const tvi_sched_constant_t* constant = &s->constants.data[s->constant_order[index]];
   return constant->size ? sink.write(sink.self, constant->data, constant->size) : TRIVET_OK;
 }
 

@@ -71,11 +71,11 @@ typedef struct tvi_schedule_s {
   tvi_tactic_context_t* tactics;
   trivet_allocator_t allocator;
   tvi_arena_t* arena;
-  tvi_place_t* places;        // by value id
+  tvi_place_t* places;  // by value id
   // By value id: copies of a value that lies otherwise, for kernels that want it dense; plain, and
   // channels last.
   tvi_place_t* dense_copies[2];
-  tvi_layout_t* layouts;      // by value id: memory order to give the value when it is computed
+  tvi_layout_t* layouts;          // by value id: memory order to give the value when it is computed
   tvi_value_id_t* concat_parent;  // by value id: concat output that the value is written into; 0
   trivet_dim_t* concat_offset;    // by value id: position along the axis
   uint8_t* concat_axis;
@@ -84,6 +84,7 @@ typedef struct tvi_schedule_s {
   TVI_VECTOR(tvi_sched_constant_t) constants;
   TVI_VECTOR(tvi_sched_step_t) steps;
   tvi_map_t constant_by_hash;
+  const uint32_t* constant_order;  // of the plan: which constants it holds
   uint64_t arena_lower_bound;
   uint32_t reformat_count;  // copies that only change strides
 } tvi_schedule_t;
