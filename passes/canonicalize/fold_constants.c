@@ -9,6 +9,7 @@
 //   %y = std.Add(%a, %b) : f32[2]   ->
 #include <string.h>
 
+#include "passes/support/bulk.h"
 #include "passes/support/edit.h"
 #include "passes/support/match.h"
 
@@ -78,7 +79,12 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
 static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* context,
                            trivet_graph_t* graph, uint32_t* out_changed) {
   (void)pass;
-  return tvi_edit_run(context, graph, visit, out_changed);
+  tvi_graph_evaluator_t* evaluator = &graph->root->evaluator;
+  bool has_own = evaluator->evaluate != NULL;
+  if (!has_own) *evaluator = tvi_bulk_evaluator();
+  trivet_status_t status = tvi_edit_run(context, graph, visit, out_changed);
+  if (!has_own) *evaluator = (tvi_graph_evaluator_t){NULL, NULL};
+  return status;
 }
 
 TVI_PASS_DEFINE(fold_constants, "fold-constants", "computes nodes over constants", run);
