@@ -33,18 +33,35 @@
   X(recognize_layer_norm)        \
   X(recognize_rms_norm)
 
+// Those that are given as text.
+#define TVI_REWRITES(X) X(recognize_mish)
+
 #define TVI_PASS_DECLARE_(variable) extern const trivet_pass_t tvi_pass_##variable;
 TVI_PASSES(TVI_PASS_DECLARE_)
 #undef TVI_PASS_DECLARE_
+#define TVI_REWRITE_DECLARE_(variable) extern const trivet_rewrite_t tvi_pass_##variable;
+TVI_REWRITES(TVI_REWRITE_DECLARE_)
+#undef TVI_REWRITE_DECLARE_
 
-// Defines a pass. |run| is a trivet_pass_t.run function.
-#define TVI_PASS_DEFINE(variable, pass_name, pass_summary, pass_run)                           \
+// Defines a pass. |run| is a trivet_pass_t.run function; |after| a NULL-terminated list of passes
+// that stand before it in every pipeline that has them, or NULL.
+#define TVI_PASS_DEFINE(variable, pass_name, pass_summary, pass_run) \
+  TVI_PASS_DEFINE_AFTER(variable, pass_name, pass_summary, pass_run, 0)
+#define TVI_PASS_DEFINE_AFTER(variable, pass_name, pass_summary, pass_run, pass_after)         \
   const trivet_pass_t tvi_pass_##variable = {TRIVET_HEADER(trivet_pass_t, TRIVET_STRUCT_PASS), \
                                              (pass_name),                                      \
                                              (pass_summary),                                   \
-                                             0,                                                \
+                                             (pass_after),                                     \
                                              0,                                                \
                                              0,                                                \
                                              (pass_run)}
+#define TVI_REWRITE_DEFINE(variable, rewrite_name, rewrite_summary, rewrite_text) \
+  const trivet_rewrite_t tvi_pass_##variable = {                                  \
+      TRIVET_HEADER(trivet_rewrite_t, TRIVET_STRUCT_REWRITE),                     \
+      (rewrite_name),                                                             \
+      (rewrite_summary),                                                          \
+      (rewrite_text),                                                             \
+      0,                                                                          \
+      0}
 
 #endif  // TRIVET_PASSES_PASSES_H_

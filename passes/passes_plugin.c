@@ -6,4 +6,5 @@
 
 #define PASS_ADDRESS(variable) &tvi_pass_##variable,
 
-TRIVET_PLUGIN("passes", "1.0", "the passes of the default pipeline", TVI_PASSES(PASS_ADDRESS))
+TRIVET_PLUGIN("passes", "1.0", "the passes of the default pipeline",
+              TVI_PASSES(PASS_ADDRESS) TVI_REWRITES(PASS_ADDRESS))

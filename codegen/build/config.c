@@ -13,7 +13,7 @@ static const char kPipeline[] =
     "inline-control-flow,expand-operators,"
     "(remove-dead,resolve-shape-values,fold-constants,remove-identity,merge-common-subexpressions,"
     "simplify-transposes,simplify-reshapes,simplify-slices,simplify-concats)*,"
-    "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-softmax,"
+    "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-mish,recognize-softmax,"
     "recognize-layer-norm,recognize-rms-norm)*,"
     "(fold-batch-norm,fold-pad,fold-bias,fold-scale,fold-constants,remove-identity,remove-dead)*,"
     "merge-siblings,"

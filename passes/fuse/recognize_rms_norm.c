@@ -55,5 +55,7 @@ static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* con
   return tvi_edit_run(context, graph, visit, out_changed);
 }
 
-TVI_PASS_DEFINE(recognize_rms_norm, "recognize-rms-norm",
-                "finds root-mean-square normalisation written out", run);
+static const char* const after[] = {"recognize-layer-norm", NULL};
+
+TVI_PASS_DEFINE_AFTER(recognize_rms_norm, "recognize-rms-norm",
+                      "finds root-mean-square normalisation written out", run, after);
