@@ -21,9 +21,9 @@
 #define TVI_ONNX_MAX_MESSAGE_DEPTH 100
 // Graphs inside graphs plus functions called by functions: bounds our own recursion.
 #define TVI_ONNX_MAX_NESTING 96
-// Nodes and calls after inlining: functions that call functions can grow without bound from a small
-// file.
-#define TVI_ONNX_MAX_NODES (1u << 20)
+// Nodes and calls after inlining, for a model of |nodes| nodes: functions that call functions can
+// grow without bound from a small file.
+#define TVI_ONNX_MAX_NODES(nodes) (((uint64_t)1 << 17) + 256 * (uint64_t)(nodes))
 #define TVI_ONNX_MAX_OPERANDS 65536u
 
 #define TVI_ONNX_RETURN_IF_ERROR(expression) \
@@ -115,7 +115,8 @@ typedef struct tvi_onnx_s {
   tvi_onnx_map_t symbols;       // dim_param -> trivet_dim_t
   tvi_onnx_map_t symbol_names;  // names of symbols that are taken
   uint32_t nesting;
-  uint32_t node_count;
+  uint32_t node_count;       // nodes and calls so far
+  uint32_t file_node_count;  // nodes of the file, those of functions once
   uint32_t renamed_symbols;
   uint32_t constant_count;
   uint64_t viewed_bytes;

@@ -110,10 +110,11 @@ static trivet_status_t read_node(tvi_onnx_t* onnx, tvi_onnx_scope_t* scope, size
     return tvi_onnx_node_error(&node, TRIVET_STATUS_DATA_LOSS,
                                "no version of the domain ai.onnx is imported");
   }
-  if (++onnx->node_count > TVI_ONNX_MAX_NODES) {
+  const uint64_t most = TVI_ONNX_MAX_NODES(onnx->file_node_count);
+  if (++onnx->node_count > most) {
     return tvi_onnx_node_error(&node, TRIVET_STATUS_OUT_OF_RANGE,
-                               "the model has more than %u nodes after functions are inlined",
-                               TVI_ONNX_MAX_NODES);
+                               "%u nodes become more than %llu when functions are inlined",
+                               onnx->file_node_count, (unsigned long long)most);
   }
   if (proto->n_input > TVI_ONNX_MAX_OPERANDS || proto->n_output > TVI_ONNX_MAX_OPERANDS) {
     return tvi_onnx_node_error(&node, TRIVET_STATUS_OUT_OF_RANGE,

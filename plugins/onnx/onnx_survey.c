@@ -94,6 +94,7 @@ static trivet_status_t survey_node(survey_t* s, const Onnx__NodeProto* node,
                                    Onnx__OperatorSetIdProto* const* opsets, size_t opset_count,
                                    uint32_t depth) {
   tvi_onnx_t* onnx = s->onnx;
+  ++onnx->file_node_count;
   tvi_onnx_function_t* function = NULL;
   TVI_ONNX_RETURN_IF_ERROR(tvi_onnx_find_function(onnx, node, &function));
   if (function != NULL) {
