@@ -243,8 +243,9 @@ static trivet_status_t lower_rotary(ops_op_t* op, ops_view_t* v) {
   uint32_t packed = x->rank == 3, ids = ops_in(v, 3) != 0;
   if (!packed && x->rank != 4)
     return OPS_INVALID(v, "the operand has rank %u where 3 or 4 is needed", x->rank);
-  if (cache->rank != (ids ? 2u : 3u))
-    return OPS_INVALID(v, "the caches have rank %u where %u is needed", cache->rank, ids ? 2 : 3);
+  if (cache->rank != (ids ? 2u : 3u) || ops_in(v, 2)->rank != cache->rank ||
+      (ids && ops_in(v, 3)->rank != 2))
+    return OPS_INVALID(v, "the caches must have rank %u and the positions rank 2", ids ? 2 : 3);
   int64_t rotated = ops_attr(v, "rotary_embedding_dim"), heads = ops_attr(v, "num_heads");
   if (packed && heads < 1) return OPS_INVALID(v, "an operand of rank 3 needs attribute num_heads");
   trivet_dim_t size = packed ? ops_floordiv(v, x->dims[2], ops_const(v, heads)) : x->dims[3];

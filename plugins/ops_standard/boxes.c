@@ -192,7 +192,8 @@ static int64_t clamp_position(double value, int64_t extent) {
 static trivet_status_t evaluate_max_roi_pool(ops_op_t* op, ops_eval_t* e) {
   (void)op;
   const trivet_tensor_t *x = ops_eval_in(e, 0), *rois = ops_eval_in(e, 1);
-  const int64_t* shape = e->api->attribute(e, "pooled_shape")->data;
+  const int64_t shape[2] = {ops_eval_list(e, "pooled_shape", 0, 1),
+                            ops_eval_list(e, "pooled_shape", 1, 1)};
   double scale = ops_eval_attr_f(e, "spatial_scale", 1);
   int64_t height = x->dims[2], width = x->dims[3],
           dims[4] = {rois->dims[0], x->dims[1], shape[0], shape[1]};

@@ -20,11 +20,12 @@ static trivet_status_t lower_to_exponent(ops_view_t* v) {
     return OPS_INVALID(v, "attribute round_mode must be up, down or nearest");
   }
   // 255 is NaN; 254 the largest power.
-  return TRIVET_VIEW_EMIT(v,
-                          "fn code(word: u32, up: bool) -> u32 = (word >> 23 & 255) + u32(up)\n"
-                          "y[i...] = bits(f8e8m0, u8(isnan(x[i...])%s ? 255 : min(code(bits(u32, "
-                          "f32(x[i...])), %s), %d)))",
-                          saturates ? "" : " || x[i...] == 0.0", carry, saturates ? 254 : 255);
+  return TRIVET_VIEW_EMIT(
+      v,
+      "fn code(word: u32, up: bool) -> u32 = (word >> 23 & 255) + u32(up)\n"
+      "y[i...] = bits(f8e8m0, u8(isnan(f32(x[i...]))%s ? 255 : min(code(bits(u32, "
+      "f32(x[i...])), %s), %d)))",
+      saturates ? "" : " || f32(x[i...]) == 0.0", carry, saturates ? 254 : 255);
 }
 
 static trivet_status_t lower_to(ops_view_t* v) {
@@ -78,12 +79,22 @@ OPS_DEFINE(CastLike, 0, "conversion to the element type of another operand",
 static trivet_status_t infer_bit_cast(ops_op_t* op, ops_view_t* v) {
   (void)op;
   const trivet_type_t* x = ops_in(v, 0);
+  uint32_t to = trivet_view_attr_dtype(v, "to", x->dtype);
+  if (!tvi_ops_dtype_bits(to) || tvi_ops_dtype_bits(to) != tvi_ops_dtype_bits(x->dtype))
+    return OPS_INVALID(v, "%s and %s differ in width", tvi_ops_dtype_name(x->dtype),
+                       tvi_ops_dtype_name(to));
   return trivet_view_set_output(v, 0, trivet_view_attr_dtype(v, "to", x->dtype), x->rank, x->dims);
 }
 static trivet_status_t lower_bit_cast(ops_op_t* op, ops_view_t* v) {
   (void)op;
   uint32_t from = ops_in(v, 0)->dtype, to = ops_out(v, 0)->dtype;
   if (from == to) return TRIVET_VIEW_EMIT(v, "y[i...] = x[i...]");
+  if (tvi_ops_dtype_bits(to) % 8) {
+    // Packed integers of one width wrap into each other.
+    if (from == TRIVET_DTYPE_F4E2M1 || to == TRIVET_DTYPE_F4E2M1)
+      return OPS_UNSUPPORTED(v, "the bits of f4e2m1 cannot be taken apart");
+    return TRIVET_VIEW_EMIT(v, "y[i...] = %s(x[i...])", tvi_ops_dtype_name(to));
+  }
   return TRIVET_VIEW_EMIT(v, "y[i...] = bits(%s, x[i...])", tvi_ops_dtype_name(to));
 }
 OPS_DEFINE(BitCast, 0, "the same bits as another element type of the same width",

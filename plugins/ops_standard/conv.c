@@ -103,15 +103,18 @@ OPS_DEFINE(Conv, 0, "convolution over any number of spatial axes, in groups, wit
            lower_conv, 0);
 
 // Zero point as an i32: one for all, or one per output channel.
-static const char* conv_zero(const ops_view_t* v, uint32_t input, const char* name, char* buffer,
-                             size_t size) {
+static trivet_status_t conv_zero(const ops_view_t* v, uint32_t input, const char* name,
+                                 char* buffer, size_t size) {
   const trivet_type_t* zero = ops_in(v, input);
+  *buffer = 0;
   if (!zero) return 0;
+  if (zero->rank > 1)
+    return OPS_INVALID(v, "%s has rank %u where 0 or 1 is possible", name, zero->rank);
   snprintf(buffer, size, "i32(%s[%s])", name,
            !zero->rank                   ? ""
            : ops_is(v, zero->dims[0], 1) ? "0"
                                          : "o");
-  return buffer;
+  return 0;
 }
 static trivet_status_t infer_conv_integer(ops_op_t* op, ops_view_t* v) {
   return (void)op, conv_type(v, 1, TRIVET_DTYPE_I32);
@@ -121,8 +124,9 @@ static trivet_status_t lower_conv_integer(ops_op_t* op, ops_view_t* v) {
   ops_text_t t = {v, 0};
   char x_zero[64], w_zero[64];
   put_conv_lhs(&t, ops_in(v, 0)->rank);
-  OPS_TRY(put_convolution(&t, 1, conv_zero(v, 2, "x_zero", x_zero, sizeof x_zero),
-                          conv_zero(v, 3, "w_zero", w_zero, sizeof w_zero), 1));
+  OPS_TRY(conv_zero(v, 2, "x_zero", x_zero, sizeof x_zero));
+  OPS_TRY(conv_zero(v, 3, "w_zero", w_zero, sizeof w_zero));
+  OPS_TRY(put_convolution(&t, 1, *x_zero ? x_zero : 0, *w_zero ? w_zero : 0, 1));
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(ConvInteger, 0, "convolution of 8-bit integers with zero points, in i32",
@@ -138,10 +142,13 @@ static trivet_status_t lower_qlinear_conv(ops_op_t* op, ops_view_t* v) {
   ops_text_t t = {v, 0};
   char x_zero[64], w_zero[64];
   const trivet_type_t* w_scale = ops_in(v, 4);
+  OPS_TRY(conv_zero(v, 2, "x_zero", x_zero, sizeof x_zero));
+  OPS_TRY(conv_zero(v, 5, "w_zero", w_zero, sizeof w_zero));
+  if (w_scale->rank > 1)
+    return OPS_INVALID(v, "w_scale has rank %u where 0 or 1 is possible", w_scale->rank);
   put_conv_lhs(&t, ops_in(v, 0)->rank);
   PUT("sat(%s, round(f32(", tvi_ops_dtype_name(ops_out(v, 0)->dtype));
-  OPS_TRY(put_convolution(&t, 3, conv_zero(v, 2, "x_zero", x_zero, sizeof x_zero),
-                          conv_zero(v, 5, "w_zero", w_zero, sizeof w_zero), 1));
+  OPS_TRY(put_convolution(&t, 3, *x_zero ? x_zero : 0, *w_zero ? w_zero : 0, 1));
   if (ops_in(v, 8)) PUT(" + b[o]");
   PUT(") * (x_scale[] * w_scale[%s] / y_scale[])) + f32(y_zero[]))",
       !w_scale->rank                   ? ""

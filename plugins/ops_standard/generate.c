@@ -11,6 +11,8 @@ static trivet_status_t infer_range(ops_op_t* op, ops_view_t* v) {
   (void)op;
   uint32_t dtype = ops_in(v, 0)->dtype;
   trivet_dim_t extent = 0;
+  static const char* const kNames[] = {"start", "limit", "delta"};
+  for (uint32_t i = 0; i < 3; ++i) OPS_TRY(tvi_ops_single(v, i, kNames[i]));
   if (ops_is_float(dtype)) {
     double value[3];
     for (uint32_t i = 0; i < 3; ++i) {
@@ -27,7 +29,6 @@ static trivet_status_t infer_range(ops_op_t* op, ops_view_t* v) {
     extent = ops_const(v, count > 0 ? (int64_t)count : 0);
     return trivet_view_set_output(v, 0, dtype, 1, &extent);
   }
-  static const char* const kNames[] = {"start", "limit", "delta"};
   trivet_dim_t value[3];
   for (uint32_t i = 0; i < 3; ++i) {
     uint64_t count;

@@ -66,6 +66,7 @@ static trivet_status_t lower_pad(ops_op_t* op, ops_view_t* v) {
     }
   }
   if (constant) {
+    OPS_TRY(tvi_ops_single(v, 2, "value"));
     const trivet_type_t* value = ops_in(v, 2);
     PUT("; pad = %s", value                           ? value->rank ? "value[0]" : "value[]"
                       : x->dtype == TRIVET_DTYPE_BOOL ? "false"
@@ -222,6 +223,7 @@ static trivet_status_t lower_trilu(ops_op_t* op, ops_view_t* v) {
   const trivet_type_t *x = ops_in(v, 0), *k = ops_in(v, 1);
   if (x->rank < 2)
     return OPS_INVALID(v, "the operand has rank %u where at least 2 is needed", x->rank);
+  OPS_TRY(tvi_ops_single(v, 1, "k"));
   tvi_ops_put_lhs(&t, "y", "i", x->rank);
   PUT(" = i%u - i%u %s %s ? ", x->rank - 1, x->rank - 2,
       ops_attr(v, "upper") ? ">=" : "<=", k ? k->rank ? "k[0]" : "k[]" : "0");

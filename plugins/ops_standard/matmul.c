@@ -51,27 +51,29 @@ static void put_matmul_load(ops_text_t* t, const char* name, const trivet_type_t
   tvi_ops_put(t, row && column ? "%s, %s]" : "%s]", row ? row : column, column);
 }
 
-// sum over k of a * b for operands |a_input| and |b_input|; |a_zero|, |b_zero| are subtracted where
-// they are not NULL (then the loads are widened to i32).
-static trivet_status_t put_product(ops_text_t* t, uint32_t a_input, uint32_t b_input,
-                                   const char* a_zero, const char* b_zero, uint32_t widen) {
+// sum over k of a * b for operands |a_input| and |b_input|. |wide|: the loads are cast to it and
+// |a_zero| and |b_zero| subtracted unless they are empty; NULL: nothing of that.
+static void put_product(ops_text_t* t, uint32_t a_input, uint32_t b_input, const char* a_zero,
+                        const char* b_zero, const char* wide) {
   ops_view_t* v = t->view;
   const trivet_type_t *y = ops_out(v, 0), *a = ops_in(v, a_input), *b = ops_in(v, b_input);
   uint32_t batch_rank = y->rank - (a->rank > 1) - (b->rank > 1);
-  char row[16], column[16];
-  snprintf(row, sizeof row, "i%u", batch_rank);
-  snprintf(column, sizeof column, "i%u", y->rank - 1);
-  tvi_ops_put(t, "sum(k: %s){ %s%s", tvi_ops_dim_text(t, a->dims[a->rank - 1]), a_zero ? "(" : "",
-              widen ? "i32(" : "");
-  put_matmul_load(t, "a", a, y, batch_rank, a->rank > 1 ? row : 0, "k");
-  tvi_ops_put(t, "%s", widen ? ")" : "");
-  if (a_zero) tvi_ops_put(t, " - %s)", a_zero);
-  tvi_ops_put(t, " * %s%s", b_zero ? "(" : "", widen ? "i32(" : "");
-  put_matmul_load(t, "b", b, y, batch_rank, "k", b->rank > 1 ? column : 0);
-  tvi_ops_put(t, "%s", widen ? ")" : "");
-  if (b_zero) tvi_ops_put(t, " - %s)", b_zero);
+  char index[16];
+  tvi_ops_put(t, "sum(k: %s){ ", tvi_ops_dim_text(t, a->dims[a->rank - 1]));
+  for (uint32_t side = 0; side < 2; ++side) {
+    const char* zero = wide ? side ? b_zero : a_zero : "";
+    tvi_ops_put(t, "%s%s%s%s", side ? " * " : "", *zero ? "(" : "", wide ? wide : "",
+                wide ? "(" : "");
+    snprintf(index, sizeof index, "i%u", side ? y->rank - 1 : batch_rank);
+    if (side) {
+      put_matmul_load(t, "b", b, y, batch_rank, "k", b->rank > 1 ? index : 0);
+    } else {
+      put_matmul_load(t, "a", a, y, batch_rank, a->rank > 1 ? index : 0, "k");
+    }
+    tvi_ops_put(t, "%s", wide ? ")" : "");
+    if (*zero) tvi_ops_put(t, " - %s)", zero);
+  }
   tvi_ops_put(t, " }");
-  return 0;
 }
 
 static trivet_status_t infer_matmul(ops_op_t* op, ops_view_t* v) {
@@ -85,7 +87,7 @@ static trivet_status_t lower_matmul(ops_op_t* op, ops_view_t* v) {
   ops_text_t t = {v, 0};
   tvi_ops_put_lhs(&t, "y", "i", ops_out(v, 0)->rank);
   PUT(" = ");
-  OPS_TRY(put_product(&t, 0, 1, 0, 0, 0));
+  put_product(&t, 0, 1, 0, 0, 0);
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(MatMul, 0, "matrix product, batch dimensions broadcast",
@@ -143,26 +145,30 @@ OPS_DEFINE(
     "attr alpha: f32 = 1.0\nattr beta: f32 = 1.0\nattr transA: i64 = 0\nattr transB: i64 = 0",
     infer_gemm, lower_gemm, 0);
 
-// Text of a zero point as an i32 at the row (|index|) of its matrix: one for all, or one for each
-// row or column.
-static const char* zero_text(const ops_view_t* v, uint32_t input, const char* name,
-                             const char* index, char* buffer, size_t size) {
-  const trivet_type_t* zero = ops_in(v, input);
-  if (!zero) return 0;
-  if (!zero->rank) {
-    snprintf(buffer, size, "i32(%s[])", name);
-  } else if (zero->rank == 1) {
-    snprintf(buffer, size, "i32(%s[%s])", name, ops_is(v, zero->dims[0], 1) ? "0" : index);
-  } else {
-    // [..., M, 1] or [..., 1, N]: the batch dimensions are those of the matrix.
-    size_t n = (size_t)snprintf(buffer, size, "i32(%s[", name);
-    for (uint32_t i = 0; i + 2 < zero->rank; ++i)
-      n += (size_t)snprintf(buffer + n, size - n, ops_is(v, zero->dims[i], 1) ? "0, " : "i%u, ", i);
-    snprintf(buffer + n, size - n, "%s, %s])",
-             ops_is(v, zero->dims[zero->rank - 2], 1) ? "0" : index,
-             ops_is(v, zero->dims[zero->rank - 1], 1) ? "0" : index);
+// Text of a scale or zero point, as the type |wide|, for an element of the result: one for all, one
+// for each row (or column) of its matrix, whose index of the result is |axis|, or one per row and
+// batch entry, [..., M, 1]. |axis| is -1 where the matrix has none. Absent: an empty text.
+static trivet_status_t put_parameter(const ops_view_t* v, uint32_t input, const char* wide,
+                                     const char* name, int64_t axis, char* buffer, size_t size) {
+  const trivet_type_t *x = ops_in(v, input), *y = ops_out(v, 0);
+  *buffer = 0;
+  if (!x) return 0;
+  size_t n = (size_t)snprintf(buffer, size, "%s(%s[", wide, name);
+  for (uint32_t i = 0; i < x->rank; ++i) {
+    int64_t at = i + 2 < x->rank ? (int64_t)y->rank - x->rank + i : axis;
+    uint32_t single = ops_is(v, x->dims[i], 1);
+    if (!single && at < 0) return OPS_INVALID(v, "%s does not fit the matrices", name);
+    n += (size_t)snprintf(buffer + n, size - n, single ? "%s0" : "%si%lld", i ? ", " : "",
+                          (long long)at);
   }
-  return buffer;
+  snprintf(buffer + n, size - n, "])");
+  return 0;
+}
+// Indices of the result that are row and column of its matrices; -1: none.
+static void matmul_axes(const trivet_type_t* a, const trivet_type_t* b, const trivet_type_t* y,
+                        int64_t* out_row, int64_t* out_column) {
+  *out_row = a->rank > 1 ? (int64_t)y->rank - 1 - (b->rank > 1) : -1;
+  *out_column = b->rank > 1 ? (int64_t)y->rank - 1 : -1;
 }
 static trivet_status_t infer_matmul_integer(ops_op_t* op, ops_view_t* v) {
   (void)op;
@@ -173,14 +179,14 @@ static trivet_status_t infer_matmul_integer(ops_op_t* op, ops_view_t* v) {
 static trivet_status_t lower_matmul_integer(ops_op_t* op, ops_view_t* v) {
   (void)op;
   ops_text_t t = {v, 0};
-  const trivet_type_t *y = ops_out(v, 0), *b = ops_in(v, 1);
-  char a_zero[256], b_zero[256], row[16], column[16];
-  snprintf(row, sizeof row, "i%u", y->rank - 1 - (b->rank > 1));
-  snprintf(column, sizeof column, "i%u", y->rank - 1);
-  tvi_ops_put_lhs(&t, "y", "i", y->rank);
+  char a_zero[256], b_zero[256];
+  int64_t row, column;
+  matmul_axes(ops_in(v, 0), ops_in(v, 1), ops_out(v, 0), &row, &column);
+  OPS_TRY(put_parameter(v, 2, "i32", "a_zero", row, a_zero, sizeof a_zero));
+  OPS_TRY(put_parameter(v, 3, "i32", "b_zero", column, b_zero, sizeof b_zero));
+  tvi_ops_put_lhs(&t, "y", "i", ops_out(v, 0)->rank);
   PUT(" = ");
-  OPS_TRY(put_product(&t, 0, 1, zero_text(v, 2, "a_zero", row, a_zero, sizeof a_zero),
-                      zero_text(v, 3, "b_zero", column, b_zero, sizeof b_zero), 1));
+  put_product(&t, 0, 1, a_zero, b_zero, "i32");
   return tvi_ops_text_end(&t);
 }
 OPS_DEFINE(MatMulInteger, 0, "matrix product of 8-bit integers with zero points, in i32",
@@ -194,51 +200,30 @@ static trivet_status_t infer_qlinear_matmul(ops_op_t* op, ops_view_t* v) {
   OPS_TRY(matmul_type(v, ops_in(v, 0), ops_in(v, 3), &y));
   return trivet_view_set_output(v, 0, ops_in(v, 7)->dtype, y.rank, y.dims);
 }
-// A scale or zero point read for the result's position: a scalar, one per row of a, or one per
-// column of b.
-static void scale_text(const ops_view_t* v, uint32_t input, const char* name, const char* index,
-                       char* buffer, size_t size) {
-  const trivet_type_t* x = ops_in(v, input);
-  if (!x->rank) {
-    snprintf(buffer, size, "f32(%s[])", name);
-    return;
-  }
-  size_t n = (size_t)snprintf(buffer, size, "f32(%s[", name);
-  for (uint32_t i = 0; i < x->rank; ++i) {
-    const char* at = ops_is(v, x->dims[i], 1) ? "0" : index;
-    char batch[16];
-    if (i + 2 < x->rank && at == index) {
-      snprintf(batch, sizeof batch, "i%u", i);
-      at = batch;
-    }
-    n += (size_t)snprintf(buffer + n, size - n, i ? ", %s" : "%s", at);
-  }
-  snprintf(buffer + n, size - n, "])");
-}
 static trivet_status_t lower_qlinear_matmul(ops_op_t* op, ops_view_t* v) {
   (void)op;
   ops_text_t t = {v, 0};
-  const trivet_type_t *y = ops_out(v, 0), *b = ops_in(v, 3);
-  char a_zero[256], b_zero[256], a_scale[256], b_scale[256], y_scale[256], y_zero[256], row[16],
-      column[16];
-  snprintf(row, sizeof row, "i%u",
-           b->rank > 1 && y->rank > 1 ? y->rank - 2
-           : y->rank                  ? y->rank - 1
-                                      : 0);
-  snprintf(column, sizeof column, "i%u", y->rank ? y->rank - 1 : 0);
-  scale_text(v, 1, "a_scale", row, a_scale, sizeof a_scale);
-  scale_text(v, 4, "b_scale", column, b_scale, sizeof b_scale);
-  scale_text(v, 6, "y_scale", row, y_scale, sizeof y_scale);
-  scale_text(v, 7, "y_zero", row, y_zero, sizeof y_zero);
+  const trivet_type_t *y = ops_out(v, 0), *a = ops_in(v, 0), *b = ops_in(v, 3);
+  const char* wide = ops_is_small_float(a->dtype) || ops_is_small_float(b->dtype) ? "f32" : "i32";
+  char a_zero[256], b_zero[256], a_scale[256], b_scale[256], y_scale[256], y_zero[256];
+  int64_t row, column;
+  matmul_axes(a, b, y, &row, &column);
+  OPS_TRY(put_parameter(v, 1, "f32", "a_scale", row, a_scale, sizeof a_scale));
+  OPS_TRY(put_parameter(v, 2, wide, "a_zero", row, a_zero, sizeof a_zero));
+  OPS_TRY(put_parameter(v, 4, "f32", "b_scale", column, b_scale, sizeof b_scale));
+  OPS_TRY(put_parameter(v, 5, wide, "b_zero", column, b_zero, sizeof b_zero));
+  OPS_TRY(put_parameter(v, 6, "f32", "y_scale", row, y_scale, sizeof y_scale));
+  OPS_TRY(put_parameter(v, 7, "f32", "y_zero", row, y_zero, sizeof y_zero));
   tvi_ops_put_lhs(&t, "y", "i", y->rank);
-  PUT(" = sat(%s, round(f32(", tvi_ops_dtype_name(y->dtype));
-  OPS_TRY(put_product(&t, 0, 3, zero_text(v, 2, "a_zero", row, a_zero, sizeof a_zero),
-                      zero_text(v, 5, "b_zero", column, b_zero, sizeof b_zero), 1));
+  uint32_t integer = !ops_is_small_float(y->dtype);
+  PUT(" = sat(%s, %sf32(", tvi_ops_dtype_name(y->dtype), integer ? "round(" : "(");
+  put_product(&t, 0, 3, a_zero, b_zero, wide);
   PUT(") * (%s * %s / %s)) + %s)", a_scale, b_scale, y_scale, y_zero);
   return tvi_ops_text_end(&t);
 }
+#define QUANTISED "{i8, u8, f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz}"
 OPS_DEFINE(QLinearMatMul, 0, "matrix product of quantised operands, quantised again",
            "(a: A[*], a_scale: S[*], a_zero: A[*], b: B[*], b_scale: S[*], b_zero: B[*], y_scale: "
            "S[*], y_zero: Y[*]) -> (y: Y[*]) "
-           "where A: any, B: any, Y: any, S: float",
+           "where A: " QUANTISED ", B: " QUANTISED ", Y: " QUANTISED ", S: float",
            infer_qlinear_matmul, lower_qlinear_matmul, 0);

@@ -299,6 +299,7 @@ static trivet_status_t lower_mean_variance(ops_op_t* op, ops_view_t* v) {
   const int64_t* axes = trivet_view_attr_i64s(v, "axes", &count);
   uint32_t mask;
   OPS_TRY(tvi_ops_axis_mask(v, axes, (uint32_t)count, n.x->rank, &mask));
+  if (!mask) return OPS_INVALID(v, "attribute axes is empty");
   put_moments(&t, &n, mask);
   tvi_ops_put_lhs(&t, "y", "i", n.x->rank);
   PUT(" = T((%s", n.open);

@@ -86,10 +86,8 @@ static uint32_t encode(const small_float_t* f, double value) {
 }
 
 uint32_t tvi_ops_element_size(uint32_t dtype) {
-#define OPS_DTYPE_BITS(name, text, bits, cls) bits,
-  static const uint32_t kBits[] = {TRIVET_DTYPE_TABLE(OPS_DTYPE_BITS)};
-#undef OPS_DTYPE_BITS
-  return dtype < TRIVET_DTYPE_COUNT && kBits[dtype] % 8 == 0 ? kBits[dtype] / 8 : 0;
+  uint32_t bits = tvi_ops_dtype_bits(dtype);
+  return bits % 8 ? 0 : bits / 8;
 }
 
 // Bits of an element of a type of at most 16 bits.
@@ -113,6 +111,11 @@ static void put_bits(trivet_tensor_t* t, int64_t i, uint32_t width, uint32_t bit
   }
 }
 
+static int is_integer(uint32_t dtype) {
+  return (dtype >= TRIVET_DTYPE_I8 && dtype <= TRIVET_DTYPE_BOOL) ||
+         (dtype >= TRIVET_DTYPE_I4 && dtype <= TRIVET_DTYPE_U2);
+}
+
 double tvi_ops_get_f64(const trivet_tensor_t* t, int64_t i) {
   small_float_t f;
   if (t->dtype == TRIVET_DTYPE_F32) return ((const float*)t->data)[i];
@@ -124,7 +127,7 @@ double tvi_ops_get_f64(const trivet_tensor_t* t, int64_t i) {
   }
   if (small_float(t->dtype, &f))
     return decode(&f, get_bits(t, i, (uint32_t)(1 + f.exponent_bits + f.mantissa_bits)));
-  return (double)tvi_ops_get_i64(t, i);
+  return is_integer(t->dtype) ? (double)tvi_ops_get_i64(t, i) : 0;
 }
 
 static int64_t saturate(double value, double low, double high) {
@@ -163,8 +166,6 @@ int64_t tvi_ops_get_i64(const trivet_tensor_t* t, int64_t i) {
       return (int64_t)(get_bits(t, i, 4) ^ 8u) - 8;
     case TRIVET_DTYPE_I2:
       return (int64_t)(get_bits(t, i, 2) ^ 2u) - 2;
-    case TRIVET_DTYPE_STRING:
-      return 0;
     default:
       return saturate(tvi_ops_get_f64(t, i), -9223372036854775808.0, 9223372036854775808.0);
   }
@@ -210,7 +211,13 @@ void tvi_ops_put_f64(trivet_tensor_t* t, int64_t i, double value) {
   }
   if (small_float(t->dtype, &f)) {
     put_bits(t, i, (uint32_t)(1 + f.exponent_bits + f.mantissa_bits), encode(&f, value));
-  } else {
+  } else if (t->dtype == TRIVET_DTYPE_F8E8M0) {
+    double exponent = value > 0 ? nearbyint(log2(value)) + 127 : isnan(value) ? 255 : 0;
+    put_bits(t, i, 8,
+             isnan(exponent) || exponent > 255 ? 255
+             : exponent < 0                    ? 0
+                                               : (uint32_t)exponent);
+  } else if (is_integer(t->dtype)) {
     tvi_ops_put_i64(t, i, saturate(value, -9223372036854775808.0, 9223372036854775808.0));
   }
 }
@@ -244,10 +251,8 @@ void tvi_ops_put_i64(trivet_tensor_t* t, int64_t i, int64_t value) {
     case TRIVET_DTYPE_U2:
       put_bits(t, i, 2, (uint32_t)value & 3);
       return;
-    case TRIVET_DTYPE_STRING:
-      return;
     default:
-      tvi_ops_put_f64(t, i, (double)value);
+      if (!is_integer(t->dtype)) tvi_ops_put_f64(t, i, (double)value);
       return;
   }
 }

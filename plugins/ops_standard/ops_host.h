@@ -36,6 +36,12 @@ static inline int64_t ops_eval_attr(const ops_eval_t* e, const char* name, int64
   const trivet_attribute_t* a = e->api->attribute(e, name);
   return a && a->kind == TRIVET_ATTR_I64 && a->count ? ((const int64_t*)a->data)[0] : fallback;
 }
+// Element |i| of a list attribute; |fallback| where it is absent or shorter.
+static inline int64_t ops_eval_list(const ops_eval_t* e, const char* name, uint32_t i,
+                                    int64_t fallback) {
+  const trivet_attribute_t* a = e->api->attribute(e, name);
+  return a && a->kind == TRIVET_ATTR_I64 && i < a->count ? ((const int64_t*)a->data)[i] : fallback;
+}
 static inline double ops_eval_attr_f(const ops_eval_t* e, const char* name, double fallback) {
   const trivet_attribute_t* a = e->api->attribute(e, name);
   return a && a->kind == TRIVET_ATTR_F32 && a->count ? ((const double*)a->data)[0] : fallback;

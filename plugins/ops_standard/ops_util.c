@@ -15,6 +15,21 @@ const char* tvi_ops_dtype_name(uint32_t dtype) {
   return dtype < TRIVET_DTYPE_COUNT ? kNames[dtype] : kNames[0];
 }
 
+uint32_t tvi_ops_dtype_bits(uint32_t dtype) {
+#define OPS_DTYPE_BITS(name, text, bits, cls) bits,
+  static const uint32_t kBits[] = {TRIVET_DTYPE_TABLE(OPS_DTYPE_BITS)};
+#undef OPS_DTYPE_BITS
+  return dtype < TRIVET_DTYPE_COUNT ? kBits[dtype] : 0;
+}
+
+trivet_status_t tvi_ops_single(const ops_view_t* v, uint32_t index, const char* what) {
+  const trivet_type_t* x = ops_in(v, index);
+  int64_t extent;
+  if (!x || !x->rank) return 0;
+  if (x->rank == 1 && (!trivet_view_dim_value(v, x->dims[0], &extent) || extent == 1)) return 0;
+  return OPS_INVALID(v, "%s must hold one element and have rank 0 or 1", what);
+}
+
 trivet_status_t tvi_ops_axis(const ops_view_t* v, const char* what, int64_t axis, uint32_t rank,
                              uint32_t* out_axis) {
   if (axis < -(int64_t)rank || axis >= (int64_t)rank)
@@ -200,6 +215,12 @@ void tvi_ops_put_load(ops_text_t* t, const char* name, const char* prefix, uint3
 
 void tvi_ops_put_broadcast_load(ops_text_t* t, const char* name, const char* prefix,
                                 const trivet_type_t* type, const trivet_type_t* out) {
+  if (type->rank > out->rank) {
+    if (!t->status)
+      t->status = OPS_INVALID(t->view, "%s has rank %u and cannot be broadcast to rank %u", name,
+                              type->rank, out->rank);
+    return;
+  }
   uint32_t shift = out->rank - type->rank;
   tvi_ops_put(t, "%s[", name);
   for (uint32_t i = 0; i < type->rank; ++i) {

@@ -124,6 +124,8 @@ static inline uint32_t ops_acc(uint32_t dtype) {
 }
 // Kernel-IR name of an element type; "invalid" for a number that is none.
 const char* tvi_ops_dtype_name(uint32_t dtype);
+// Bits of an element; 0 for what has no size.
+uint32_t tvi_ops_dtype_bits(uint32_t dtype);
 
 // |axis| counted from the front; an error that names |what| unless it lies in [-rank, rank).
 trivet_status_t tvi_ops_axis(const ops_view_t* v, const char* what, int64_t axis, uint32_t rank,
@@ -152,6 +154,9 @@ trivet_status_t tvi_ops_list(const ops_view_t* v, const char* name, uint32_t cou
                              int64_t fallback, int64_t* out_values);
 // Product of the extents [from, to).
 trivet_dim_t tvi_ops_product(ops_view_t* v, const trivet_dim_t* dims, uint32_t from, uint32_t to);
+// An error that names |what| unless input |index| (if it is there) certainly holds one element and
+// has rank 0 or 1.
+trivet_status_t tvi_ops_single(const ops_view_t* v, uint32_t index, const char* what);
 // infer: output |index| has the type of input 0.
 trivet_status_t tvi_ops_infer_same(ops_op_t* op, ops_view_t* v);
 

@@ -59,6 +59,7 @@ static trivet_status_t lower_quantize(ops_op_t* op, ops_view_t* v) {
       trivet_view_attr_dtype(v, "precision", ops_is_float(scale) ? scale : TRIVET_DTYPE_F32);
   if (x->dtype == TRIVET_DTYPE_F32 && !trivet_view_attribute(v, "precision"))
     division = TRIVET_DTYPE_F32;
+  if (!ops_is_float(division)) return OPS_INVALID(v, "attribute precision must be a float type");
   const char *type = tvi_ops_dtype_name(y->dtype), *in = tvi_ops_dtype_name(division);
   uint32_t integer = !ops_is_small_float(y->dtype);
   tvi_ops_put_lhs(&t, "y", "i", x->rank);
@@ -79,7 +80,8 @@ static trivet_status_t lower_quantize(ops_op_t* op, ops_view_t* v) {
 }
 OPS_DEFINE(
     QuantizeLinear, 0, "x / scale + zero point, rounded and saturated",
-    "(x: T[*], y_scale: S[*], y_zero_point?: Y[*]) -> (y: Y[*]) where T: any, S: any, Y: any\n"
+    "(x: T[*], y_scale: S[*], y_zero_point?: Y[*]) -> (y: Y[*]) where T: {f32, f16, bf16, f64, "
+    "i32}, S: {f32, f16, bf16, f64, i32, f8e8m0}, Y: any\n"
     "attr axis: i64 = 1\nattr block_size: i64 = 0\nattr output_dtype?: dtype\nattr precision?: "
     "dtype\nattr saturate: i64 = 1",
     infer_quantize, lower_quantize, 0);
@@ -111,11 +113,11 @@ static trivet_status_t lower_dequantize(ops_op_t* op, ops_view_t* v) {
   PUT("))");
   return tvi_ops_text_end(&t);
 }
-OPS_DEFINE(
-    DequantizeLinear, 0, "(x - zero point) * scale",
-    "(x: T[*], x_scale: S[*], x_zero_point?: T[*]) -> (y: Y[*]) where T: any, S: any, Y: float\n"
-    "attr axis: i64 = 1\nattr block_size: i64 = 0\nattr output_dtype?: dtype",
-    infer_dequantize, lower_dequantize, 0);
+OPS_DEFINE(DequantizeLinear, 0, "(x - zero point) * scale",
+           "(x: T[*], x_scale: S[*], x_zero_point?: T[*]) -> (y: Y[*]) where T: any, S: {f32, f16, "
+           "bf16, f64, f8e8m0}, Y: float\n"
+           "attr axis: i64 = 1\nattr block_size: i64 = 0\nattr output_dtype?: dtype",
+           infer_dequantize, lower_dequantize, 0);
 
 static trivet_status_t infer_dynamic_quantize(ops_op_t* op, ops_view_t* v) {
   (void)op;

@@ -161,10 +161,11 @@ static trivet_status_t lower_reduce(ops_view_t* v, reduce_kind_t kind) {
              "\nattr keepdims: i64 = 1\nattr noop_with_empty_axes: i64 = 0", \
              infer_reduce, lower_##name, 0)
 
+#define ORDERED "{f16, bf16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64, bool}"
 REDUCE(ReduceSum, SUM, "numeric", "sum along axes");
 REDUCE(ReduceMean, MEAN, "numeric", "mean along axes");
-REDUCE(ReduceMax, MAX, "any", "largest element along axes");
-REDUCE(ReduceMin, MIN, "any", "smallest element along axes");
+REDUCE(ReduceMax, MAX, ORDERED, "largest element along axes");
+REDUCE(ReduceMin, MIN, ORDERED, "smallest element along axes");
 REDUCE(ReduceProd, PROD, "numeric", "product along axes");
 REDUCE(ReduceSumSquare, SUM_SQUARE, "numeric", "sum of squares along axes");
 REDUCE(ReduceL1, L1, "numeric", "sum of absolute values along axes");

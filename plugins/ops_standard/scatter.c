@@ -171,11 +171,12 @@ static trivet_status_t unpooled_extents(ops_view_t* v, trivet_dim_t* dims) {
   const trivet_type_t* x = ops_in(v, 0);
   uint64_t count;
   const int64_t* kernel = trivet_view_attr_i64s(v, "kernel_shape", &count);
-  int64_t strides[TRIVET_MAX_RANK], pads[2 * TRIVET_MAX_RANK];
+  int64_t strides[TRIVET_MAX_RANK], pads[2 * TRIVET_MAX_RANK], checked[TRIVET_MAX_RANK];
   if (x->rank < 3 || count != x->rank - 2)
     return OPS_INVALID(v, "an operand of rank %u and %llu spatial axes", x->rank,
                        (unsigned long long)count);
   uint32_t n = (uint32_t)count;
+  OPS_TRY(tvi_ops_list(v, "kernel_shape", n, 1, checked));
   OPS_TRY(tvi_ops_list(v, "strides", n, 1, strides));
   OPS_TRY(tvi_ops_list(v, "pads", 2 * n, 0, pads));
   dims[0] = x->dims[0];
@@ -206,21 +207,20 @@ static trivet_status_t infer_max_unpool(ops_op_t* op, ops_view_t* v) {
 static trivet_status_t evaluate_max_unpool(ops_op_t* op, ops_eval_t* e) {
   (void)op;
   const trivet_tensor_t *x = ops_eval_in(e, 0), *at = ops_eval_in(e, 1), *shape = ops_eval_in(e, 2);
-  const trivet_attribute_t *kernel = e->api->attribute(e, "kernel_shape"),
-                           *strides = e->api->attribute(e, "strides");
-  const trivet_attribute_t* pads = e->api->attribute(e, "pads");
   int64_t inner[TRIVET_MAX_RANK] = {x->dims[0], x->dims[1]}, dims[TRIVET_MAX_RANK];
   uint32_t n = x->rank - 2, size = tvi_ops_element_size(x->dtype);
+  if (tvi_ops_count(at) != tvi_ops_count(x) || (shape && tvi_ops_count(shape) != x->rank))
+    return OPS_EVAL_INVALID(e, "the operands do not belong together");
   for (uint32_t i = 0; i < n; ++i) {
-    int64_t p = pads ? ((const int64_t*)pads->data)[i] + ((const int64_t*)pads->data)[n + i] : 0;
-    inner[i + 2] = (x->dims[i + 2] - 1) * (strides ? ((const int64_t*)strides->data)[i] : 1) - p +
-                   ((const int64_t*)kernel->data)[i];
+    inner[i + 2] = (x->dims[i + 2] - 1) * ops_eval_list(e, "strides", i, 1) +
+                   ops_eval_list(e, "kernel_shape", i, 1) - ops_eval_list(e, "pads", i, 0) -
+                   ops_eval_list(e, "pads", n + i, 0);
   }
   for (uint32_t i = 0; i < x->rank; ++i) dims[i] = shape ? tvi_ops_get_i64(shape, i) : inner[i];
   trivet_tensor_t* y;
   OPS_TRY(e->api->output(e, 0, x->dtype, x->rank, dims, &y));
   if (!y) return 0;
-  memset(y->data, 0, y->size);
+  if (y->size) memset(y->data, 0, y->size);
   int64_t count = tvi_ops_count(x);
   for (int64_t i = 0; i < count; ++i) {
     int64_t rest = tvi_ops_get_i64(at, i), to = 0, scale = 1;

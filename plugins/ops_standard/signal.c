@@ -181,6 +181,10 @@ static trivet_status_t infer_mel(ops_op_t* op, ops_view_t* v) {
 // log10(1 + f / 700)).
 static trivet_status_t evaluate_mel(ops_op_t* op, ops_eval_t* e) {
   (void)op;
+  for (uint32_t i = 0; i < 5; ++i) {
+    if (tvi_ops_count(ops_eval_in(e, i)) != 1)
+      return OPS_EVAL_INVALID(e, "operand %u must hold one number", i);
+  }
   int64_t bins = tvi_ops_get_i64(ops_eval_in(e, 0), 0),
           length = tvi_ops_get_i64(ops_eval_in(e, 1), 0);
   double rate = tvi_ops_get_f64(ops_eval_in(e, 2), 0), low = tvi_ops_get_f64(ops_eval_in(e, 3), 0),
@@ -193,7 +197,7 @@ static trivet_status_t evaluate_mel(ops_op_t* op, ops_eval_t* e) {
   OPS_TRY(e->api->output(e, 0, type ? ((const uint32_t*)type->data)[0] : TRIVET_DTYPE_F32, 2, dims,
                          &y));
   if (!y) return 0;
-  memset(y->data, 0, y->size);
+  if (y->size) memset(y->data, 0, y->size);
   double low_mel = 2595 * log10(1 + low / 700),
          step = (2595 * log10(1 + high / 700) - low_mel) / (double)(bins + 2);
   for (int64_t i = 0; i < bins; ++i) {

@@ -10,7 +10,7 @@ static trivet_status_t infer_tf_idf(ops_op_t* op, ops_view_t* v) {
   const int64_t* indexes = trivet_view_attr_i64s(v, "ngram_indexes", &count);
   int64_t size = 0;
   for (uint64_t i = 0; i < count; ++i) {
-    if (indexes[i] < 0)
+    if (indexes[i] < 0 || indexes[i] > (int64_t)1 << 40)
       return OPS_INVALID(v, "attribute ngram_indexes holds %lld", (long long)indexes[i]);
     if (indexes[i] >= size) size = indexes[i] + 1;
   }
