@@ -7,6 +7,7 @@
 //   %a = std.Mul(%x, %one)
 //   %b = std.Transpose(%a) { perm = [0, 1] }  ->  %y = std.Relu(%x)
 //   %y = std.Relu(%b)
+#include <math.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -92,6 +93,23 @@ static tvi_value_id_t multiply(const trivet_graph_t* graph, const tvi_node_t* no
     if (tvi_match_splat(graph, node->inputs[i], &number) && number == 1) return node->inputs[1 - i];
   }
   return 0;
+}
+// The larger of x and minus infinity, the smaller of x and infinity.
+static tvi_value_id_t beyond(const trivet_graph_t* graph, const tvi_node_t* node, double number) {
+  double found;
+  if (node->input_count == 1) return node->inputs[0];
+  for (uint32_t i = 0; i < 2 && node->input_count == 2; ++i) {
+    if (tvi_match_splat(graph, node->inputs[i], &found) && found == number) {
+      return node->inputs[1 - i];
+    }
+  }
+  return 0;
+}
+static tvi_value_id_t maximum(const trivet_graph_t* graph, const tvi_node_t* node) {
+  return beyond(graph, node, -INFINITY);
+}
+static tvi_value_id_t minimum(const trivet_graph_t* graph, const tvi_node_t* node) {
+  return beyond(graph, node, INFINITY);
 }
 static tvi_value_id_t subtract(const trivet_graph_t* graph, const tvi_node_t* node) {
   return tvi_match_number(graph, node->inputs[1], 0) ? node->inputs[0] : 0;
@@ -185,8 +203,8 @@ static const struct {
     {"std.Split", only_part},
     {"std.Sum", only_operand},
     {"std.Mean", only_operand},
-    {"std.Max", only_operand},
-    {"std.Min", only_operand},
+    {"std.Max", maximum},
+    {"std.Min", minimum},
     {"std.Add", add},
     {"std.Sub", subtract},
     {"std.Mul", multiply},
