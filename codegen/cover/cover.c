@@ -67,7 +67,8 @@ static trivet_status_t visit_for_search(tvi_cover_t* cover, uint32_t region, voi
   return tvi_vector_push(&search->stack, region);
 }
 
-bool tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b) {
+trivet_status_t tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b,
+                                    bool* out_mergeable) {
   search_t search;
   memset(&search, 0, sizeof(search));
   tvi_vector_init(&search.stack, cover->graph->allocator);
@@ -91,11 +92,10 @@ bool tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b) {
       status = for_each_reader(cover, region->nodes.data[i], visit_for_search, &search);
     }
   }
-  bool ok = !status && !search.found;  // out of memory: not merging is always right
-  trivet_status_free(status);
+  if (!status) *out_mergeable = !search.found;
   tvi_free_array(cover->graph->allocator, search.seen, cover->regions.count, 1);
   tvi_vector_deinit(&search.stack);
-  return ok;
+  return status;
 }
 
 trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from) {

@@ -85,7 +85,8 @@ bool tvi_cover_order_preserving(
     const tvi_cover_t* cover,
     tvi_value_id_t value);  // all views between value and base keep the order
 // May regions |a| and |b| become one without a cycle?
-bool tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b);
+trivet_status_t tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b,
+                                    bool* out_mergeable);
 trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from);
 trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_fuse_groups(tvi_cover_t* cover, tvi_tactic_context_t* tactics);

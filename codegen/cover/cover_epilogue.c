@@ -103,7 +103,9 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
     if (node->inputs[k] == *io_value && fact->access[k] != TVI_ACCESS_ALIGNED) return TRIVET_OK;
   }
   tvi_cover_region_t* region = &cover->regions.data[id];
-  if (!tvi_cover_mergeable(cover, id, fact->region)) {
+  bool mergeable = false;
+  TRIVET_RETURN_IF_ERROR(tvi_cover_mergeable(cover, id, fact->region, &mergeable));
+  if (!mergeable) {
     tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true,
                     "another operand depends on the value itself");
     return TRIVET_OK;

@@ -77,8 +77,9 @@ static trivet_status_t join(tvi_cover_t* cover, tvi_tactic_context_t* tactics, t
     }
     if (!why && region->nodes.count + own->nodes.count > MAX_NODES)
       why = "the region would be too large";
-    if (!why && !tvi_cover_mergeable(cover, theirs, ours))
-      why = "another operand depends on the region";
+    bool mergeable = false;
+    if (!why) TRIVET_RETURN_IF_ERROR(tvi_cover_mergeable(cover, theirs, ours, &mergeable));
+    if (!why && !mergeable) why = "another operand depends on the region";
     if (why) {
       tvi_tactic_note(tactics, fuser, graph, id, true, "not joined with operand %u: %s", k, why);
       continue;
