@@ -148,6 +148,7 @@
 //   NORM_AFFINE (a - b) * c * d + e
 //   QUANTIZE   round_even(a * b) + c, NaN stays
 //   SUB_MUL    (a - b) * c
+// SILU and the two GELUs give their limit, 0, at minus infinity, where the product would be NaN.
 
 typedef enum tvi_tile_opcode_e {
 #define TVI_TILE_OPCODE_ENUM(name, number, operands, signature) TVI_TILE_OP_##name = number,

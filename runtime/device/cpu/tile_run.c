@@ -101,11 +101,13 @@ static void run_phase(const tvi_tile_bound_phase_t* phase, tvi_tile_thread_t* th
       positions[level] = 0;
     }
     if (level <= phase->parallel_levels) run_entries(final, phase->final_count);
-    if (level == 0) return;
+    if (level == 0) break;
     for (uint32_t l = level; l <= levels; ++l)
       set_level(thread, &phase->levels[l - 1], positions[l]);
     changed = level;
   }
+  // The next phase numbers its own loops from the same number on.
+  for (uint32_t l = 0; l < levels; ++l) thread->indices[phase->levels[l].loop] = 0;
 }
 
 static void run_section(void* argument, uint32_t index, uint32_t count) {

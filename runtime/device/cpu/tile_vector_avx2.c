@@ -16,6 +16,7 @@ typedef int32_t vi __attribute__((vector_size(32)));
 typedef uint32_t vu __attribute__((vector_size(32)));
 typedef double vd __attribute__((vector_size(32)));
 typedef int64_t vl __attribute__((vector_size(32)));
+typedef uint64_t vw __attribute__((vector_size(32)));
 typedef int32_t vh __attribute__((vector_size(16)));
 
 static inline vf vf_set(float x) { return (vf)_mm256_set1_ps(x); }

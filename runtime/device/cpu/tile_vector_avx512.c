@@ -16,6 +16,7 @@ typedef int32_t vi __attribute__((vector_size(64)));
 typedef uint32_t vu __attribute__((vector_size(64)));
 typedef double vd __attribute__((vector_size(64)));
 typedef int64_t vl __attribute__((vector_size(64)));
+typedef uint64_t vw __attribute__((vector_size(64)));
 typedef int32_t vh __attribute__((vector_size(32)));
 
 static inline vf vf_set(float x) { return (vf)_mm512_set1_ps(x); }

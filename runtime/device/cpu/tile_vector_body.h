@@ -166,20 +166,20 @@ LOOP3(k_sub_mul, vf, vf, vf, vf, (a - b) * c)
 LOOP1(k_isnan_f32, vf, vf, vi, vi, vm_to_vi(vf_ne(a, a)))
 LOOP1(k_isinf_f32, vf, vf, vi, vi, vm_to_vi(vf_eq(vf_abs(a), vf_set(__builtin_inff()))))
 
-BINARY_I32(k_add_i32, a + b)
-BINARY_I32(k_sub_i32, a - b)
-BINARY_I32(k_mul_i32, a* b)
+BINARY_I32(k_add_i32, (vi)((vu)a + (vu)b))
+BINARY_I32(k_sub_i32, (vi)((vu)a - (vu)b))
+BINARY_I32(k_mul_i32, (vi)((vu)a * (vu)b))
 BINARY_I32(k_and_i32, a& b)
 BINARY_I32(k_or_i32, a | b)
 BINARY_I32(k_xor_i32, a ^ b)
 BINARY_I32(k_min_i32, vi_min(a, b))
 BINARY_I32(k_max_i32, vi_max(a, b))
-COMPARE_I32(k_eq_i32, ~vi_nonzero(a - b))
-COMPARE_I32(k_ne_i32, vi_nonzero(a - b))
+COMPARE_I32(k_eq_i32, ~vi_nonzero(a ^ b))
+COMPARE_I32(k_ne_i32, vi_nonzero(a ^ b))
 COMPARE_I32(k_lt_i32, vi_lt(a, b))
 COMPARE_I32(k_le_i32, ~vi_lt(b, a))
 LOOP3(k_select_32, vi, vi, vi, vi, vi_select(vi_nonzero(a), b, c))
-LOOP3(k_muladd_i32, vi, vi, vi, vi, a* b + c)
+LOOP3(k_muladd_i32, vi, vi, vi, vi, (vi)((vu)a * (vu)b + (vu)c))
 COMPARE_F32(k_eq_f32, vf_eq(a, b))
 COMPARE_F32(k_ne_f32, vf_ne(a, b))
 COMPARE_F32(k_lt_f32, vf_lt(a, b))
@@ -193,8 +193,8 @@ COMPARE_F64(k_lt_f64, a < b)
 COMPARE_F64(k_le_f64, a <= b)
 COMPARE_F64(k_eq_f64, a == b)
 COMPARE_F64(k_ne_f64, a != b)
-BINARY_I64(k_add_i64, a + b)
-BINARY_I64(k_sub_i64, a - b)
+BINARY_I64(k_add_i64, (vl)((vw)a + (vw)b))
+BINARY_I64(k_sub_i64, (vl)((vw)a - (vw)b))
 COMPARE_I64(k_lt_i64, a < b)
 COMPARE_I64(k_le_i64, a <= b)
 COMPARE_I64(k_eq_i64, a == b)
@@ -290,8 +290,8 @@ static void k_narrow(const tvi_tile_args_t* g) {
     char* d = g->d + (ptrdiff_t)row * g->ds;
     for (uint32_t n = g->cols; n != 0;) {
       const uint32_t part = n < LANES ? n : LANES;
-      const vi a = (part == LANES ? vi_load(s.p) : vi_load_part(s.p, part)) << shift;
-      const vi narrow = is_signed ? a >> shift : (vi)((vu)a >> shift);
+      const vu a = (vu)(part == LANES ? vi_load(s.p) : vi_load_part(s.p, part)) << shift;
+      const vi narrow = is_signed ? (vi)a >> shift : (vi)(a >> shift);
       if (part == LANES) {
         vi_store(d, narrow);
       } else {

@@ -73,9 +73,9 @@ static inline vf math_expm1(vf x) {
 
 // x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for normal x.
 static inline vf reduce_log(vf x, vf* out_f) {
-  const vi bits = (vi)x;
-  const vi e = (bits - 0x3f3504f3) >> 23;
-  *out_f = (vf)(bits - (e << 23)) - 1.0f;
+  const vu bits = (vu)x;
+  const vi e = (vi)(bits - 0x3f3504f3u) >> 23;
+  *out_f = (vf)(bits - ((vu)e << 23)) - 1.0f;
   return vi_to_vf(e);
 }
 
