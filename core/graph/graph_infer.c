@@ -89,7 +89,7 @@ trivet_status_t tvi_graph_instantiate(const trivet_graph_t* graph, tvi_node_t* n
 
 static bool carries_ints(const tvi_inferred_t* inferred) {
   int64_t dims[TRIVET_MAX_RANK];
-  int64_t count;
+  int64_t count = 0;
   return inferred->is_set && inferred->ints == NULL &&
          (tvi_dtype_is_integer(inferred->type.dtype) ||
           inferred->type.dtype == TRIVET_DTYPE_BOOL) &&

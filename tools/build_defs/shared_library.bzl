@@ -76,7 +76,7 @@ def _impl(ctx):
     flags = [
         "-Wl,-soname," + ctx.attr.so_name,
         "-Wl,-rpath,$ORIGIN",
-        "-Wl,--version-script=" + ctx.file._exports.path,
+        "-Wl,--version-script=" + ctx.file.exports.path,
     ]
     if hidden:
         flags.append("-Wl,--exclude-libs," + ":".join(hidden))
@@ -95,7 +95,7 @@ def _impl(ctx):
         output_type = "dynamic_library",
         linking_contexts = [cc_common.create_linking_context(linker_inputs = depset(inputs, order = "topological"))],
         user_link_flags = flags + ctx.attr.linkopts,
-        additional_inputs = [ctx.file._exports],
+        additional_inputs = [ctx.file.exports],
     )
     linked = outputs.library_to_link.resolved_symlink_dynamic_library or outputs.library_to_link.dynamic_library
     out = ctx.actions.declare_file(ctx.label.name)
@@ -137,7 +137,7 @@ trivet_shared_library_rule = rule(
         "dynamic_deps": attr.label_list(providers = [TrivetSharedLibraryInfo]),
         "linkopts": attr.string_list(),
         "so_name": attr.string(mandatory = True),
-        "_exports": attr.label(default = "//tools/build_defs:exports.lds", allow_single_file = True),
+        "exports": attr.label(default = "//tools/build_defs:exports.lds", allow_single_file = True),
         "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
     },
     fragments = ["cpp"],

@@ -67,10 +67,20 @@ def trivet_shared_library(name, deps, dynamic_deps = [], linkopts = [], **kwargs
         **kwargs
     )
 
-def trivet_plugin(name, srcs = [], deps = [], dynamic_deps = [], copts = [], linkopts = [], visibility = None, **kwargs):
+def trivet_plugin(
+        name,
+        srcs = [],
+        deps = [],
+        dynamic_deps = [],
+        copts = [],
+        linkopts = [],
+        exports = "//tools/build_defs:exports.lds",
+        visibility = None,
+        **kwargs):
     """NAME.so, and NAME as a library of the same sources for fuzz targets and unit tests.
 
-    A plugin exports trivet_plugin_query alone. One that includes trivet/plugin.h only leaves `dynamic_deps` empty and
+    A plugin exports trivet_plugin_query alone; `exports` is the linker's version script of one that has to show more to
+    the library that it wraps. One that includes trivet/plugin.h only leaves `dynamic_deps` empty and
     links nothing of ours; a target plugin names "//runtime:libtrivet_runtime.so" there.
     """
     trivet_c_library(
@@ -85,6 +95,7 @@ def trivet_plugin(name, srcs = [], deps = [], dynamic_deps = [], copts = [], lin
         name = name + ".so",
         deps = [":" + name],
         dynamic_deps = dynamic_deps,
+        exports = exports,
         # An installed plugin lies in lib/trivet/plugins.
         linkopts = linkopts + (["-Wl,-rpath,$ORIGIN/../.."] if dynamic_deps else []),
         visibility = visibility,
