@@ -12,6 +12,7 @@
 #ifndef TRIVET_TRIVET_H_
 #define TRIVET_TRIVET_H_
 
+#include "trivet/layers.h"
 #include "trivet/plugin.h"
 #include "trivet/runtime.h"
 
@@ -99,7 +100,7 @@ TRIVET_API trivet_status_t trivet_network_add_input(trivet_network_t* network, c
 TRIVET_API trivet_status_t trivet_network_add_constant(trivet_network_t* network, const char* name,
                                                        const trivet_tensor_t* tensor,
                                                        uint32_t flags, trivet_value_t* out_value);
-// Any operator of the registry. The typed calls below are short for this.
+// Any operator of the registry. The typed calls of trivet/layers.h are short for this.
 TRIVET_API trivet_status_t trivet_network_add_node(
     trivet_network_t* network, const char* op, const trivet_value_t* inputs, uint32_t input_count,
     const trivet_attribute_t* attributes, uint32_t attribute_count, const char* name,
