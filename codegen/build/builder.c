@@ -28,6 +28,7 @@ trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
   tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, tvi_graph_operator_parser()}, run = {TRIVET_HALF_RUN, 0, NULL};
   trivet_status_t status = tvi_registry_create(&build, allocator, &builder->registry);
   if (!status) status = tvi_registry_create(&run, allocator, &builder->run_registry);
+  if (!status) status = tvi_registry_add(builder->registry, tvi_graph_core_operators, "built in");
   if (!status)
     status = tvi_registry_add(builder->run_registry, tvi_device_builtin_query, "built in");
   if (status) {

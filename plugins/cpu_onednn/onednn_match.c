@@ -621,8 +621,9 @@ static trivet_status_t reduce_to_two(matcher_t* m) {
   tvi_kir_program_t* program = m->program;
   for (uint32_t s = 0; s < program->stage_count; ++s) {
     const tvi_kir_stage_t* stage = &program->stages[s];
+    if (stage->kind != TVI_KIR_MAP) continue;
     bool temporary = program->values[stage->values[0]].kind == TVI_KIR_TEMP;
-    if (stage->kind != TVI_KIR_MAP || !temporary || !tvi_kir_can_inline_stage(program, s)) continue;
+    if (!temporary || !tvi_kir_can_inline_stage(program, s)) continue;
     TRIVET_RETURN_IF_ERROR(tvi_kir_inline_stage(program, s));
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));

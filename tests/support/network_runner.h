@@ -181,7 +181,7 @@ class NetworkRunner {
       int64_t dims[TRIVET_DIMS_MAX];
       message += TakeMessage(trivet_context_shape(context, name.c_str(), &rank, dims));
       trivet_tensor_info_t info = {};
-      info.header.struct_size = sizeof(info);
+      info.header = {sizeof(info), TRIVET_STRUCT_TENSOR_INFO, nullptr};
       message += TakeMessage(trivet_engine_tensor_info(
           engine, trivet_engine_tensor_index(engine, name.c_str()), &info));
       int64_t count = 1;
