@@ -78,3 +78,21 @@ trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* builder, uint
   if (out_path) *out_path = tvi_registry_plugin_path(builder->registry, index);
   return TRIVET_OK;
 }
+
+trivet_status_t trivet_plugin_describe(const trivet_builder_t* builder, const char* path,
+                                       trivet_sink_t sink, uint32_t* out_refused) {
+  if (!builder || !path || !sink.write)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "describing a plugin needs a builder, a path and a sink");
+  tvi_string_builder_t text;
+  tvi_string_builder_init(&text, builder->allocator);
+  trivet_status_t status = tvi_registry_describe(builder->registry, path, &text);
+  trivet_string_view_t view = tvi_string_builder_view(&text);
+  static const char refused[] = ": refused: ";
+  size_t length = strlen(path);
+  bool is_refused = view.size > length + sizeof(refused) &&
+                    memcmp(view.data + length, refused, sizeof(refused) - 1) == 0;
+  if (!status) status = sink.write(sink.self, view.data, view.size);
+  if (!status && out_refused) *out_refused = is_refused;
+  tvi_string_builder_deinit(&text);
+  return status;
+}

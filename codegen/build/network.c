@@ -183,12 +183,21 @@ trivet_status_t trivet_network_print(const trivet_network_t* network, uint32_t f
 
 trivet_status_t trivet_network_run_passes(trivet_network_t* network, const char* pipeline,
                                           const trivet_config_t* config) {
-  if (!network || !pipeline)
-    return TRIVET_STATUS(INVALID_ARGUMENT, "running passes needs a network and their names");
+  if (!network) return TRIVET_STATUS(INVALID_ARGUMENT, "running passes needs a network");
+  tvi_string_builder_t own;
+  tvi_string_builder_init(&own, network->allocator);
+  trivet_status_t status = TRIVET_OK;
+  if (!pipeline && config) {
+    status = tvi_config_pipeline(config, &own);
+    pipeline = own.data;
+  } else if (!pipeline) {
+    pipeline = tvi_default_pipeline();
+  }
   tvi_pass_manager_t* manager = NULL;
-  trivet_status_t status =
-      tvi_config_run_passes(config, network->builder, network->graph, pipeline, &manager);
+  if (!status)
+    status = tvi_config_run_passes(config, network->builder, network->graph, pipeline, &manager);
   tvi_pass_manager_destroy(manager);
+  tvi_string_builder_deinit(&own);
   return status;
 }
 
@@ -292,9 +301,8 @@ trivet_status_t trivet_network_observe(trivet_network_t* network, const char* na
 
 // --- Asking -----------------------------------------------------------------------------
 
-static trivet_status_t describe(const trivet_network_t* network, tvi_value_id_t id,
-                                const char* name, uint32_t mode, trivet_tensor_info_t* out_info) {
-  const trivet_type_t* type = &tvi_graph_value(network->graph, id)->type;
+static trivet_status_t describe(const trivet_type_t* type, const char* name, uint32_t mode,
+                                trivet_tensor_info_t* out_info) {
   trivet_tensor_info_t info;
   memset(&info, 0, sizeof(info));
   info.header = out_info->header;
@@ -314,9 +322,9 @@ trivet_status_t trivet_network_value_type(const trivet_network_t* network, trive
                                           trivet_tensor_info_t* out_info) {
   if (!network || !out_info)
     return TRIVET_STATUS(INVALID_ARGUMENT, "asking for a type needs a network and a place for it");
-  if (!value || value >= network->graph->value_count)
-    return TRIVET_STATUS(OUT_OF_RANGE, "value %u of %u", value, network->graph->value_count);
-  return describe(network, value, "", TRIVET_TENSOR_OBSERVED, out_info);
+  const trivet_type_t* type = network->graph_builder->api->value_type(network->graph_builder, value);
+  if (!type) return TRIVET_STATUS(OUT_OF_RANGE, "there is no value %u", value);
+  return describe(type, "", TRIVET_TENSOR_OBSERVED, out_info);
 }
 
 uint32_t trivet_network_input_count(const trivet_network_t* network) {
@@ -334,7 +342,8 @@ trivet_status_t trivet_network_input(const trivet_network_t* network, uint32_t i
   if (index >= network->graph->input_count)
     return TRIVET_STATUS(OUT_OF_RANGE, "input %u of %u", index, network->graph->input_count);
   const tvi_named_value_t* named = &network->graph->inputs[index];
-  return describe(network, named->value, named->name.data, TRIVET_TENSOR_INPUT, out_info);
+  return describe(&tvi_graph_value(network->graph, named->value)->type, named->name.data,
+                  TRIVET_TENSOR_INPUT, out_info);
 }
 
 trivet_status_t trivet_network_output(const trivet_network_t* network, uint32_t index,
@@ -345,5 +354,6 @@ trivet_status_t trivet_network_output(const trivet_network_t* network, uint32_t 
   if (index >= network->graph->output_count)
     return TRIVET_STATUS(OUT_OF_RANGE, "output %u of %u", index, network->graph->output_count);
   const tvi_named_value_t* named = &network->graph->outputs[index];
-  return describe(network, named->value, named->name.data, TRIVET_TENSOR_OUTPUT, out_info);
+  return describe(&tvi_graph_value(network->graph, named->value)->type, named->name.data,
+                  TRIVET_TENSOR_OUTPUT, out_info);
 }

@@ -24,6 +24,8 @@ extern "C" {
 #define TRIVET_STRUCT_PARSE_OPTIONS 0x54420002u
 #define TRIVET_STRUCT_BUILD_REPORT 0x54420003u
 #define TRIVET_STRUCT_PROGRESS 0x54420004u
+#define TRIVET_STRUCT_VALUE_INFO 0x54420005u
+#define TRIVET_STRUCT_NODE_INFO 0x54420006u
 
 typedef struct trivet_builder_s trivet_builder_t;
 typedef struct trivet_network_s trivet_network_t;
@@ -52,6 +54,12 @@ TRIVET_API trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* bu
                                                       uint32_t index, const char** out_name,
                                                       const char** out_version,
                                                       const char** out_path);
+
+// Writes to |sink| what the plugin at |path| would register beside what |builder| holds, one
+// definition a line, or "PATH: refused: REASON"; nothing of it is kept. |out_refused| (may be NULL)
+// gets 1 or 0. A refusal is no error of this call.
+TRIVET_API trivet_status_t trivet_plugin_describe(const trivet_builder_t* builder, const char* path,
+                                                  trivet_sink_t sink, uint32_t* out_refused);
 
 // ---------------------------------------------------------------------------------------------
 // Network: a graph being built
@@ -84,7 +92,43 @@ TRIVET_API trivet_status_t trivet_network_parse_text(trivet_network_t* network, 
 #define TRIVET_PRINT_CONSTANTS 2u  // all contents inline, so that the text is self-contained
 TRIVET_API trivet_status_t trivet_network_print(const trivet_network_t* network, uint32_t flags,
                                                 trivet_sink_t sink);
-// Runs passes by name: "a,(b,c)*,d". NULL |config|: defaults.
+
+// A network as data, for tools that draw or list it. Numbers of values belong to one visit; pointers
+// are valid during the callback.
+#define TRIVET_VALUE_INPUT 0u
+#define TRIVET_VALUE_CONSTANT 1u
+#define TRIVET_VALUE_COMPUTED 2u
+typedef struct trivet_value_info_s {
+  trivet_header_t header;
+  uint32_t value;      // its number, from 1
+  uint32_t kind;       // TRIVET_VALUE_*
+  const char* name;    // original name; "": none
+  const char* type;    // "f32[batch, 3, 224, 224]"
+  const char* output;  // name as an output of the network; NULL: it is none
+} trivet_value_info_t;
+typedef struct trivet_node_info_s {
+  trivet_header_t header;
+  const char* op;          // "std.Conv"
+  const char* name;        // original nodes, "conv1 + relu1"
+  const char* attributes;  // "strides = [2, 2], group = 1"
+  const char* made_by;     // pass that made it; "": none
+  const uint32_t* inputs;  // numbers of values; 0: absent
+  const uint32_t* outputs;
+  uint32_t input_count;
+  uint32_t output_count;
+} trivet_node_info_t;
+typedef struct trivet_network_visitor_s {
+  void* self;
+  // Both required. An error ends the visit and is its result.
+  trivet_status_t (*value)(void* self, const trivet_value_info_t* info);
+  trivet_status_t (*node)(void* self, const trivet_node_info_t* info);
+} trivet_network_visitor_t;
+// Inputs, constants that are used, then each node followed by the values that it makes, in the order
+// in which they run. Bodies of control flow are not entered.
+TRIVET_API trivet_status_t trivet_network_visit(const trivet_network_t* network,
+                                                trivet_network_visitor_t visitor);
+
+// Runs passes by name: "a,(b,c)*,d"; NULL |pipeline|: that of |config|. NULL |config|: defaults.
 TRIVET_API trivet_status_t trivet_network_run_passes(trivet_network_t* network,
                                                      const char* pipeline,
                                                      const trivet_config_t* config);
