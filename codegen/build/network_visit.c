@@ -18,20 +18,21 @@ typedef struct visit_s {
 
 static const char* text(tvi_string_builder_t* builder) { return builder->data ? builder->data : ""; }
 
-static void print_type(const trivet_type_t* type, tvi_string_builder_t* out) {
+static trivet_status_t print_type(const trivet_type_t* type, tvi_string_builder_t* out) {
   tvi_string_builder_appendf(out, "%s[", tvi_dtype_name(type->dtype));
   for (uint32_t d = 0; d < type->rank; ++d) {
     if (d) tvi_string_builder_append_cstr(out, ", ");
-    tvi_dim_print(type->dims[d], out);
+    TRIVET_RETURN_IF_ERROR(tvi_dim_print(type->dims[d], out));
   }
   tvi_string_builder_append_cstr(out, "]");
+  return TRIVET_OK;
 }
 
 static trivet_status_t show_value(visit_t* v, tvi_value_id_t id) {
   const tvi_value_t* value = tvi_graph_value(v->graph, id);
   tvi_string_builder_clear(&v->type);
   tvi_string_builder_clear(&v->name);
-  print_type(&value->type, &v->type);
+  TRIVET_RETURN_IF_ERROR(print_type(&value->type, &v->type));
   if (value->name_count) tvi_string_builder_append(&v->name, value->names[0]);
   trivet_value_info_t info;
   memset(&info, 0, sizeof(info));

@@ -152,17 +152,12 @@ static trivet_status_t print_report(const trivet_report_t* report, const argumen
 
 static trivet_status_t build(trivet_builder_t* builder, const char* model, const char* output,
                              const arguments_t* arguments, bar_t* bar) {
-  trivet_network_t* network = NULL;
+  model_t opened;
   trivet_config_t* config = NULL;
   trivet_report_t* report = NULL;
-  trivet_parse_options_t parse;
-  memset(&parse, 0, sizeof(parse));
-  parse.header.struct_size = sizeof(parse);
-  parse.header.struct_type = TRIVET_STRUCT_PARSE_OPTIONS;
-  parse.frontend = option_value(arguments, "--frontend", NULL);
   int64_t start = tvi_clock_now_ns();
-  trivet_status_t status = trivet_network_create(builder, NULL, &network);
-  if (!status) status = trivet_network_parse_file(network, model, &parse);
+  trivet_status_t status = open_model(builder, model, arguments, &opened);
+  trivet_network_t* network = opened.network;
   const option_t* observed = find_option(arguments, "--observe");
   for (int i = 0; !status && i < observed->seen && i < 64; ++i) {
     status = trivet_network_observe(network, observed->values[i]);
@@ -181,7 +176,7 @@ static trivet_status_t build(trivet_builder_t* builder, const char* model, const
   }
   trivet_report_destroy(report);
   trivet_config_destroy(config);
-  trivet_network_destroy(network);
+  close_model(&opened);
   return status;
 }
 
@@ -222,15 +217,9 @@ static int run(int argc, char** argv) {
     fprintf(stderr, "trivet build: needs a model and -o PLAN; 'trivet build --help' teaches it\n");
     return 2;
   }
-  trivet_builder_options_t builder_options;
-  memset(&builder_options, 0, sizeof(builder_options));
-  builder_options.header.struct_size = sizeof(builder_options);
-  builder_options.header.struct_type = TRIVET_STRUCT_BUILDER_OPTIONS;
-  builder_options.logger = stderr_logger(&arguments);
   trivet_builder_t* builder = NULL;
   bar_t bar = {isatty(STDERR_FILENO) != 0, 0};
-  trivet_status_t status = trivet_builder_create(&builder_options, &builder);
-  if (!status) status = load_builder_plugins(builder, &arguments);
+  trivet_status_t status = open_builder(&arguments, &builder);
   if (!status) status = build(builder, arguments.words[0], output, &arguments, &bar);
   trivet_builder_destroy(builder);
   return status ? report_error("build", status) : 0;
@@ -240,7 +229,8 @@ const command_t kBuildCommand = {
     "build", "compiles a model into a plan",
     "trivet build MODEL -o PLAN [options]\n"
     "\n"
-    "Compiles MODEL (ONNX, or any format that a loaded plugin reads) into a self-contained PLAN.\n"
+    "Compiles MODEL (ONNX or another format that a plugin reads, a graph as text, or '-' for standard\n"
+    "input) into a self-contained PLAN.\n"
     "\n"
     "  trivet build resnet50.onnx -o resnet50.plan\n"
     "  trivet build bert.onnx -o bert.plan --min ids:1x1 --opt ids:1x128 --max ids:8x512\n"

@@ -10,6 +10,7 @@
 #include "core/base/arena.h"
 #include "core/base/npy.h"
 #include "core/base/status.h"
+#include "core/base/string_builder.h"
 #include "trivet/trivet.h"
 
 // One option of a command. |value| NULL: a flag, |seen| counts.
@@ -83,8 +84,38 @@ void close_session(session_t* session);
 // Shape and memory of output or observed tensor |index| after a run.
 trivet_status_t session_tensor(const session_t* session, uint32_t index, tvi_npy_array_t* out_array);
 
+// A builder with all plugins loaded.
+trivet_status_t open_builder(const arguments_t* arguments, trivet_builder_t** out_builder);
+// MODEL of the command line: a model file, a graph as text, or "-" for either from standard input.
+// close_model also after an error.
+typedef struct model_s {
+  trivet_network_t* network;
+  char* bytes;  // of text or standard input
+  size_t size;
+} model_t;
+trivet_status_t open_model(trivet_builder_t* builder, const char* path,
+                           const arguments_t* arguments, model_t* model);
+void close_model(model_t* model);
+
+// Where text goes: a file that appears when it is complete, or standard output (NULL, "-").
+typedef struct output_s {
+  trivet_sink_t sink;
+  struct tvi_file_writer_t* writer;
+} output_t;
+trivet_status_t open_output(const char* path, output_t* output);
+// Keeps the file if |status| is OK, drops it otherwise. The result is |status| or the new failure.
+trivet_status_t close_output(output_t* output, trivet_status_t status);
+
+// Calls |visit| for each file that load_builder_plugins would load, in its order.
+typedef trivet_status_t (*plugin_visit_t)(void* self, const char* path);
+trivet_status_t visit_plugin_files(const arguments_t* arguments, plugin_visit_t visit, void* self);
+
 extern const command_t kBuildCommand;
 extern const command_t kRunCommand;
 extern const command_t kBenchCommand;
+extern const command_t kInspectCommand;
+extern const command_t kOptCommand;
+extern const command_t kPluginsCommand;
+extern const command_t kDoctorCommand;
 
 #endif  // TRIVET_TOOLS_TRIVET_COMMAND_H_

@@ -11,6 +11,10 @@ static const command_t* const kCommands[] = {
     &kBuildCommand,
     &kRunCommand,
     &kBenchCommand,
+    &kInspectCommand,
+    &kOptCommand,
+    &kPluginsCommand,
+    &kDoctorCommand,
 };
 #define COMMAND_COUNT (sizeof(kCommands) / sizeof(kCommands[0]))
 
