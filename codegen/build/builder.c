@@ -25,7 +25,8 @@ trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*builder), &builder));
   builder->allocator = allocator;
   builder->logger = logger;
-  tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, tvi_graph_operator_parser()}, run = {TRIVET_HALF_RUN, 0, NULL};
+  tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, tvi_graph_operator_parser()},
+                         run = {TRIVET_HALF_RUN, 0, NULL};
   trivet_status_t status = tvi_registry_create(&build, allocator, &builder->registry);
   if (!status) status = tvi_registry_create(&run, allocator, &builder->run_registry);
   if (!status) status = tvi_registry_add(builder->registry, tvi_graph_core_operators, "built in");
@@ -82,7 +83,8 @@ trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* builder, uint
 trivet_status_t trivet_plugin_describe(const trivet_builder_t* builder, const char* path,
                                        trivet_sink_t sink, uint32_t* out_refused) {
   if (!builder || !path || !sink.write)
-    return TRIVET_STATUS(INVALID_ARGUMENT, "describing a plugin needs a builder, a path and a sink");
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "describing a plugin needs a builder, a path and a sink");
   tvi_string_builder_t text;
   tvi_string_builder_init(&text, builder->allocator);
   trivet_status_t status = tvi_registry_describe(builder->registry, path, &text);

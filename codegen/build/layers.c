@@ -198,8 +198,9 @@ trivet_status_t trivet_network_add_activation(trivet_network_t* network, trivet_
   TRIVET_RETURN_IF_ERROR(tvi_layer_check(network, x, out_value, "add_activation"));
   size_t count = sizeof(kActivations) / sizeof(kActivations[0]);
   if (kind >= count) {
-    return TRIVET_STATUS(INVALID_ARGUMENT, "add_activation: there is no kind %u, the last one is %zu",
-                         kind, count - 1);
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "add_activation: there is no kind %u, the last one is %zu", kind,
+                         count - 1);
   }
   if (kind == TRIVET_ACTIVATION_CLIP) return add_clip(network, x, alpha, beta, name, out_value);
   if (kind == TRIVET_ACTIVATION_SCALED_TANH) {
@@ -225,10 +226,11 @@ trivet_status_t trivet_network_add_prelu(trivet_network_t* network, trivet_value
 trivet_status_t trivet_network_add_unary(trivet_network_t* network, trivet_value_t x, uint32_t kind,
                                          const char* name, trivet_value_t* out_value) {
   static const char* const ops[] = {
-      "std.Exp",   "std.Log",   "std.Sqrt",  "std.Reciprocal", "std.Abs",  "std.Neg",   "std.Sin",
-      "std.Cos",   "std.Tan",   "std.Sinh",  "std.Cosh",       "std.Asin", "std.Acos",  "std.Atan",
-      "std.Asinh", "std.Acosh", "std.Atanh", "std.Ceil",       "std.Floor", "std.Erf",  "std.Not",
-      "std.Sign",  "std.Round", "std.IsInf", "std.IsNaN",      "std.BitwiseNot"};
+      "std.Exp",   "std.Log",       "std.Sqrt",  "std.Reciprocal", "std.Abs",   "std.Neg",
+      "std.Sin",   "std.Cos",       "std.Tan",   "std.Sinh",       "std.Cosh",  "std.Asin",
+      "std.Acos",  "std.Atan",      "std.Asinh", "std.Acosh",      "std.Atanh", "std.Ceil",
+      "std.Floor", "std.Erf",       "std.Not",   "std.Sign",       "std.Round", "std.IsInf",
+      "std.IsNaN", "std.BitwiseNot"};
   const char* op = NULL;
   TRIVET_RETURN_IF_ERROR(TVI_LAYER_KIND(ops, kind, "add_unary", &op));
   return tvi_layer_plain(network, op, &x, 1, name, out_value);
@@ -251,16 +253,26 @@ static trivet_status_t add_floor_div(trivet_network_t* network, trivet_value_t a
 trivet_status_t trivet_network_add_elementwise(trivet_network_t* network, trivet_value_t a,
                                                trivet_value_t b, uint32_t kind, const char* name,
                                                trivet_value_t* out_value) {
-  static const char* const ops[] = {"std.Add",        "std.Sub",
-                                    "std.Mul",        "std.Div",
-                                    "std.Max",        "std.Min",
-                                    "std.Pow",        "",  // FLOOR_DIV
-                                    "std.Mod",        "std.And",
-                                    "std.Or",         "std.Xor",
-                                    "std.Equal",      "std.Less",
-                                    "std.Greater",    "std.LessOrEqual",
-                                    "std.GreaterOrEqual", "std.BitwiseAnd",
-                                    "std.BitwiseOr",  "std.BitwiseXor"};
+  static const char* const ops[] = {"std.Add",
+                                    "std.Sub",
+                                    "std.Mul",
+                                    "std.Div",
+                                    "std.Max",
+                                    "std.Min",
+                                    "std.Pow",
+                                    "",  // FLOOR_DIV
+                                    "std.Mod",
+                                    "std.And",
+                                    "std.Or",
+                                    "std.Xor",
+                                    "std.Equal",
+                                    "std.Less",
+                                    "std.Greater",
+                                    "std.LessOrEqual",
+                                    "std.GreaterOrEqual",
+                                    "std.BitwiseAnd",
+                                    "std.BitwiseOr",
+                                    "std.BitwiseXor"};
   TRIVET_RETURN_IF_ERROR(tvi_layer_check(network, a, out_value, "add_elementwise"));
   const char* op = NULL;
   TRIVET_RETURN_IF_ERROR(TVI_LAYER_KIND(ops, kind, "add_elementwise", &op));

@@ -406,8 +406,8 @@ trivet_status_t trivet_network_add_recurrent(trivet_network_t* network, uint32_t
   static const char* const directions[] = {"forward", "reverse", "bidirectional"};
   const char *op = NULL, *direction = NULL;
   TRIVET_RETURN_IF_ERROR(TVI_LAYER_KIND(ops, kind, "add_recurrent", &op));
-  TRIVET_RETURN_IF_ERROR(TVI_LAYER_KIND(directions, options ? options->direction : 0,
-                                        "add_recurrent", &direction));
+  TRIVET_RETURN_IF_ERROR(
+      TVI_LAYER_KIND(directions, options ? options->direction : 0, "add_recurrent", &direction));
   if (cell && kind != TRIVET_RECURRENT_LSTM) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "add_recurrent: %s has no cell", op);
   }

@@ -14,10 +14,10 @@ trivet_status_t trivet_network_add_reduce(trivet_network_t* network, trivet_valu
                                           uint32_t kind, const int64_t* axes, uint64_t axis_count,
                                           uint32_t keep, const char* name,
                                           trivet_value_t* out_value) {
-  static const char* const ops[] = {"std.ReduceSum",       "std.ReduceProd", "std.ReduceMax",
-                                    "std.ReduceMin",       "std.ReduceMean", "std.ReduceL1",
-                                    "std.ReduceL2",        "std.ReduceSumSquare",
-                                    "std.ReduceLogSum",    "std.ReduceLogSumExp"};
+  static const char* const ops[] = {"std.ReduceSum",      "std.ReduceProd",      "std.ReduceMax",
+                                    "std.ReduceMin",      "std.ReduceMean",      "std.ReduceL1",
+                                    "std.ReduceL2",       "std.ReduceSumSquare", "std.ReduceLogSum",
+                                    "std.ReduceLogSumExp"};
   const char* op = NULL;
   TRIVET_RETURN_IF_ERROR(TVI_LAYER_KIND(ops, kind, "add_reduce", &op));
   trivet_value_t list = 0;
@@ -195,7 +195,8 @@ trivet_status_t trivet_network_add_slice(trivet_network_t* network, trivet_value
   tvi_layer_input(&layer, x);
   for (int i = 0; i < 4; ++i) {
     trivet_value_t list = 0;
-    if (lists[i]) TRIVET_RETURN_IF_ERROR(trivet_network_add_integers(network, lists[i], count, &list));
+    if (lists[i])
+      TRIVET_RETURN_IF_ERROR(trivet_network_add_integers(network, lists[i], count, &list));
     tvi_layer_input(&layer, list);
   }
   return tvi_layer_add(&layer, 1, out_value);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Network: a graph being built, by a frontend or layer by layer.
+// Network: a graph being built, by a frontend or layer by layer. It checks handles and states of
+// the object; whether a graph is right is the business of core/graph.
 #include <stdio.h>
 #include <string.h>
 
@@ -322,7 +323,8 @@ trivet_status_t trivet_network_value_type(const trivet_network_t* network, trive
                                           trivet_tensor_info_t* out_info) {
   if (!network || !out_info)
     return TRIVET_STATUS(INVALID_ARGUMENT, "asking for a type needs a network and a place for it");
-  const trivet_type_t* type = network->graph_builder->api->value_type(network->graph_builder, value);
+  const trivet_type_t* type =
+      network->graph_builder->api->value_type(network->graph_builder, value);
   if (!type) return TRIVET_STATUS(OUT_OF_RANGE, "there is no value %u", value);
   return describe(type, "", TRIVET_TENSOR_OBSERVED, out_info);
 }

@@ -16,7 +16,9 @@ typedef struct visit_s {
   tvi_string_builder_t type, name, attributes;
 } visit_t;
 
-static const char* text(tvi_string_builder_t* builder) { return builder->data ? builder->data : ""; }
+static const char* text(tvi_string_builder_t* builder) {
+  return builder->data ? builder->data : "";
+}
 
 static trivet_status_t print_type(const trivet_type_t* type, tvi_string_builder_t* out) {
   tvi_string_builder_appendf(out, "%s[", tvi_dtype_name(type->dtype));

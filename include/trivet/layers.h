@@ -49,7 +49,8 @@ TRIVET_API trivet_status_t trivet_network_add_integers(trivet_network_t* network
 #define TRIVET_AUTO_PAD_LOWER 2u  // the same, odd padding at the beginning
 #define TRIVET_AUTO_PAD_VALID 3u  // no padding
 
-#define TRIVET_WINDOW_CEIL 1u           // pooling: a window that begins inside counts, even if it
+#define TRIVET_WINDOW_CEIL \
+  1u                                    // pooling: a window that begins inside counts, even if it
                                         // reaches out
 #define TRIVET_WINDOW_COUNT_PADDING 2u  // average pooling: padding counts as zeros
 
@@ -100,9 +101,11 @@ TRIVET_API trivet_status_t trivet_network_add_matmul(trivet_network_t* network, 
                                                      uint32_t transpose_b, const char* name,
                                                      trivet_value_t* out_value);
 // x [D..., K], weights [M, K], bias [M] (0: none) -> [D..., M].
-TRIVET_API trivet_status_t trivet_network_add_fully_connected(
-    trivet_network_t* network, trivet_value_t x, trivet_value_t weights, trivet_value_t bias,
-    const char* name, trivet_value_t* out_value);
+TRIVET_API trivet_status_t trivet_network_add_fully_connected(trivet_network_t* network,
+                                                              trivet_value_t x,
+                                                              trivet_value_t weights,
+                                                              trivet_value_t bias, const char* name,
+                                                              trivet_value_t* out_value);
 // "bij,bjk->bik": numpy's notation with letters, commas, an optional arrow and ellipsis.
 TRIVET_API trivet_status_t trivet_network_add_einsum(trivet_network_t* network,
                                                      const trivet_value_t* inputs,
@@ -114,21 +117,21 @@ TRIVET_API trivet_status_t trivet_network_add_einsum(trivet_network_t* network,
 #define TRIVET_ACTIVATION_RELU 0u
 #define TRIVET_ACTIVATION_SIGMOID 1u
 #define TRIVET_ACTIVATION_TANH 2u
-#define TRIVET_ACTIVATION_LEAKY_RELU 3u        // x < 0 ? alpha x : x
-#define TRIVET_ACTIVATION_ELU 4u               // x < 0 ? alpha (exp(x) - 1) : x
-#define TRIVET_ACTIVATION_SELU 5u              // beta (x > 0 ? x : alpha (exp(x) - 1))
-#define TRIVET_ACTIVATION_SOFTSIGN 6u          // x / (1 + |x|)
-#define TRIVET_ACTIVATION_SOFTPLUS 7u          // log(1 + exp(x))
-#define TRIVET_ACTIVATION_CLIP 8u              // min(max(x, alpha), beta)
-#define TRIVET_ACTIVATION_HARD_SIGMOID 9u      // min(max(alpha x + beta, 0), 1)
-#define TRIVET_ACTIVATION_SCALED_TANH 10u      // alpha tanh(beta x)
+#define TRIVET_ACTIVATION_LEAKY_RELU 3u         // x < 0 ? alpha x : x
+#define TRIVET_ACTIVATION_ELU 4u                // x < 0 ? alpha (exp(x) - 1) : x
+#define TRIVET_ACTIVATION_SELU 5u               // beta (x > 0 ? x : alpha (exp(x) - 1))
+#define TRIVET_ACTIVATION_SOFTSIGN 6u           // x / (1 + |x|)
+#define TRIVET_ACTIVATION_SOFTPLUS 7u           // log(1 + exp(x))
+#define TRIVET_ACTIVATION_CLIP 8u               // min(max(x, alpha), beta)
+#define TRIVET_ACTIVATION_HARD_SIGMOID 9u       // min(max(alpha x + beta, 0), 1)
+#define TRIVET_ACTIVATION_SCALED_TANH 10u       // alpha tanh(beta x)
 #define TRIVET_ACTIVATION_THRESHOLDED_RELU 11u  // x > alpha ? x : 0
-#define TRIVET_ACTIVATION_GELU_ERF 12u         // x (1 + erf(x / sqrt(2))) / 2
-#define TRIVET_ACTIVATION_GELU_TANH 13u        // its approximation by tanh
-#define TRIVET_ACTIVATION_SWISH 14u            // x sigmoid(alpha x)
-#define TRIVET_ACTIVATION_HARD_SWISH 15u       // x min(max(x / 6 + 1/2, 0), 1)
-#define TRIVET_ACTIVATION_MISH 16u             // x tanh(softplus(x))
-#define TRIVET_ACTIVATION_CELU 17u             // max(x, 0) + min(0, alpha (exp(x / alpha) - 1))
+#define TRIVET_ACTIVATION_GELU_ERF 12u          // x (1 + erf(x / sqrt(2))) / 2
+#define TRIVET_ACTIVATION_GELU_TANH 13u         // its approximation by tanh
+#define TRIVET_ACTIVATION_SWISH 14u             // x sigmoid(alpha x)
+#define TRIVET_ACTIVATION_HARD_SWISH 15u        // x min(max(x / 6 + 1/2, 0), 1)
+#define TRIVET_ACTIVATION_MISH 16u              // x tanh(softplus(x))
+#define TRIVET_ACTIVATION_CELU 17u              // max(x, 0) + min(0, alpha (exp(x / alpha) - 1))
 // x [D...] -> [D...]. Kinds whose formula has no alpha or beta ignore them; otherwise they are
 // taken as given (there is no default).
 TRIVET_API trivet_status_t trivet_network_add_activation(trivet_network_t* network,
@@ -316,7 +319,7 @@ TRIVET_API trivet_status_t trivet_network_add_padding(trivet_network_t* network,
                                                       const int64_t* begin, const int64_t* end,
                                                       uint32_t kind, double value, const char* name,
                                                       trivet_value_t* out_value);
-#define TRIVET_GATHER_AXIS 0u  // [A..., X, B...] and indices [I...] -> [A..., I..., B...]
+#define TRIVET_GATHER_AXIS 0u      // [A..., X, B...] and indices [I...] -> [A..., I..., B...]
 #define TRIVET_GATHER_ELEMENTS 1u  // indices have the rank of x; result: their shape
 #define TRIVET_GATHER_ND 2u        // the last axis of indices (i64) holds a position in x
 // Indices are i32 or i64, negative ones count from the end. |axis|: of GATHER_AXIS and
@@ -371,9 +374,9 @@ TRIVET_API trivet_status_t trivet_network_add_fill(trivet_network_t* network, ui
 #define TRIVET_RESIZE_NEAREST 0u
 #define TRIVET_RESIZE_LINEAR 1u
 #define TRIVET_RESIZE_CUBIC 2u
-#define TRIVET_COORDINATES_HALF_PIXEL 0u     // (x + 1/2) / scale - 1/2
-#define TRIVET_COORDINATES_ASYMMETRIC 1u     // x / scale
-#define TRIVET_COORDINATES_ALIGN_CORNERS 2u  // x (in - 1) / (out - 1)
+#define TRIVET_COORDINATES_HALF_PIXEL 0u          // (x + 1/2) / scale - 1/2
+#define TRIVET_COORDINATES_ASYMMETRIC 1u          // x / scale
+#define TRIVET_COORDINATES_ALIGN_CORNERS 2u       // x (in - 1) / (out - 1)
 #define TRIVET_COORDINATES_PYTORCH_HALF_PIXEL 3u  // half pixel, 0 where the output extent is 1
 #define TRIVET_NEAREST_PREFER_FLOOR 0u
 #define TRIVET_NEAREST_PREFER_CEIL 1u
@@ -425,12 +428,9 @@ TRIVET_API trivet_status_t trivet_network_add_batch_normalization(
 #define TRIVET_NORMALIZATION_GROUP 3u     // per sample and group of channels; |axis|: groups
 // (x - mean) / sqrt(variance + epsilon) * scale + bias with mean and variance of x itself. |bias|
 // 0: none (LAYER, RMS).
-TRIVET_API trivet_status_t trivet_network_add_normalization(trivet_network_t* network,
-                                                            trivet_value_t x, uint32_t kind,
-                                                            trivet_value_t scale,
-                                                            trivet_value_t bias, int64_t axis,
-                                                            double epsilon, const char* name,
-                                                            trivet_value_t* out_value);
+TRIVET_API trivet_status_t trivet_network_add_normalization(
+    trivet_network_t* network, trivet_value_t x, uint32_t kind, trivet_value_t scale,
+    trivet_value_t bias, int64_t axis, double epsilon, const char* name, trivet_value_t* out_value);
 // Local response: x / (k + alpha / size * sum of squares over |size| neighbouring channels) ^ beta.
 TRIVET_API trivet_status_t trivet_network_add_lrn(trivet_network_t* network, trivet_value_t x,
                                                   int64_t size, double alpha, double beta, double k,
@@ -441,12 +441,9 @@ TRIVET_API trivet_status_t trivet_network_add_lrn(trivet_network_t* network, tri
 // saturate(round(x / scale) + zero_point), ties to even. |scale| has rank 0 (per tensor), rank 1
 // (along |axis|), or, with |block| above 0, x's shape with axis / block. |zero_point| 0: zero, the
 // type is |dtype|; otherwise it has scale's shape and gives the type.
-TRIVET_API trivet_status_t trivet_network_add_quantize(trivet_network_t* network, trivet_value_t x,
-                                                       trivet_value_t scale,
-                                                       trivet_value_t zero_point,
-                                                       trivet_dtype_t dtype, int64_t axis,
-                                                       int64_t block, const char* name,
-                                                       trivet_value_t* out_value);
+TRIVET_API trivet_status_t trivet_network_add_quantize(
+    trivet_network_t* network, trivet_value_t x, trivet_value_t scale, trivet_value_t zero_point,
+    trivet_dtype_t dtype, int64_t axis, int64_t block, const char* name, trivet_value_t* out_value);
 // (x - zero_point) * scale, in the type of |scale|.
 TRIVET_API trivet_status_t trivet_network_add_dequantize(trivet_network_t* network,
                                                          trivet_value_t x, trivet_value_t scale,
@@ -519,13 +516,10 @@ TRIVET_API trivet_status_t trivet_network_add_if(trivet_network_t* network,
 // true) holds. Body inputs: iteration (i64, rank 0), condition, states...; outputs: condition,
 // states..., values that are stacked along a new first axis. out_outputs: the last states, then the
 // stacks.
-TRIVET_API trivet_status_t trivet_network_add_loop(trivet_network_t* network,
-                                                   trivet_value_t trip_count,
-                                                   trivet_value_t condition,
-                                                   const trivet_value_t* states,
-                                                   uint32_t state_count, uint32_t body,
-                                                   uint32_t output_count, const char* name,
-                                                   trivet_value_t* out_outputs);
+TRIVET_API trivet_status_t trivet_network_add_loop(
+    trivet_network_t* network, trivet_value_t trip_count, trivet_value_t condition,
+    const trivet_value_t* states, uint32_t state_count, uint32_t body, uint32_t output_count,
+    const char* name, trivet_value_t* out_outputs);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -93,8 +93,8 @@ TRIVET_API trivet_status_t trivet_network_parse_text(trivet_network_t* network, 
 TRIVET_API trivet_status_t trivet_network_print(const trivet_network_t* network, uint32_t flags,
                                                 trivet_sink_t sink);
 
-// A network as data, for tools that draw or list it. Numbers of values belong to one visit; pointers
-// are valid during the callback.
+// A network as data, for tools that draw or list it. Numbers of values belong to one visit;
+// pointers are valid during the callback.
 #define TRIVET_VALUE_INPUT 0u
 #define TRIVET_VALUE_CONSTANT 1u
 #define TRIVET_VALUE_COMPUTED 2u
@@ -123,8 +123,8 @@ typedef struct trivet_network_visitor_s {
   trivet_status_t (*value)(void* self, const trivet_value_info_t* info);
   trivet_status_t (*node)(void* self, const trivet_node_info_t* info);
 } trivet_network_visitor_t;
-// Inputs, constants that are used, then each node followed by the values that it makes, in the order
-// in which they run. Bodies of control flow are not entered.
+// Inputs, constants that are used, then each node followed by the values that it makes, in the
+// order in which they run. Bodies of control flow are not entered.
 TRIVET_API trivet_status_t trivet_network_visit(const trivet_network_t* network,
                                                 trivet_network_visitor_t visitor);
 

@@ -130,7 +130,8 @@ class NetworkRunner {
   template <typename Element>
   static std::string Bytes(const std::vector<Element>& data) {
     std::string bytes;
-    for (Element element : data) bytes.append(reinterpret_cast<const char*>(&element), sizeof(element));
+    for (Element element : data)
+      bytes.append(reinterpret_cast<const char*>(&element), sizeof(element));
     return bytes;
   }
 
@@ -163,8 +164,8 @@ class NetworkRunner {
     std::string message;
     for (auto& input : inputs_) {
       input.second.resize(input.second.size() + 1);  // an address also for empty tensors
-      message += TakeMessage(
-          trivet_context_set_address(context, input.first.c_str(), &input.second[0]));
+      message +=
+          TakeMessage(trivet_context_set_address(context, input.first.c_str(), &input.second[0]));
     }
     message += TakeMessage(trivet_context_prepare(context));
     for (size_t i = 0; message.empty() && i < output_count_; ++i) {

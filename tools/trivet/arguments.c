@@ -167,7 +167,8 @@ trivet_status_t parse_shapes(const char* text, named_shape_t* shapes, size_t cap
   *out_count = 0;
   while (text && *text) {
     size_t size = strcspn(text, ",");
-    if (*out_count == capacity) return TRIVET_STATUS(OUT_OF_RANGE, "more than %zu shapes", capacity);
+    if (*out_count == capacity)
+      return TRIVET_STATUS(OUT_OF_RANGE, "more than %zu shapes", capacity);
     TRIVET_RETURN_IF_ERROR(parse_shape(text, size, &shapes[(*out_count)++]));
     text += size + (text[size] == ',');
   }

@@ -75,8 +75,9 @@ static trivet_status_t set_tactics(trivet_config_t* config, const arguments_t* a
     TRIVET_RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_TIMED));
   } else if (strcmp(mode, "locked") == 0) {
     if (arguments->word_count < 2) {
-      return TRIVET_STATUS(INVALID_ARGUMENT, "--tactics locked needs the lock file: "
-                                             "trivet build MODEL --tactics locked LOCK");
+      return TRIVET_STATUS(INVALID_ARGUMENT,
+                           "--tactics locked needs the lock file: "
+                           "trivet build MODEL --tactics locked LOCK");
     }
     cache = arguments->words[1];
     TRIVET_RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_LOCKED));
@@ -229,7 +230,8 @@ const command_t kBuildCommand = {
     "build", "compiles a model into a plan",
     "trivet build MODEL -o PLAN [options]\n"
     "\n"
-    "Compiles MODEL (ONNX or another format that a plugin reads, a graph as text, or '-' for standard\n"
+    "Compiles MODEL (ONNX or another format that a plugin reads, a graph as text, or '-' for "
+    "standard\n"
     "input) into a self-contained PLAN.\n"
     "\n"
     "  trivet build resnet50.onnx -o resnet50.plan\n"

@@ -15,11 +15,11 @@
 
 // One option of a command. |value| NULL: a flag, |seen| counts.
 typedef struct option_s {
-  const char* name;      // "--output"
+  const char* name;        // "--output"
   const char* short_name;  // "-o" or NULL
   bool takes_value;
-  bool repeats;          // every value is kept, in |values|
-  const char* value;     // last one given
+  bool repeats;       // every value is kept, in |values|
+  const char* value;  // last one given
   const char* values[64];
   int seen;
 } option_t;
@@ -82,7 +82,8 @@ trivet_status_t open_session(session_t* session, const char* plan, const argumen
                              const trivet_runtime_options_t* options);
 void close_session(session_t* session);
 // Shape and memory of output or observed tensor |index| after a run.
-trivet_status_t session_tensor(const session_t* session, uint32_t index, tvi_npy_array_t* out_array);
+trivet_status_t session_tensor(const session_t* session, uint32_t index,
+                               tvi_npy_array_t* out_array);
 
 // A builder with all plugins loaded.
 trivet_status_t open_builder(const arguments_t* arguments, trivet_builder_t** out_builder);

@@ -18,8 +18,12 @@ typedef struct doctor_s {
   uint32_t plugins, refused, problems;
 } doctor_t;
 
-static void good(const char* what, const char* text) { printf("  ok       %-12s %s\n", what, text); }
-static void note(const char* what, const char* text) { printf("  -        %-12s %s\n", what, text); }
+static void good(const char* what, const char* text) {
+  printf("  ok       %-12s %s\n", what, text);
+}
+static void note(const char* what, const char* text) {
+  printf("  -        %-12s %s\n", what, text);
+}
 static void bad(doctor_t* doctor, const char* what, const char* text) {
   printf("  MISSING  %-12s %s\n", what, text);
   ++doctor->problems;
@@ -60,7 +64,9 @@ static void* open_first(const char* const* names, const char** out_name) {
   return NULL;
 }
 
-static void* symbol(void* library, const char* name) { return library ? dlsym(library, name) : NULL; }
+static void* symbol(void* library, const char* name) {
+  return library ? dlsym(library, name) : NULL;
+}
 
 static void library_onednn(void) {
   static const char* const names[] = {"libdnnl.so.3", "libdnnl.so.2", "libdnnl.so", NULL};
@@ -159,7 +165,8 @@ static trivet_status_t plugins(doctor_t* doctor) {
     const char* why;
   } needed[] = {
       {"ops_standard", "no operator is known without it"},
-      {"passes", "nothing is fused or folded without it, and the default pipeline names its passes"},
+      {"passes",
+       "nothing is fused or folded without it, and the default pipeline names its passes"},
       {"cpu", "there is no target without it"},
   };
   char buffer[4200], line[4400];
@@ -308,7 +315,8 @@ const command_t kDoctorCommand = {
     "doctor", "says what this machine offers and what is missing",
     "trivet doctor [options]\n"
     "\n"
-    "Looks at the processor, the libraries that plugins use, the CUDA driver and the plugins, then\n"
+    "Looks at the processor, the libraries that plugins use, the CUDA driver and the plugins, "
+    "then\n"
     "builds and runs a network of one layer. Exit status 1 if something is missing that nothing\n"
     "works without, or if a plugin is refused.\n"
     "\n"

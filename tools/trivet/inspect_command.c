@@ -169,21 +169,15 @@ static bool is_plan(const char* path) {
 }
 
 static int run(int argc, char** argv) {
-  option_t options[] = {{"--json", NULL, false, false, 0, {0}, 0},
-                        {"--html", NULL, true, false, 0, {0}, 0},
-                        {"--output", "-o", true, false, 0, {0}, 0},
-                        {"--times", NULL, false, false, 0, {0}, 0},
-                        {"--constants", NULL, false, false, 0, {0}, 0},
-                        {"--origins", NULL, false, false, 0, {0}, 0},
-                        {"--no-verify", NULL, false, false, 0, {0}, 0},
-                        {"--inputs", "-i", true, true, 0, {0}, 0},
-                        {"--shapes", NULL, true, false, 0, {0}, 0},
-                        {"--threads", NULL, true, false, 0, {0}, 0},
-                        {"--frontend", NULL, true, false, 0, {0}, 0},
-                        {"--plugin", NULL, true, true, 0, {0}, 0},
-                        {"--plugin-path", NULL, true, false, 0, {0}, 0},
-                        {"--verbose", "-v", false, false, 0, {0}, 0},
-                        {"--help", "-h", false, false, 0, {0}, 0}};
+  option_t options[] = {
+      {"--json", NULL, false, false, 0, {0}, 0},       {"--html", NULL, true, false, 0, {0}, 0},
+      {"--output", "-o", true, false, 0, {0}, 0},      {"--times", NULL, false, false, 0, {0}, 0},
+      {"--constants", NULL, false, false, 0, {0}, 0},  {"--origins", NULL, false, false, 0, {0}, 0},
+      {"--no-verify", NULL, false, false, 0, {0}, 0},  {"--inputs", "-i", true, true, 0, {0}, 0},
+      {"--shapes", NULL, true, false, 0, {0}, 0},      {"--threads", NULL, true, false, 0, {0}, 0},
+      {"--frontend", NULL, true, false, 0, {0}, 0},    {"--plugin", NULL, true, true, 0, {0}, 0},
+      {"--plugin-path", NULL, true, false, 0, {0}, 0}, {"--verbose", "-v", false, false, 0, {0}, 0},
+      {"--help", "-h", false, false, 0, {0}, 0}};
   arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
   if (!parse_arguments(&kInspectCommand, argc, argv, &arguments)) return 2;
   if (option_given(&arguments, "--help")) {
@@ -196,8 +190,9 @@ static int run(int argc, char** argv) {
     return 2;
   }
   if (option_given(&arguments, "--times") && !option_given(&arguments, "--html")) {
-    fprintf(stderr, "trivet inspect: --times goes with --html; 'trivet bench --profile' lists "
-                    "times as text\n");
+    fprintf(stderr,
+            "trivet inspect: --times goes with --html; 'trivet bench --profile' lists "
+            "times as text\n");
     return 2;
   }
   trivet_status_t status =
@@ -209,7 +204,8 @@ const command_t kInspectCommand = {
     "inspect", "shows a model or a plan as text, JSON or a picture",
     "trivet inspect MODEL|PLAN [options]\n"
     "\n"
-    "Shows what is in a model (any format that 'trivet build' reads, a graph as text, '-') or in a\n"
+    "Shows what is in a model (any format that 'trivet build' reads, a graph as text, '-') or in "
+    "a\n"
     "plan: as text, as JSON, or as one HTML page with the graph drawn, which needs no network and\n"
     "no other file. A plan is shown without the plugins that would run it.\n"
     "\n"

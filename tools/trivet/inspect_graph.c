@@ -48,8 +48,8 @@ static trivet_status_t json_value(void* self, const trivet_value_info_t* info) {
     tvi_string_builder_appendf(&json->inputs, "%s%u", json->inputs.size ? ", " : "", info->value);
   }
   if (info->output) {
-    tvi_string_builder_appendf(&json->outputs, "%s{\"value\": %u, ",
-                               json->outputs.size ? ", " : "", info->value);
+    tvi_string_builder_appendf(&json->outputs, "%s{\"value\": %u, ", json->outputs.size ? ", " : "",
+                               info->value);
     json_text(&json->outputs, "name", info->output, "}");
   }
   return TRIVET_OK;

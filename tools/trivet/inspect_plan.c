@@ -149,7 +149,8 @@ static trivet_status_t draw_binding(drawing_t* d, const tvi_plan_binding_t* bind
   memset(&node, 0, sizeof(node));
   node.shape = input ? PICTURE_INPUT : PICTURE_OUTPUT;
   node.share = -1;
-  TRIVET_RETURN_IF_ERROR(picture_short(d->picture, binding->name.size ? binding->name.data : "", 40, &node.title));
+  TRIVET_RETURN_IF_ERROR(
+      picture_short(d->picture, binding->name.size ? binding->name.data : "", 40, &node.title));
   TRIVET_RETURN_IF_ERROR(tensor_text(d, binding->tensor, &node.subtitle));
   tvi_string_builder_append_cstr(&d->text, "<table>");
   html_row(&d->text, input ? "input" : "output", node.subtitle.data);

@@ -28,8 +28,8 @@ static trivet_status_t optimize(trivet_builder_t* builder, const arguments_t* ar
   if (!status) status = trivet_config_create(builder, &config);
   if (!status) status = configure(config, arguments);
   if (!status) {
-    status = trivet_network_run_passes(model.network, option_value(arguments, "--passes", NULL),
-                                       config);
+    status =
+        trivet_network_run_passes(model.network, option_value(arguments, "--passes", NULL), config);
   }
   uint32_t flags = 0;
   if (option_given(arguments, "--constants")) flags |= TRIVET_PRINT_CONSTANTS;
@@ -82,15 +82,18 @@ const command_t kOptCommand = {
     "opt", "runs named passes over a graph and prints it",
     "trivet opt MODEL [--passes LIST] [-o FILE] [options]\n"
     "\n"
-    "Reads MODEL (a model file, or a graph as text; '-' is standard input), runs passes over it and\n"
+    "Reads MODEL (a model file, or a graph as text; '-' is standard input), runs passes over it "
+    "and\n"
     "prints the graph as text, which can be read again.\n"
     "\n"
     "  trivet opt net.onnx --passes ''                           the graph as it was read\n"
     "  trivet opt net.onnx -p fold-constants,remove-dead -o folded.txt\n"
     "  trivet opt - -p '(simplify-transposes,remove-identity)*' <graph.txt\n"
     "\n"
-    "  -p, --passes LIST   \"a,(b,c)*,d\": a once, b and c until nothing changes, d once; without it\n"
-    "                      the passes of 'trivet build' ('trivet plugins --all' lists their names)\n"
+    "  -p, --passes LIST   \"a,(b,c)*,d\": a once, b and c until nothing changes, d once; without "
+    "it\n"
+    "                      the passes of 'trivet build' ('trivet plugins --all' lists their "
+    "names)\n"
     "  -o, --output FILE   instead of standard output\n"
     "  --constants         all contents of constants inline, so that the text is self-contained\n"
     "  --origins           comments: where each node came from, which pass made it\n"

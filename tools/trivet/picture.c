@@ -23,7 +23,7 @@ typedef struct slot_s {
   uint32_t layer;
   uint32_t node;  // UINT32_MAX: a bend
   double width;
-  double x;      // centre
+  double x;       // centre
   double weight;  // key of the order
 } slot_t;
 
@@ -115,8 +115,8 @@ static trivet_status_t assign_layers(layout_t* l) {
   }
   bool with_bends = bends <= MAX_BENDS;
   if (!with_bends) bends = 0;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&l->arena, count + bends + 1,
-                                                      sizeof(*l->slots), &l->slots));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(&l->arena, count + bends + 1, sizeof(*l->slots), &l->slots));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&l->arena, p->edges.count + bends + 1,
                                                       sizeof(*l->links), &l->links));
   for (uint32_t n = 0; n < count; ++n) {
@@ -145,7 +145,8 @@ static trivet_status_t assign_layers(layout_t* l) {
 }
 
 // Neighbour lists as ranges: up[up_first[s] .. up_first[s + 1]).
-static trivet_status_t collect(layout_t* l, bool upwards, uint32_t** out_first, uint32_t** out_list) {
+static trivet_status_t collect(layout_t* l, bool upwards, uint32_t** out_first,
+                               uint32_t** out_list) {
   uint32_t *first = NULL, *list = NULL, *fill = NULL;
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(&l->arena, l->slot_count + 2, sizeof(*first), &first));
@@ -169,14 +170,14 @@ static trivet_status_t collect(layout_t* l, bool upwards, uint32_t** out_first, 
 static trivet_status_t fill_layers(layout_t* l) {
   TRIVET_RETURN_IF_ERROR(collect(l, true, &l->up_first, &l->up));
   TRIVET_RETURN_IF_ERROR(collect(l, false, &l->down_first, &l->down));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&l->arena, l->layer_count + 1,
-                                                      sizeof(*l->layers), &l->layers));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(&l->arena, l->layer_count + 1, sizeof(*l->layers), &l->layers));
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(&l->arena, l->layer_count + 1, sizeof(*l->sizes), &l->sizes));
   for (uint32_t s = 0; s < l->slot_count; ++s) ++l->sizes[l->slots[s].layer];
   for (uint32_t i = 0; i < l->layer_count; ++i) {
-    TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(&l->arena, l->sizes[i] + 1, sizeof(**l->layers),
-                                                 &l->layers[i]));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_arena_alloc_array(&l->arena, l->sizes[i] + 1, sizeof(**l->layers), &l->layers[i]));
     l->sizes[i] = 0;
   }
   for (uint32_t s = 0; s < l->slot_count; ++s) {

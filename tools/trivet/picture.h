@@ -12,13 +12,13 @@
 #include "core/base/string_builder.h"
 #include "core/base/vector.h"
 
-#define PICTURE_INPUT 0u   // round boxes
+#define PICTURE_INPUT 0u  // round boxes
 #define PICTURE_NODE 1u
 #define PICTURE_OUTPUT 2u
 
 typedef struct picture_node_s {
-  uint32_t shape;        // PICTURE_*
-  uint32_t family;       // colour: nodes of one family look alike
+  uint32_t shape;   // PICTURE_*
+  uint32_t family;  // colour: nodes of one family look alike
   trivet_string_view_t title;
   trivet_string_view_t subtitle;
   trivet_string_view_t details;  // HTML, shown when the node is clicked
@@ -28,7 +28,7 @@ typedef struct picture_node_s {
 
 typedef struct picture_edge_s {
   uint32_t from, to;
-  trivet_string_view_t label;  // shown as a tooltip
+  trivet_string_view_t label;       // shown as a tooltip
   uint32_t first_bend, bend_count;  // set by picture_layout: into bends
 } picture_edge_t;
 

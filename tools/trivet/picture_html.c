@@ -73,14 +73,12 @@ static void text(tvi_string_builder_t* out, const picture_node_t* node, double d
 
 static void write_node(tvi_string_builder_t* out, const picture_node_t* node, size_t index) {
   size_t colours = sizeof(kColours) / sizeof(kColours[0]);
-  const char* fill =
-      node->shape == PICTURE_NODE ? kColours[node->family % colours] : "#ffffff";
+  const char* fill = node->shape == PICTURE_NODE ? kColours[node->family % colours] : "#ffffff";
   tvi_string_builder_appendf(out, "<g class=\"node\" id=\"n%zu\"><title>", index);
   tvi_string_builder_append_html(out, node->title);
   tvi_string_builder_append_cstr(out, "</title>");
   tvi_string_builder_appendf(
-      out,
-      "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"%d\" fill=\"%s\"/>",
+      out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"%d\" fill=\"%s\"/>",
       node->x, node->y, node->width, node->height, node->shape == PICTURE_NODE ? 4 : 18, fill);
   if (node->share > 0) {  // a bar at the bottom, as long as the share
     tvi_string_builder_appendf(out,

@@ -82,8 +82,7 @@ static void print_counts(const char* text) {
   printf("  ");
   for (unsigned k = 0; k < used; ++k) {
     bool es = kinds[k][strlen(kinds[k]) - 1] == 's';
-    printf("%s%u %s%s", k ? ", " : "", counts[k], kinds[k],
-           counts[k] == 1 ? "" : es ? "es" : "s");
+    printf("%s%u %s%s", k ? ", " : "", counts[k], kinds[k], counts[k] == 1 ? "" : es ? "es" : "s");
   }
   printf(used ? "\n" : "nothing that is used here\n");
 }
@@ -93,8 +92,8 @@ static trivet_status_t list_file(void* self, const char* path) {
   tvi_string_builder_t text;
   uint32_t refused = 0;
   tvi_string_builder_init(&text, trivet_allocator_system());
-  trivet_status_t status = trivet_plugin_describe(listing->builder, path,
-                                                  tvi_string_builder_sink(&text), &refused);
+  trivet_status_t status =
+      trivet_plugin_describe(listing->builder, path, tvi_string_builder_sink(&text), &refused);
   if (!status) status = tvi_string_builder_status(&text);
   if (!status && (listing->all || refused)) {
     fputs(text.data ? text.data : "", stdout);
@@ -157,5 +156,6 @@ const command_t kPluginsCommand = {
     "\n"
     "  -a, --all             every definition by name\n"
     "  --plugin FILE         loads one more (repeatable)\n"
-    "  --plugin-path A:B     folders to load from; else TRIVET_PLUGIN_PATH, else the installed one\n",
+    "  --plugin-path A:B     folders to load from; else TRIVET_PLUGIN_PATH, else the installed "
+    "one\n",
     run};

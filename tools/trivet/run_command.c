@@ -49,15 +49,12 @@ static trivet_status_t write_outputs(const session_t* s, const char* path) {
 }
 
 static int run(int argc, char** argv) {
-  option_t options[] = {{"--inputs", "-i", true, true, 0, {0}, 0},
-                        {"--outputs", "-o", true, false, 0, {0}, 0},
-                        {"--shapes", NULL, true, false, 0, {0}, 0},
-                        {"--threads", NULL, true, false, 0, {0}, 0},
-                        {"--no-verify", NULL, false, false, 0, {0}, 0},
-                        {"--plugin", NULL, true, true, 0, {0}, 0},
-                        {"--plugin-path", NULL, true, false, 0, {0}, 0},
-                        {"--verbose", "-v", false, false, 0, {0}, 0},
-                        {"--help", "-h", false, false, 0, {0}, 0}};
+  option_t options[] = {
+      {"--inputs", "-i", true, true, 0, {0}, 0},       {"--outputs", "-o", true, false, 0, {0}, 0},
+      {"--shapes", NULL, true, false, 0, {0}, 0},      {"--threads", NULL, true, false, 0, {0}, 0},
+      {"--no-verify", NULL, false, false, 0, {0}, 0},  {"--plugin", NULL, true, true, 0, {0}, 0},
+      {"--plugin-path", NULL, true, false, 0, {0}, 0}, {"--verbose", "-v", false, false, 0, {0}, 0},
+      {"--help", "-h", false, false, 0, {0}, 0}};
   arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
   if (!parse_arguments(&kRunCommand, argc, argv, &arguments)) return 2;
   if (option_given(&arguments, "--help")) {
@@ -98,7 +95,8 @@ const command_t kRunCommand = {
     "  trivet run net.plan --shapes x:4x3x224x224         random inputs of that shape\n"
     "\n"
     "  -i, --inputs PATH      .npy (named like its input, or NAME=FILE), .npz (arrays named like\n"
-    "                         inputs), .bin (raw; with --shapes), or a folder of them (repeatable);\n"
+    "                         inputs), .bin (raw; with --shapes), or a folder of them "
+    "(repeatable);\n"
     "                         inputs that no file gives are random, of the plan's favourite shape\n"
     "  -o, --outputs FILE     .npz with all outputs and observed values\n"
     "  --shapes SHAPES        NAME:AxBxC,... for inputs without an array of their own\n"

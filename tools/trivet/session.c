@@ -73,8 +73,7 @@ static trivet_status_t add_path(session_t* s, inputs_t* inputs, const char* path
     char* dot = strrchr(name, '.');
     if (dot) *dot = 0;
   }
-  return ends_with(path, ".bin") ? add_raw(s, inputs, path, name)
-                                 : add_file(s, inputs, path, name);
+  return ends_with(path, ".bin") ? add_raw(s, inputs, path, name) : add_file(s, inputs, path, name);
 }
 
 static trivet_status_t add_folder(session_t* s, inputs_t* inputs, const char* folder) {
@@ -165,8 +164,7 @@ static trivet_status_t bind_input(session_t* s, uint32_t index, const trivet_ten
     rank = shape->rank;
     memcpy(dims, shape->dims, sizeof(dims));
   } else {
-    TRIVET_RETURN_IF_ERROR(
-        trivet_engine_profile_shape(s->engine, 0, info->name, 1, &rank, dims));
+    TRIVET_RETURN_IF_ERROR(trivet_engine_profile_shape(s->engine, 0, info->name, 1, &rank, dims));
   }
   TRIVET_RETURN_IF_ERROR(trivet_context_set_shape(s->context, info->name, rank, dims));
   int64_t count = 0;
@@ -219,7 +217,8 @@ static trivet_status_t read_inputs(session_t* s, const arguments_t* arguments, i
       info.header.struct_size = sizeof(info);
       info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
       TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
-      found = info.mode == TRIVET_TENSOR_INPUT && strlen(info.name) == inputs->arrays[a].name.size &&
+      found = info.mode == TRIVET_TENSOR_INPUT &&
+              strlen(info.name) == inputs->arrays[a].name.size &&
               memcmp(info.name, inputs->arrays[a].name.data, inputs->arrays[a].name.size) == 0;
     }
     if (!found) {

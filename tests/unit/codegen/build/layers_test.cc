@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every typed layer call: a network of that layer is built, run, and compared with a formula written
-// out here, in double precision where numbers round.
+// Every typed layer call: a network of that layer is built, run, and compared with a formula
+// written out here, in double precision where numbers round.
 #include "trivet/layers.h"
 
 #include <gtest/gtest.h>
@@ -60,7 +60,7 @@ class Layers : public ::testing::Test {
   NetworkRunner runner_;
 };
 
-#define MADE(call) Made([&](trivet_value_t * out) { return call; })
+#define MADE(call) Made([&](trivet_value_t* out) { return call; })
 
 // --- Constants ----------------------------------------------------------------------------------
 
@@ -193,10 +193,10 @@ TEST_F(Layers, PoolingOfBothKinds) {
     window.pads_begin[i] = window.pads_end[i] = 1;
   }
   trivet_value_t x = runner_.Input({1, 1, 5, 5}, xs);
-  runner_.Output(MADE(
-      trivet_network_add_pooling(network(), x, TRIVET_POOLING_MAX, &window, "max", out)));
-  runner_.Output(MADE(
-      trivet_network_add_pooling(network(), x, TRIVET_POOLING_AVERAGE, &window, "mean", out)));
+  runner_.Output(
+      MADE(trivet_network_add_pooling(network(), x, TRIVET_POOLING_MAX, &window, "max", out)));
+  runner_.Output(
+      MADE(trivet_network_add_pooling(network(), x, TRIVET_POOLING_AVERAGE, &window, "mean", out)));
   trivet_window_t counting = window;
   counting.flags = TRIVET_WINDOW_COUNT_PADDING;
   ASSERT_TRUE(Run(MADE(trivet_network_add_pooling(network(), x, TRIVET_POOLING_AVERAGE, &counting,
@@ -227,8 +227,8 @@ TEST_F(Layers, GlobalPooling) {
   trivet_value_t x = runner_.Input({1, 2, 3, 4}, xs);
   runner_.Output(
       MADE(trivet_network_add_global_pooling(network(), x, TRIVET_POOLING_MAX, "max", out)));
-  ASSERT_TRUE(Run(MADE(
-      trivet_network_add_global_pooling(network(), x, TRIVET_POOLING_AVERAGE, "mean", out))));
+  ASSERT_TRUE(Run(
+      MADE(trivet_network_add_global_pooling(network(), x, TRIVET_POOLING_AVERAGE, "mean", out))));
   EXPECT_EQ(runner_.shape(0), (Dims{1, 2, 1, 1}));
   for (int c = 0; c < 2; ++c) {
     auto begin = xs.begin() + 12 * c;
@@ -328,8 +328,8 @@ TEST_F(Layers, EveryActivation) {
   Floats xs = Numbers(33);
   trivet_value_t x = runner_.Input({3, 11}, xs);
   for (const Row& row : rows)
-    runner_.Output(MADE(trivet_network_add_activation(network(), x, row.kind, row.alpha, row.beta,
-                                                      nullptr, out)));
+    runner_.Output(MADE(
+        trivet_network_add_activation(network(), x, row.kind, row.alpha, row.beta, nullptr, out)));
   ASSERT_FALSE(HasFailure());
   ASSERT_TRUE(runner_.Run());
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -339,8 +339,7 @@ TEST_F(Layers, EveryActivation) {
     ExpectNear(runner_.Result<float>(r), wanted);
   }
   trivet_value_t nothing = 0;
-  EXPECT_EQ(TakeMessage(
-                trivet_network_add_activation(network(), x, 99, 0, 0, nullptr, &nothing)),
+  EXPECT_EQ(TakeMessage(trivet_network_add_activation(network(), x, 99, 0, 0, nullptr, &nothing)),
             "add_activation: there is no kind 99, the last one is 17");
 }
 
@@ -390,7 +389,9 @@ TEST_F(Layers, EveryUnary) {
   for (float& each : small) each = each * 0.45f;
   trivet_value_t values[4] = {runner_.Input({19}, all), runner_.Input({19}, positive),
                               runner_.Input({19}, above_one), runner_.Input({19}, small)};
-  auto which = [](const Row& row) { return row.positive ? 1 : row.above_one ? 2 : row.small ? 3 : 0; };
+  auto which = [](const Row& row) {
+    return row.positive ? 1 : row.above_one ? 2 : row.small ? 3 : 0;
+  };
   for (const Row& row : rows)
     runner_.Output(
         MADE(trivet_network_add_unary(network(), values[which(row)], row.kind, nullptr, out)));
@@ -463,7 +464,9 @@ TEST_F(Layers, ElementwiseOfIntegersAndBooleans) {
   const uint32_t kinds[] = {TRIVET_ELEMENTWISE_DIV,        TRIVET_ELEMENTWISE_FLOOR_DIV,
                             TRIVET_ELEMENTWISE_MOD,        TRIVET_ELEMENTWISE_BITWISE_AND,
                             TRIVET_ELEMENTWISE_BITWISE_OR, TRIVET_ELEMENTWISE_BITWISE_XOR};
-  const Ints wanted[] = {{3, -3, -3, 3}, {3, -4, -4, 3}, {1, 1, -1, -1},
+  const Ints wanted[] = {{3, -3, -3, 3},
+                         {3, -4, -4, 3},
+                         {1, 1, -1, -1},
                          {7 & 2, -7 & 2, 7 & -2, -7 & -2},
                          {7 | 2, -7 | 2, 7 | -2, -7 | -2},
                          {7 ^ 2, -7 ^ 2, 7 ^ -2, -7 ^ -2}};
@@ -477,8 +480,7 @@ TEST_F(Layers, ElementwiseOfIntegersAndBooleans) {
   trivet_value_t c = runner_.Input<int64_t>({4}, {7, 0, 8, -7});
   for (uint32_t kind : compared)
     runner_.Output(MADE(trivet_network_add_elementwise(network(), a, c, kind, nullptr, out)));
-  for (uint32_t kind :
-       {TRIVET_ELEMENTWISE_AND, TRIVET_ELEMENTWISE_OR, TRIVET_ELEMENTWISE_XOR})
+  for (uint32_t kind : {TRIVET_ELEMENTWISE_AND, TRIVET_ELEMENTWISE_OR, TRIVET_ELEMENTWISE_XOR})
     runner_.Output(MADE(trivet_network_add_elementwise(network(), p, q, kind, nullptr, out)));
   ASSERT_FALSE(HasFailure());
   ASSERT_TRUE(runner_.Run());
@@ -497,8 +499,8 @@ TEST_F(Layers, ScaleAlongAnAxis) {
                  t = runner_.Constant({3}, shift), p = runner_.Constant({3}, power);
   runner_.Output(MADE(trivet_network_add_scale(network(), x, s, t, p, 1, "scale", out)));
   trivet_value_t two = MADE(trivet_network_add_scalar(network(), TRIVET_DTYPE_F32, 2, out));
-  ASSERT_TRUE(Run(MADE(trivet_network_add_scale(network(), x, two, 0, 0, TRIVET_SCALE_BROADCAST,
-                                                "twice", out))));
+  ASSERT_TRUE(Run(MADE(
+      trivet_network_add_scale(network(), x, two, 0, 0, TRIVET_SCALE_BROADCAST, "twice", out))));
   std::vector<double> wanted, twice;
   for (size_t i = 0; i < xs.size(); ++i) {
     size_t c = i / 4 % 3;
@@ -511,7 +513,8 @@ TEST_F(Layers, ScaleAlongAnAxis) {
 
 TEST_F(Layers, SelectCastIdentity) {
   trivet_value_t c = runner_.Input<bool>({3}, {true, false, true});
-  trivet_value_t a = runner_.Input<float>({3}, {1.9f, -1.9f, 3}), b = runner_.Input<float>({1}, {7});
+  trivet_value_t a = runner_.Input<float>({3}, {1.9f, -1.9f, 3}),
+                 b = runner_.Input<float>({1}, {7});
   trivet_value_t chosen = MADE(trivet_network_add_select(network(), c, a, b, nullptr, out));
   runner_.Output(MADE(trivet_network_add_identity(network(), chosen, nullptr, out)));
   ASSERT_TRUE(Run(MADE(trivet_network_add_cast(network(), a, TRIVET_DTYPE_I32, nullptr, out))));
@@ -550,8 +553,8 @@ TEST_F(Layers, EveryReduction) {
   trivet_value_t x = runner_.Input({2, 3, 4}, xs);
   const int64_t axes[2] = {0, -1};
   for (uint32_t kind = 0; kind < formulas.size(); ++kind)
-    runner_.Output(MADE(
-        trivet_network_add_reduce(network(), x, kind, axes, 2, kind % 2, nullptr, out)));
+    runner_.Output(
+        MADE(trivet_network_add_reduce(network(), x, kind, axes, 2, kind % 2, nullptr, out)));
   ASSERT_TRUE(Run(MADE(
       trivet_network_add_reduce(network(), x, TRIVET_REDUCE_SUM, nullptr, 0, 0, nullptr, out))));
   for (uint32_t kind = 0; kind < formulas.size(); ++kind) {
@@ -567,8 +570,7 @@ TEST_F(Layers, EveryReduction) {
     ExpectNear(runner_.Result<float>(kind), wanted);
   }
   EXPECT_EQ(runner_.shape(formulas.size()), Dims{});
-  ExpectNear(runner_.Result<float>(formulas.size()),
-             {std::accumulate(xs.begin(), xs.end(), 0.0)});
+  ExpectNear(runner_.Result<float>(formulas.size()), {std::accumulate(xs.begin(), xs.end(), 0.0)});
 }
 
 TEST_F(Layers, ArgmaxTopkCumulative) {
@@ -626,8 +628,8 @@ TEST_F(Layers, ReshapeTransposeShuffleShape) {
   const int64_t dims[2] = {0, -1}, permutation[3] = {2, 0, 1}, back[2] = {1, 0};
   runner_.Output(MADE(trivet_network_add_reshape(network(), x, dims, 2, nullptr, out)));
   runner_.Output(MADE(trivet_network_add_transpose(network(), x, permutation, nullptr, out)));
-  runner_.Output(MADE(
-      trivet_network_add_shuffle(network(), x, permutation, dims, 2, back, nullptr, out)));
+  runner_.Output(
+      MADE(trivet_network_add_shuffle(network(), x, permutation, dims, 2, back, nullptr, out)));
   ASSERT_TRUE(Run(MADE(trivet_network_add_shape(network(), x, nullptr, out))));
   EXPECT_EQ(runner_.shape(0), (Dims{2, 12}));
   EXPECT_EQ(runner_.Result<float>(0), Counting(24));
@@ -678,7 +680,8 @@ TEST_F(Layers, ConcatenationAndSplit) {
 
 TEST_F(Layers, SliceAndPadding) {
   trivet_value_t x = runner_.Input({3, 4}, Counting(12));
-  const int64_t starts[2] = {1, -1}, ends[2] = {INT64_MAX, -4}, axes[2] = {0, 1}, steps[2] = {1, -2};
+  const int64_t starts[2] = {1, -1}, ends[2] = {INT64_MAX, -4}, axes[2] = {0, 1},
+                steps[2] = {1, -2};
   runner_.Output(
       MADE(trivet_network_add_slice(network(), x, starts, ends, axes, steps, 2, nullptr, out)));
   const int64_t from[1] = {1}, to[1] = {2};
@@ -712,12 +715,12 @@ TEST_F(Layers, GatherOfEveryKind) {
   trivet_value_t rows = runner_.Input<int64_t>({2}, {2, -3});
   trivet_value_t each = runner_.Input<int64_t>({3, 1}, {0, 3, 1});
   trivet_value_t positions = runner_.Input<int64_t>({2, 2}, {0, 1, 2, 3});
-  runner_.Output(MADE(
-      trivet_network_add_gather(network(), x, rows, TRIVET_GATHER_AXIS, 0, nullptr, out)));
-  runner_.Output(MADE(
-      trivet_network_add_gather(network(), x, each, TRIVET_GATHER_ELEMENTS, 1, nullptr, out)));
-  ASSERT_TRUE(Run(MADE(
-      trivet_network_add_gather(network(), x, positions, TRIVET_GATHER_ND, 0, nullptr, out))));
+  runner_.Output(
+      MADE(trivet_network_add_gather(network(), x, rows, TRIVET_GATHER_AXIS, 0, nullptr, out)));
+  runner_.Output(
+      MADE(trivet_network_add_gather(network(), x, each, TRIVET_GATHER_ELEMENTS, 1, nullptr, out)));
+  ASSERT_TRUE(Run(
+      MADE(trivet_network_add_gather(network(), x, positions, TRIVET_GATHER_ND, 0, nullptr, out))));
   EXPECT_EQ(runner_.Result<float>(0), (Floats{8, 9, 10, 11, 0, 1, 2, 3}));
   EXPECT_EQ(runner_.Result<float>(1), (Floats{0, 7, 9}));
   EXPECT_EQ(runner_.Result<float>(2), (Floats{1, 11}));
@@ -729,9 +732,9 @@ TEST_F(Layers, ScatterOfEveryKind) {
   trivet_value_t updates = runner_.Input<float>({2, 1}, {10, 20});
   trivet_value_t positions = runner_.Input<int64_t>({2, 2}, {1, 1, 1, 1});
   trivet_value_t two = runner_.Input<float>({2}, {100, 200});
-  runner_.Output(MADE(trivet_network_add_scatter(network(), x, each, updates,
-                                                 TRIVET_GATHER_ELEMENTS, 1, TRIVET_SCATTER_ASSIGN,
-                                                 nullptr, out)));
+  runner_.Output(
+      MADE(trivet_network_add_scatter(network(), x, each, updates, TRIVET_GATHER_ELEMENTS, 1,
+                                      TRIVET_SCATTER_ASSIGN, nullptr, out)));
   ASSERT_TRUE(Run(MADE(trivet_network_add_scatter(network(), x, positions, two, TRIVET_GATHER_ND, 0,
                                                   TRIVET_SCATTER_ADD, nullptr, out))));
   EXPECT_EQ(runner_.Result<float>(0), (Floats{0, 1, 10, 20, 4, 5}));
@@ -746,8 +749,8 @@ TEST_F(Layers, CacheUpdateAndReverseSequence) {
       MADE(trivet_network_add_cache_update(network(), cache, update, where, 1, nullptr, out)));
   trivet_value_t x = runner_.Input({4, 2}, Counting(8));
   trivet_value_t lengths = runner_.Input<int64_t>({2}, {3, 1});
-  ASSERT_TRUE(Run(
-      MADE(trivet_network_add_reverse_sequence(network(), x, lengths, 1, 0, nullptr, out))));
+  ASSERT_TRUE(
+      Run(MADE(trivet_network_add_reverse_sequence(network(), x, lengths, 1, 0, nullptr, out))));
   EXPECT_EQ(runner_.Result<float>(0), (Floats{1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 4}));
   EXPECT_EQ(runner_.Result<float>(1), (Floats{4, 1, 2, 3, 0, 5, 6, 7}));
 }
@@ -771,8 +774,8 @@ TEST_F(Layers, FillOfEveryKind) {
     runner_.Output(MADE(
         trivet_network_add_elementwise(network(), value, x, TRIVET_ELEMENTWISE_ADD, nullptr, out)));
   };
-  with_input(MADE(trivet_network_add_fill(network(), TRIVET_FILL_CONSTANT, TRIVET_DTYPE_F32, dims, 2,
-                                          1.5, 0, nullptr, out)));
+  with_input(MADE(trivet_network_add_fill(network(), TRIVET_FILL_CONSTANT, TRIVET_DTYPE_F32, dims,
+                                          2, 1.5, 0, nullptr, out)));
   with_input(MADE(trivet_network_add_fill(network(), TRIVET_FILL_LINEAR, TRIVET_DTYPE_F32, four, 1,
                                           1, 0.5, nullptr, out)));
   with_input(MADE(trivet_network_add_fill(network(), TRIVET_FILL_RANDOM_UNIFORM, TRIVET_DTYPE_F32,
@@ -848,10 +851,11 @@ TEST_F(Layers, GridSample) {
 }
 
 TEST_F(Layers, NonMaximumSuppression) {
-  trivet_value_t boxes = runner_.Input<float>({1, 3, 4}, {0, 0, 1, 1, 0, 0.1f, 1, 1.1f, 5, 5, 6, 6});
+  trivet_value_t boxes =
+      runner_.Input<float>({1, 3, 4}, {0, 0, 1, 1, 0, 0.1f, 1, 1.1f, 5, 5, 6, 6});
   trivet_value_t scores = runner_.Input<float>({1, 1, 3}, {0.9f, 0.8f, 0.7f});
-  ASSERT_TRUE(Run(
-      MADE(trivet_network_add_nms(network(), boxes, scores, 3, 0.5, 0.1, 0, nullptr, out))));
+  ASSERT_TRUE(
+      Run(MADE(trivet_network_add_nms(network(), boxes, scores, 3, 0.5, 0.1, 0, nullptr, out))));
   EXPECT_EQ(runner_.shape(0), (Dims{2, 3}));
   EXPECT_EQ(runner_.Result<int64_t>(0), (Ints{0, 0, 0, 0, 0, 2}));
 }
@@ -884,12 +888,12 @@ TEST_F(Layers, NormalizationOfEveryKind) {
                  s4 = runner_.Constant({4}, scale4), b4 = runner_.Constant({4}, bias4);
   runner_.Output(MADE(trivet_network_add_normalization(network(), x, TRIVET_NORMALIZATION_LAYER, s3,
                                                        b3, -1, 1e-3, nullptr, out)));
-  runner_.Output(MADE(trivet_network_add_normalization(network(), x, TRIVET_NORMALIZATION_RMS, s3, 0,
-                                                       -1, 1e-3, nullptr, out)));
-  runner_.Output(MADE(trivet_network_add_normalization(
-      network(), x, TRIVET_NORMALIZATION_INSTANCE, s4, b4, 0, 1e-3, nullptr, out)));
-  ASSERT_TRUE(Run(MADE(trivet_network_add_normalization(
-      network(), x, TRIVET_NORMALIZATION_GROUP, s4, b4, 2, 1e-3, nullptr, out))));
+  runner_.Output(MADE(trivet_network_add_normalization(network(), x, TRIVET_NORMALIZATION_RMS, s3,
+                                                       0, -1, 1e-3, nullptr, out)));
+  runner_.Output(MADE(trivet_network_add_normalization(network(), x, TRIVET_NORMALIZATION_INSTANCE,
+                                                       s4, b4, 0, 1e-3, nullptr, out)));
+  ASSERT_TRUE(Run(MADE(trivet_network_add_normalization(network(), x, TRIVET_NORMALIZATION_GROUP,
+                                                        s4, b4, 2, 1e-3, nullptr, out))));
   auto line = [](size_t i) { return i / 3; };
   auto group = [](size_t i) { return i / 6; };
   std::vector<double> layer = Normalized(xs, 8, line, 1e-3, true),
@@ -974,8 +978,8 @@ TEST_F(Layers, Attention) {
   trivet_value_t v = runner_.Input({1, heads, keys, size}, vs);
   trivet_attention_t options = {};
   options.scale = 0.7;
-  ASSERT_TRUE(Run(MADE(
-      trivet_network_add_attention(network(), q, k, v, 0, &options, "attention", out))));
+  ASSERT_TRUE(
+      Run(MADE(trivet_network_add_attention(network(), q, k, v, 0, &options, "attention", out))));
   std::vector<double> wanted;
   for (int h = 0; h < heads; ++h)
     for (int i = 0; i < queries; ++i) {
@@ -983,7 +987,8 @@ TEST_F(Layers, Attention) {
       for (int j = 0; j < keys; ++j) {
         double dot = 0;
         for (int e = 0; e < size; ++e)
-          dot += static_cast<double>(qs[(h * queries + i) * size + e]) * ks[(h * keys + j) * size + e];
+          dot +=
+              static_cast<double>(qs[(h * queries + i) * size + e]) * ks[(h * keys + j) * size + e];
         weights[j] = std::exp(0.7 * dot);
         total += weights[j];
       }
@@ -1005,8 +1010,8 @@ TEST_F(Layers, RotaryEmbedding) {
     }
   trivet_value_t x = runner_.Input({1, 1, 2, 4}, xs);
   trivet_value_t c = runner_.Input({1, 2, 2}, cosines), s = runner_.Input({1, 2, 2}, sines);
-  ASSERT_TRUE(Run(
-      MADE(trivet_network_add_rotary_embedding(network(), x, c, s, 0, 0, 0, nullptr, out))));
+  ASSERT_TRUE(
+      Run(MADE(trivet_network_add_rotary_embedding(network(), x, c, s, 0, 0, 0, nullptr, out))));
   std::vector<double> wanted(8);
   for (int l = 0; l < 2; ++l)
     for (int p = 0; p < 2; ++p) {
@@ -1045,21 +1050,20 @@ TEST_F(Layers, LoopWithAKnownCount) {
   ASSERT_TRIVET_OK(trivet_network_begin_body(network(), "body", &body));
   const int64_t two[1] = {2};
   trivet_value_t iteration = 0, condition = 0, state = 0;
-  ASSERT_TRIVET_OK(trivet_network_add_input(network(), "i", TRIVET_DTYPE_I64, 0, two, nullptr,
-                                            &iteration));
-  ASSERT_TRIVET_OK(trivet_network_add_input(network(), "go", TRIVET_DTYPE_BOOL, 0, two, nullptr,
-                                            &condition));
+  ASSERT_TRIVET_OK(
+      trivet_network_add_input(network(), "i", TRIVET_DTYPE_I64, 0, two, nullptr, &iteration));
+  ASSERT_TRIVET_OK(
+      trivet_network_add_input(network(), "go", TRIVET_DTYPE_BOOL, 0, two, nullptr, &condition));
   ASSERT_TRIVET_OK(
       trivet_network_add_input(network(), "state", TRIVET_DTYPE_F32, 1, two, nullptr, &state));
-  trivet_value_t doubled = MADE(trivet_network_add_elementwise(network(), state, state,
-                                                               TRIVET_ELEMENTWISE_ADD, nullptr, out));
+  trivet_value_t doubled = MADE(trivet_network_add_elementwise(
+      network(), state, state, TRIVET_ELEMENTWISE_ADD, nullptr, out));
   ASSERT_TRIVET_OK(trivet_network_mark_output(network(), condition, "go_on"));
   ASSERT_TRIVET_OK(trivet_network_mark_output(network(), doubled, "next"));
   ASSERT_TRIVET_OK(trivet_network_mark_output(network(), state, "each"));
   ASSERT_TRIVET_OK(trivet_network_end_body(network()));
   trivet_value_t outputs[2];
-  ASSERT_TRIVET_OK(
-      trivet_network_add_loop(network(), trips, 0, &x, 1, body, 2, "loop", outputs));
+  ASSERT_TRIVET_OK(trivet_network_add_loop(network(), trips, 0, &x, 1, body, 2, "loop", outputs));
   runner_.Output(outputs[0]);
   ASSERT_TRUE(Run(outputs[1]));
   EXPECT_EQ(runner_.Result<float>(0), (Floats{8, 24}));
@@ -1074,8 +1078,7 @@ TEST_F(Layers, IfWithAKnownCondition) {
   const uint32_t kinds[2] = {TRIVET_UNARY_NEGATE, TRIVET_UNARY_EXP};
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRIVET_OK(trivet_network_begin_body(network(), i ? "else" : "then", &bodies[i]));
-    trivet_value_t made =
-        MADE(trivet_network_add_unary(network(), x, kinds[i], nullptr, out));
+    trivet_value_t made = MADE(trivet_network_add_unary(network(), x, kinds[i], nullptr, out));
     ASSERT_TRIVET_OK(trivet_network_mark_output(network(), made, "result"));
     ASSERT_TRIVET_OK(trivet_network_end_body(network()));
   }
