@@ -26,7 +26,7 @@ static trivet_status_t visit_folder(const char* folder, plugin_visit_t visit, vo
   qsort(names, (size_t)kept, sizeof(names[0]), compare_names);
   trivet_status_t status = TRIVET_OK;
   for (int i = 0; i < kept && !status; ++i) {
-    char path[PATH_MAX];
+    char path[PATH_MAX + NAME_MAX + 2];
     snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
     status = visit(self, path);
   }
