@@ -3,7 +3,7 @@
 // The whole way of the data on one screen: graph -> passes -> cover -> schedule -> plan -> bytes.
 #include <string.h>
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "codegen/build/report.h"
 #include "codegen/cover/cover.h"
 #include "codegen/schedule/schedule.h"

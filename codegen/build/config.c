@@ -4,7 +4,7 @@
 // may still come.
 #include <string.h>
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "core/base/status.h"
 
 // Reads from the front like the way of the data: shapes and constants first, then what the model
@@ -13,7 +13,8 @@ static const char kPipeline[] =
     "inline-control-flow,expand-operators,"
     "(remove-dead,resolve-shape-values,fold-constants,remove-identity,merge-common-subexpressions,"
     "simplify-transposes,simplify-reshapes,simplify-slices,simplify-concats)*,"
-    "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-mish,recognize-softmax,"
+    "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-mish,"
+    "recognize-softmax,"
     "recognize-layer-norm,recognize-rms-norm)*,"
     "(fold-batch-norm,fold-pad,fold-bias,fold-scale,fold-constants,remove-identity,remove-dead)*,"
     "merge-siblings,"

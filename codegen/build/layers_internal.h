@@ -5,7 +5,7 @@
 #ifndef TRIVET_CODEGEN_BUILD_LAYERS_INTERNAL_H_
 #define TRIVET_CODEGEN_BUILD_LAYERS_INTERNAL_H_
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 
 #define TVI_LAYER_INPUTS 12u
 #define TVI_LAYER_ATTRIBUTES 12u

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "codegen/build/source.h"
 #include "core/base/status.h"
 #include "core/graph/graph_text.h"

@@ -4,7 +4,7 @@
 // tools that draw or list networks; it changes nothing and gives no ids that other calls take.
 #include <string.h>
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/base/string_builder.h"

@@ -4,7 +4,7 @@
 // optimise for.
 #include <string.h>
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "core/base/status.h"
 
 #define DEFAULT_MIN 1

@@ -5,7 +5,7 @@
 #ifndef TRIVET_CODEGEN_BUILD_REPORT_H_
 #define TRIVET_CODEGEN_BUILD_REPORT_H_
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "codegen/schedule/schedule.h"
 
 // |tactics| and |schedule| may be NULL, when a build failed before them.

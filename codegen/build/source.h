@@ -5,7 +5,7 @@
 #ifndef TRIVET_CODEGEN_BUILD_SOURCE_H_
 #define TRIVET_CODEGEN_BUILD_SOURCE_H_
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 
 typedef struct tvi_source_s {
   trivet_source_t base;

@@ -220,8 +220,8 @@ bool tvi_dim_code_is_symbol(const uint8_t* code, size_t size, uint32_t* out_symb
   return true;
 }
 
-bool tvi_dim_code_uses(const uint8_t* code, size_t size, const bool* symbols,
-                       uint32_t symbol_count, uint32_t* out_symbol) {
+bool tvi_dim_code_uses(const uint8_t* code, size_t size, const bool* symbols, uint32_t symbol_count,
+                       uint32_t* out_symbol) {
   for (size_t at = 0; at < size;) {
     uint8_t op;
     uint64_t operand = 0;

@@ -66,8 +66,8 @@ bool tvi_dim_code_is_symbol(const uint8_t* code, size_t size, uint32_t* out_symb
 
 // True and the first such symbol when the code names a symbol i below |symbol_count| with
 // symbols[i].
-bool tvi_dim_code_uses(const uint8_t* code, size_t size, const bool* symbols,
-                       uint32_t symbol_count, uint32_t* out_symbol);
+bool tvi_dim_code_uses(const uint8_t* code, size_t size, const bool* symbols, uint32_t symbol_count,
+                       uint32_t* out_symbol);
 
 // The expression again, with symbols[i] for symbol i. For tools.
 trivet_status_t tvi_dim_code_decode(tvi_dim_context_t* context, const uint8_t* code, size_t size,

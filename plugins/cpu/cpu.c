@@ -30,8 +30,8 @@ static trivet_status_t order_values(const trivet_region_t* region, tvi_arena_t* 
       type.dtype = value->dtype;
       type.rank = value->rank;
       memcpy(type.dims, value->dims, sizeof(type.dims));
-      TRIVET_RETURN_IF_ERROR(tvi_kir_program_add_value(program, value->name, value->kind, &type,
-                                                       value->tag, &map[v]));
+      TRIVET_RETURN_IF_ERROR(
+          tvi_kir_program_add_value(program, value->name, value->kind, &type, value->tag, &map[v]));
     }
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_append(program, source, TVI_KIR_NONE, map));
@@ -53,8 +53,8 @@ static double price(const trivet_region_t* region) {
   for (uint32_t s = 0; s < region->program->stage_count; ++s) {
     tvi_kir_cost_t cost;
     tvi_kir_stage_cost(region->program, s, &cost);
-    double each = 0.06 * (cost.flops + cost.loads) + 0.5 * cost.transcendentals +
-                  0.3 * cost.index_ops;
+    double each =
+        0.06 * (cost.flops + cost.loads) + 0.5 * cost.transcendentals + 0.3 * cost.index_ops;
     compute += each * (double)tvi_kir_cost_positions(&cost, region->symbols, region->symbol_count);
   }
   for (uint32_t i = 0; i < region->input_count + region->output_count; ++i) {

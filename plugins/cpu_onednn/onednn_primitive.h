@@ -27,13 +27,13 @@ trivet_status_t onednn_describe(const onednn_problem_t* problem, const trivet_op
                                 bool packed, onednn_descriptors_t* out_descriptors);
 
 // The primitive descriptor. |weights|: as oneDNN likes them (format any) when NULL. Takes the
-// implementation that the problem names, else the first that is not a plain reference. Where there is
-// no other, |any_implementation| takes the reference (a plan must run at all its shapes), else
+// implementation that the problem names, else the first that is not a plain reference. Where there
+// is no other, |any_implementation| takes the reference (a plan must run at all its shapes), else
 // UNIMPLEMENTED.
 trivet_status_t onednn_create_descriptor(const onednn_problem_t* problem,
                                          const onednn_descriptors_t* descriptors,
-                                         const dnnl_memory_desc_t* weights,
-                                         bool any_implementation, dnnl_engine_t engine,
+                                         const dnnl_memory_desc_t* weights, bool any_implementation,
+                                         dnnl_engine_t engine,
                                          dnnl_primitive_desc_t* out_descriptor);
 
 // Between oneDNN's descriptors and what a blob may hold. False: a format that has no blocks and

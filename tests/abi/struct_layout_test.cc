@@ -66,9 +66,9 @@ TEST(StructLayout, EveryPublicStructIsListed) {
     listed.insert(name);
   }
   size_t found = 0;
-  for (const char* path : {"include/trivet/common.h", "include/trivet/plugin.h",
-                           "include/trivet/runtime.h", "include/trivet/trivet.h",
-                           "include/trivet/layers.h"}) {
+  for (const char* path :
+       {"include/trivet/common.h", "include/trivet/plugin.h", "include/trivet/runtime.h",
+        "include/trivet/trivet.h", "include/trivet/layers.h"}) {
     std::ifstream file(path);
     ASSERT_TRUE(file) << path;
     std::stringstream text;

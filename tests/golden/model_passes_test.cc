@@ -21,7 +21,7 @@
 #include "core/pass/pass.h"
 #include "core/registry/registry.h"
 
-extern "C" const char* tvi_default_pipeline(void);  // codegen/build/builder_internal.h
+extern "C" const char* tvi_default_pipeline(void);  // codegen/build/build_internal.h
 
 namespace {
 

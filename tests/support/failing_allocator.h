@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An allocator for tests: fails at the n-th call, counts calls and live blocks, and checks that every
-// free names the size and alignment of its allocation. ForEachFailure runs a piece of code once per
-// possible failure.
+// An allocator for tests: fails at the n-th call, counts calls and live blocks, and checks that
+// every free names the size and alignment of its allocation. ForEachFailure runs a piece of code
+// once per possible failure.
 
 #ifndef TRIVET_TESTS_SUPPORT_FAILING_ALLOCATOR_H_
 #define TRIVET_TESTS_SUPPORT_FAILING_ALLOCATOR_H_
@@ -114,9 +114,9 @@ class FailingAllocator {
 };
 
 // Runs `body`, which takes a trivet_allocator_t and returns a trivet_status_t after having released
-// everything it made, with no failure, then failing the first, the second, ... call, until one run is
-// not reached by the failure any more. Each run that failed must return OUT_OF_MEMORY; none may leak.
-// Returns the number of failures injected. `most` bounds the runs of long bodies (0: all).
+// everything it made, with no failure, then failing the first, the second, ... call, until one run
+// is not reached by the failure any more. Each run that failed must return OUT_OF_MEMORY; none may
+// leak. Returns the number of failures injected. `most` bounds the runs of long bodies (0: all).
 template <typename Body>
 uint64_t ForEachFailure(Body body, uint64_t most = 0) {
   {

@@ -2,9 +2,11 @@
 //
 // The vector loops of tile instructions, once for all instruction sets: included by
 // tile_vector_avx2.c and tile_vector_avx512.c, which define the vector types (vf, vi: 32-bit lanes;
-// vd, vl: 64-bit lanes; vh: as many 32-bit lanes as vd has), their helpers, and TABLE. A source that
-// is one element per row is spread over a vector once per row and then read without moving, so one
-// loop serves all kinds of sources. The last columns are loaded and stored with masks.
+// vd, vl: 64-bit lanes; vh: as many 32-bit lanes as vd has), their helpers, and TABLE. A source
+// that is one element per row is spread over a vector once per row and then read without moving, so
+// one loop serves all kinds of sources. The last columns are loaded and stored with masks.
+#ifndef TRIVET_RUNTIME_DEVICE_CPU_TILE_VECTOR_BODY_H_
+#define TRIVET_RUNTIME_DEVICE_CPU_TILE_VECTOR_BODY_H_
 
 #define LANES ((uint32_t)(sizeof(vf) / 4))
 
@@ -493,3 +495,5 @@ const tvi_tile_kernel_table_t TABLE = {
                [TRIVET_DTYPE_BF16] = narrow_bf16},
     .transpose4 = transpose4,
 };
+
+#endif  // TRIVET_RUNTIME_DEVICE_CPU_TILE_VECTOR_BODY_H_

@@ -7,6 +7,8 @@
 // that vector.
 //
 // Polynomials are minimax fits of our own (relative error, iterated reweighted least squares).
+#ifndef TRIVET_RUNTIME_DEVICE_CPU_TILE_VECTOR_MATH_H_
+#define TRIVET_RUNTIME_DEVICE_CPU_TILE_VECTOR_MATH_H_
 
 static inline vf poly4(vf x, float c0, float c1, float c2, float c3, float c4) {
   vf p = vf_fma(vf_set(c4), x, vf_set(c3));
@@ -364,3 +366,5 @@ static inline vf math_gelu_tanh(vf x) {
   const vf e = math_exp(-vf_abs(z));
   return y * vf_select(vf_lt(z, vf_set(0.0f)), e, vf_set(1.0f)) / (1.0f + e);
 }
+
+#endif  // TRIVET_RUNTIME_DEVICE_CPU_TILE_VECTOR_MATH_H_

@@ -329,7 +329,8 @@ TEST(Dtype, IntegersWrapOrClamp) {
 // Every pair of real types, each element against the single-element functions.
 TEST(Dtype, ConvertAgreesWithElements) {
   std::mt19937 random(5);
-  // Above 256, where small formats are read through a table; odd, so that packed bytes are not full.
+  // Above 256, where small formats are read through a table; odd, so that packed bytes are not
+  // full.
   const int64_t count = 301;
   for (trivet_dtype_t from = 1; from < TRIVET_DTYPE_COUNT; ++from) {
     if (!tvi_dtype_is_real(from)) continue;

@@ -521,7 +521,8 @@ TEST_F(Graph, BranchesOfDifferentSizeGiveADataDependentOne) {
     input %c: bool[]
     input %x: f32[2]
     input %y: f32[5]
-    %a = core.If(%c) { then_branch = graph { output "t": %x }, else_branch = graph { output "e": %y } }
+    %a = core.If(%c) { then_branch = graph { output "t": %x },
+                       else_branch = graph { output "e": %y } }
     output "a": %a
   })");
   ASSERT_NE(graph, nullptr);
@@ -535,7 +536,8 @@ TEST_F(Graph, BranchesOfDifferentSizeGiveADataDependentOne) {
     input %c: bool[]
     input %x: f32[2]
     input %y: f32[5, 1]
-    %a = core.If(%c) { then_branch = graph { output "t": %x }, else_branch = graph { output "e": %y } }
+    %a = core.If(%c) { then_branch = graph { output "t": %x },
+                       else_branch = graph { output "e": %y } }
   })"),
       "line 5, column 5: node of core.If: output 0 has rank 1 in one branch and rank 2 in the "
       "other, and the condition is not known at build time");

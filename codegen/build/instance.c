@@ -4,7 +4,7 @@
 // build half compiles, its run half measures.
 #include <string.h>
 
-#include "codegen/build/builder_internal.h"
+#include "codegen/build/build_internal.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "runtime/device/device.h"

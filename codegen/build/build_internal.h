@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The objects behind trivet/trivet.h.
-#ifndef TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_
-#define TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_
+#ifndef TRIVET_CODEGEN_BUILD_BUILD_INTERNAL_H_
+#define TRIVET_CODEGEN_BUILD_BUILD_INTERNAL_H_
 
 #include "codegen/tactic/tactic.h"
 #include "core/base/file.h"
@@ -101,4 +101,4 @@ trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_grap
 trivet_status_t tvi_profiles_choose(const trivet_config_t* config, const trivet_graph_t* graph,
                                     tvi_arena_t* arena, tvi_shape_choice_t* out_choice);
 
-#endif  // TRIVET_CODEGEN_BUILD_BUILDER_INTERNAL_H_
+#endif  // TRIVET_CODEGEN_BUILD_BUILD_INTERNAL_H_
