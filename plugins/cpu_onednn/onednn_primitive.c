@@ -37,6 +37,7 @@ static trivet_status_t describe(const trivet_operand_t* operand, const uint8_t* 
     }
     dims[p] = absent ? 1 : operand->dims[map[p]];
     strides[p] = absent ? 0 : operand->strides[map[p]];
+    if (dims[p] == 0) return TRIVET_STATUS(UNIMPLEMENTED, "an empty operand");
     if (dims[p] > 1 && strides[p] <= 0) {
       return TRIVET_STATUS(UNIMPLEMENTED, "a broadcast or reversed operand");
     }
@@ -93,6 +94,9 @@ static trivet_status_t describe_matrix(const onednn_problem_t* p, const trivet_o
   if (!collapse(operand, roles + first, first_count, &d[0], &s[0]) ||
       !collapse(operand, roles + second, second_count, &d[1], &s[1])) {
     return TRIVET_STATUS(UNIMPLEMENTED, "dimensions of a matrix that have no common stride");
+  }
+  for (uint32_t i = 0; i < p->rank; ++i) {
+    if (dims[i] == 0) return TRIVET_STATUS(UNIMPLEMENTED, "an empty operand");
   }
   // Strides of extents of 1 are free: choose those of a dense matrix.
   if (d[1] == 1) s[1] = d[0] > 1 && s[0] == 1 ? d[0] : 1;

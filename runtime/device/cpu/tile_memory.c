@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "core/base/cpu_info.h"
 #include "core/base/dtype.h"
 #include "runtime/device/cpu/tile_kernels.h"
 #include "trivet/common.h"
@@ -15,18 +16,14 @@
 #endif
 
 uint32_t tvi_tile_isa_detect(void) {
-#ifdef HAVE_X86
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-      !__builtin_cpu_supports("f16c"))
-    return TVI_TILE_ISA_PLAIN;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return TVI_TILE_ISA_AVX512;
-  return TVI_TILE_ISA_AVX2;
-#else
-  return TVI_TILE_ISA_PLAIN;
-#endif
+  switch (tvi_cpu_level()) {
+    case TVI_CPU_AVX512:
+      return TVI_TILE_ISA_AVX512;
+    case TVI_CPU_AVX2:
+      return TVI_TILE_ISA_AVX2;
+    default:
+      return TVI_TILE_ISA_PLAIN;
+  }
 }
 
 const tvi_tile_kernel_table_t* tvi_tile_kernel_table(uint32_t isa) {
