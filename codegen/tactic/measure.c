@@ -158,7 +158,8 @@ static trivet_status_t run_all(bench_t* b, const trivet_kernel_t* kernel, void* 
     spent += times[count];
   }
   qsort(times, (size_t)count, sizeof(times[0]), compare_times);
-  *out_nanoseconds = (double)times[count / 2];
+  int middle = count / 2;
+  *out_nanoseconds = (double)times[middle];
   return TRIVET_OK;
 }
 

@@ -4,6 +4,7 @@
 // Those of index arithmetic are in builder_index.c.
 #include "core/kernel_ir/builder.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -83,7 +84,7 @@ static bool same_instr(const instr_t* a, const instr_t* b) {
     case TVI_KIR_CONST:
     case TVI_KIR_INDEX:
       // Bits, so that -0 is not 0 and NaN is itself.
-      return memcmp(&a->imm, &b->imm, sizeof(int64_t)) == 0;
+      return a->imm.i64 == b->imm.i64;
     case TVI_KIR_EXTENT:
       return a->imm.dim == b->imm.dim;
     default:
@@ -201,7 +202,7 @@ static bool is_number(const builder_t* b, ref_t ref, double value) {
   if (!is_constant(instr)) return false;
   if (tvi_dtype_is_float(instr->dtype)) {
     // -0 == 0, but is not the same number here.
-    return memcmp(&instr->imm.f64, &value, sizeof(value)) == 0;
+    return instr->imm.f64 == value && signbit(instr->imm.f64) == signbit(value);
   }
   return instr->imm.i64 == (int64_t)value;
 }

@@ -311,8 +311,8 @@ static bool match_channels(const form_t* f, tvi_kir_convolution_t* c, uint8_t oc
 }
 
 static void other_dims(uint32_t rank, uint8_t first, uint8_t second, uint8_t* out) {
-  for (uint8_t d = 0; d < rank; ++d) {
-    if (d != first && d != second) *out++ = d;
+  for (uint32_t d = 0; d < rank; ++d) {
+    if (d != first && d != second) *out++ = (uint8_t)d;
   }
 }
 

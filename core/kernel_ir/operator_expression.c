@@ -268,10 +268,9 @@ static bool parse_arguments(parser_t* p, expr_ref_t* args, uint32_t* out_count) 
 
 // "T" as the first argument of sat, bits, maxof, ...
 static bool parse_type_argument(parser_t* p, tvi_kir_type_ref_t* out_type) {
-  const token_t* token = tvi_kir_peek(p);
   trivet_string_view_t name;
   if (!tvi_kir_expect_symbol(p, "(")) return false;
-  token = tvi_kir_peek(p);
+  const token_t* token = tvi_kir_peek(p);
   if (!tvi_kir_expect_name(p, &name)) return false;
   if (!tvi_kir_find_type(p, name, out_type)) {
     return tvi_kir_parse_error(p, token, "'%.*s' is not an element type", TVI_SV_ARGS(name));

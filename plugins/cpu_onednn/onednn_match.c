@@ -340,6 +340,35 @@ static bool read_operand(matcher_t* m, tvi_kir_ref_t ref, onednn_postop_t* out) 
   return true;
 }
 
+// An operation with one constant number is a linear function.
+static bool read_scalar(const matcher_t* m, const tvi_kir_instr_t* load, uint16_t opcode,
+                        onednn_postop_t* out) {
+  uint32_t id = m->program->values[load->imm.load->value].tag;
+  const tvi_value_t* value = tvi_graph_value(m->region->graph, id);
+  float number = 0;
+  if (!value->constant || !value->constant->data || value->constant->size != sizeof(number) ||
+      value->type.dtype != TRIVET_DTYPE_F32) {
+    return false;
+  }
+  memcpy(&number, value->constant->data, sizeof(number));
+  out->kind = ONEDNN_POST_ELTWISE;
+  out->alg = dnnl_eltwise_linear;
+  out->alpha = 1;
+  switch (opcode) {
+    case TVI_KIR_ADD:
+      out->beta = number;
+      return true;
+    case TVI_KIR_SUB:
+      out->beta = -number;
+      return true;
+    case TVI_KIR_MUL:
+      out->alpha = number;
+      return true;
+    default:
+      return false;
+  }
+}
+
 static bool read_binary(matcher_t* m, const tvi_kir_instr_t* instr, uint8_t* memo,
                         onednn_postop_t* out, tvi_kir_ref_t* out_next) {
   uint32_t alg;
@@ -372,9 +401,10 @@ static bool read_binary(matcher_t* m, const tvi_kir_instr_t* instr, uint8_t* mem
   tvi_kir_ref_t other = left ? b : a;
   if (tail_instr(m, other)->opcode != TVI_KIR_LOAD) return false;
   memset(out, 0, sizeof(*out));
+  *out_next = left ? a : b;
+  if (read_scalar(m, tail_instr(m, other), instr->opcode, out)) return true;
   out->kind = ONEDNN_POST_BINARY;
   out->alg = alg;
-  *out_next = left ? a : b;
   return read_operand(m, other, out);
 }
 
