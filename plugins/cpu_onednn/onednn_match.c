@@ -171,7 +171,8 @@ static bool evaluate(const matcher_t* m, tvi_kir_ref_t ref, tvi_kir_ref_t variab
 }
 
 static double sample_point(int i) {
-  return (i - SAMPLES / 2) * 0.371;  // -7.42 .. 7.42, 0 included
+  const int zero = SAMPLES / 2;
+  return (i - zero) * 0.371;  // -7.42 .. 7.42, 0 included
 }
 
 static double reference(uint32_t alg, double alpha, double beta, double x) {
