@@ -208,8 +208,9 @@ LOOP3(k_muladd_u64, u64_t, u64_t, u64_t, a* b + c)
   X(log)                                                                                          \
   X(log2)                                                                                         \
   X(log10)                                                                                        \
-  X(log1p) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) \
-      X(atanh) X(sigmoid) X(erf) X(sqrt) X(rsqrt) X(floor) X(ceil) X(round_even) X(trunc)
+  X(log1p)                                                                                        \
+  X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) \
+      X(sigmoid) X(erf) X(sqrt) X(rsqrt) X(floor) X(ceil) X(round_even) X(trunc)
 #define FUNCTION_LOOPS(name)                                    \
   LOOP1(k_##name##_f32, f32_t, f32_t, tvi_math_##name##_f32(a)) \
   LOOP1(k_##name##_f64, f64_t, f64_t, tvi_math_##name(a))

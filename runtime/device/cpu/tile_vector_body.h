@@ -15,84 +15,84 @@ typedef struct source_t {
   ptrdiff_t step;
 } source_t;
 
-#define SPREAD(suffix, V, T)                                                                   \
-  static inline source_t spread_##suffix(const tvi_tile_args_t* g, uint32_t i, uint32_t row,   \
-                                         V* memory) {                                          \
-    source_t s = {g->s[i] + (ptrdiff_t)row * g->ss[i], (ptrdiff_t)sizeof(V)};                  \
-    if (g->scalars >> i & 1u) {                                                                \
-      T value;                                                                                 \
-      __builtin_memcpy(&value, s.p, sizeof(value));                                            \
-      *memory = suffix##_set(value);                                                           \
-      s.p = (const char*)memory;                                                               \
-      s.step = 0;                                                                              \
-    }                                                                                          \
-    return s;                                                                                  \
+#define SPREAD(suffix, V, T)                                                                 \
+  static inline source_t spread_##suffix(const tvi_tile_args_t* g, uint32_t i, uint32_t row, \
+                                         V* memory) {                                        \
+    source_t s = {g->s[i] + (ptrdiff_t)row * g->ss[i], (ptrdiff_t)sizeof(V)};                \
+    if (g->scalars >> i & 1u) {                                                              \
+      T value;                                                                               \
+      __builtin_memcpy(&value, s.p, sizeof(value));                                          \
+      *memory = suffix##_set(value);                                                         \
+      s.p = (const char*)memory;                                                             \
+      s.step = 0;                                                                            \
+    }                                                                                        \
+    return s;                                                                                \
   }
 SPREAD(vf, vf, float)
 SPREAD(vi, vi, int32_t)
 SPREAD(vd, vd, double)
 SPREAD(vl, vl, int64_t)
 
-#define LOOP1(name, sa, VA, sd, VD, expression)                                \
-  static void name(const tvi_tile_args_t* g) {                                 \
-    for (uint32_t row = 0; row < g->rows; ++row) {                             \
-      VA memory_a;                                                             \
-      source_t pa = spread_##sa(g, 0, row, &memory_a);                         \
-      char* d = g->d + (ptrdiff_t)row * g->ds;                                 \
-      uint32_t n = g->cols;                                                    \
-      const uint32_t lanes = sizeof(VA) / sizeof(memory_a[0]);                 \
-      for (; n >= lanes; n -= lanes, pa.p += pa.step, d += sizeof(VD)) {       \
-        const VA a = sa##_load(pa.p);                                          \
-        sd##_store(d, (expression));                                           \
-      }                                                                        \
-      if (n != 0) {                                                            \
-        const VA a = sa##_load_part(pa.p, n);                                  \
-        sd##_store_part(d, (expression), n);                                   \
-      }                                                                        \
-    }                                                                          \
+#define LOOP1(name, sa, VA, sd, VD, expression)                          \
+  static void name(const tvi_tile_args_t* g) {                           \
+    for (uint32_t row = 0; row < g->rows; ++row) {                       \
+      VA memory_a;                                                       \
+      source_t pa = spread_##sa(g, 0, row, &memory_a);                   \
+      char* d = g->d + (ptrdiff_t)row * g->ds;                           \
+      uint32_t n = g->cols;                                              \
+      const uint32_t lanes = sizeof(VA) / sizeof(memory_a[0]);           \
+      for (; n >= lanes; n -= lanes, pa.p += pa.step, d += sizeof(VD)) { \
+        const VA a = sa##_load(pa.p);                                    \
+        sd##_store(d, (expression));                                     \
+      }                                                                  \
+      if (n != 0) {                                                      \
+        const VA a = sa##_load_part(pa.p, n);                            \
+        sd##_store_part(d, (expression), n);                             \
+      }                                                                  \
+    }                                                                    \
   }
 
-#define LOOP2(name, sa, VA, sd, VD, expression)                                              \
-  static void name(const tvi_tile_args_t* g) {                                               \
-    for (uint32_t row = 0; row < g->rows; ++row) {                                           \
-      VA memory_a, memory_b;                                                                 \
+#define LOOP2(name, sa, VA, sd, VD, expression)                                                \
+  static void name(const tvi_tile_args_t* g) {                                                 \
+    for (uint32_t row = 0; row < g->rows; ++row) {                                             \
+      VA memory_a, memory_b;                                                                   \
       source_t pa = spread_##sa(g, 0, row, &memory_a), pb = spread_##sa(g, 1, row, &memory_b); \
-      char* d = g->d + (ptrdiff_t)row * g->ds;                                               \
-      uint32_t n = g->cols;                                                                  \
-      const uint32_t lanes = sizeof(VA) / sizeof(memory_a[0]);                               \
-      for (; n >= lanes; n -= lanes, pa.p += pa.step, pb.p += pb.step, d += sizeof(VD)) {    \
-        const VA a = sa##_load(pa.p), b = sa##_load(pb.p);                                   \
-        sd##_store(d, (expression));                                                         \
-      }                                                                                      \
-      if (n != 0) {                                                                          \
-        const VA a = sa##_load_part(pa.p, n), b = sa##_load_part(pb.p, n);                   \
-        sd##_store_part(d, (expression), n);                                                 \
-      }                                                                                      \
-    }                                                                                        \
+      char* d = g->d + (ptrdiff_t)row * g->ds;                                                 \
+      uint32_t n = g->cols;                                                                    \
+      const uint32_t lanes = sizeof(VA) / sizeof(memory_a[0]);                                 \
+      for (; n >= lanes; n -= lanes, pa.p += pa.step, pb.p += pb.step, d += sizeof(VD)) {      \
+        const VA a = sa##_load(pa.p), b = sa##_load(pb.p);                                     \
+        sd##_store(d, (expression));                                                           \
+      }                                                                                        \
+      if (n != 0) {                                                                            \
+        const VA a = sa##_load_part(pa.p, n), b = sa##_load_part(pb.p, n);                     \
+        sd##_store_part(d, (expression), n);                                                   \
+      }                                                                                        \
+    }                                                                                          \
   }
 
-#define LOOP3(name, sa, VA, sb, VB, expression)                                              \
-  static void name(const tvi_tile_args_t* g) {                                               \
-    for (uint32_t row = 0; row < g->rows; ++row) {                                           \
-      VA memory_a;                                                                           \
-      VB memory_b, memory_c;                                                                 \
+#define LOOP3(name, sa, VA, sb, VB, expression)                                                \
+  static void name(const tvi_tile_args_t* g) {                                                 \
+    for (uint32_t row = 0; row < g->rows; ++row) {                                             \
+      VA memory_a;                                                                             \
+      VB memory_b, memory_c;                                                                   \
       source_t pa = spread_##sa(g, 0, row, &memory_a), pb = spread_##sb(g, 1, row, &memory_b); \
-      source_t pc = spread_##sb(g, 2, row, &memory_c);                                       \
-      char* d = g->d + (ptrdiff_t)row * g->ds;                                               \
-      uint32_t n = g->cols;                                                                  \
-      const uint32_t lanes = sizeof(VB) / sizeof(memory_b[0]);                               \
-      for (; n >= lanes; n -= lanes, pa.p += pa.step, pb.p += pb.step, pc.p += pc.step,      \
-                         d += sizeof(VB)) {                                                  \
-        const VA a = sa##_load(pa.p);                                                        \
-        const VB b = sb##_load(pb.p), c = sb##_load(pc.p);                                   \
-        sb##_store(d, (expression));                                                         \
-      }                                                                                      \
-      if (n != 0) {                                                                          \
-        const VA a = sa##_load_part(pa.p, n);                                                \
-        const VB b = sb##_load_part(pb.p, n), c = sb##_load_part(pc.p, n);                   \
-        sb##_store_part(d, (expression), n);                                                 \
-      }                                                                                      \
-    }                                                                                        \
+      source_t pc = spread_##sb(g, 2, row, &memory_c);                                         \
+      char* d = g->d + (ptrdiff_t)row * g->ds;                                                 \
+      uint32_t n = g->cols;                                                                    \
+      const uint32_t lanes = sizeof(VB) / sizeof(memory_b[0]);                                 \
+      for (; n >= lanes;                                                                       \
+           n -= lanes, pa.p += pa.step, pb.p += pb.step, pc.p += pc.step, d += sizeof(VB)) {   \
+        const VA a = sa##_load(pa.p);                                                          \
+        const VB b = sb##_load(pb.p), c = sb##_load(pc.p);                                     \
+        sb##_store(d, (expression));                                                           \
+      }                                                                                        \
+      if (n != 0) {                                                                            \
+        const VA a = sa##_load_part(pa.p, n);                                                  \
+        const VB b = sb##_load_part(pb.p, n), c = sb##_load_part(pc.p, n);                     \
+        sb##_store_part(d, (expression), n);                                                   \
+      }                                                                                        \
+    }                                                                                          \
   }
 
 #define UNARY_F32(name, expression) LOOP1(name, vf, vf, vf, vf, expression)
@@ -170,7 +170,7 @@ LOOP1(k_isinf_f32, vf, vf, vi, vi, vm_to_vi(vf_eq(vf_abs(a), vf_set(__builtin_in
 
 BINARY_I32(k_add_i32, (vi)((vu)a + (vu)b))
 BINARY_I32(k_sub_i32, (vi)((vu)a - (vu)b))
-BINARY_I32(k_mul_i32, (vi)((vu)a * (vu)b))
+BINARY_I32(k_mul_i32, (vi)((vu)a*(vu)b))
 BINARY_I32(k_and_i32, a& b)
 BINARY_I32(k_or_i32, a | b)
 BINARY_I32(k_xor_i32, a ^ b)
@@ -181,7 +181,7 @@ COMPARE_I32(k_ne_i32, vi_nonzero(a ^ b))
 COMPARE_I32(k_lt_i32, vi_lt(a, b))
 COMPARE_I32(k_le_i32, ~vi_lt(b, a))
 LOOP3(k_select_32, vi, vi, vi, vi, vi_select(vi_nonzero(a), b, c))
-LOOP3(k_muladd_i32, vi, vi, vi, vi, (vi)((vu)a * (vu)b + (vu)c))
+LOOP3(k_muladd_i32, vi, vi, vi, vi, (vi)((vu)a*(vu)b + (vu)c))
 COMPARE_F32(k_eq_f32, vf_eq(a, b))
 COMPARE_F32(k_ne_f32, vf_ne(a, b))
 COMPARE_F32(k_lt_f32, vf_lt(a, b))
@@ -220,8 +220,8 @@ static void norm_affine_rows(const tvi_tile_args_t* g) {
     const uint32_t n = g->cols % LANES;
     if (n != 0)
       vf_store_part(d + whole,
-                    vf_fma((vf_load_part(x + whole, n) - mean) * scale,
-                           vf_load_part(p + whole, n), vf_load_part(q + whole, n)),
+                    vf_fma((vf_load_part(x + whole, n) - mean) * scale, vf_load_part(p + whole, n),
+                           vf_load_part(q + whole, n)),
                     n);
   }
 }
@@ -244,8 +244,7 @@ static void k_norm_affine(const tvi_tile_args_t* g) {
       for (uint32_t i = 0; i < 5; ++i) s[i].p += s[i].step;
     }
     if (n != 0) {
-      const vf x =
-          (vf_load_part(s[0].p, n) - vf_load_part(s[1].p, n)) * vf_load_part(s[2].p, n);
+      const vf x = (vf_load_part(s[0].p, n) - vf_load_part(s[1].p, n)) * vf_load_part(s[2].p, n);
       vf_store_part(d, vf_fma(x, vf_load_part(s[3].p, n), vf_load_part(s[4].p, n)), n);
     }
   }
@@ -342,21 +341,21 @@ ROW_REDUCE(row_max, -__builtin_inff(), vf_max)
 // ---------------------------------------------------------------------------------------------
 
 // |load| gives LANES elements from memory, |store| writes so many; the last ones go one at a time.
-#define WIDEN(name, dtype, from_bytes, V, suffix, load)                                        \
-  static void name(void* d, const void* s, size_t count) {                                     \
-    const char* from = s;                                                                      \
-    char* to = d;                                                                              \
-    for (; count >= LANES; count -= LANES, from += LANES * (from_bytes), to += sizeof(V))      \
-      suffix##_store(to, load(from));                                                          \
-    if (count != 0) tvi_tile_kernels_plain.widen[dtype](to, from, count);                      \
+#define WIDEN(name, dtype, from_bytes, V, suffix, load)                                   \
+  static void name(void* d, const void* s, size_t count) {                                \
+    const char* from = s;                                                                 \
+    char* to = d;                                                                         \
+    for (; count >= LANES; count -= LANES, from += LANES * (from_bytes), to += sizeof(V)) \
+      suffix##_store(to, load(from));                                                     \
+    if (count != 0) tvi_tile_kernels_plain.widen[dtype](to, from, count);                 \
   }
-#define NARROW(name, dtype, to_bytes, V, suffix, store)                                        \
-  static void name(void* d, const void* s, size_t count) {                                     \
-    const char* from = s;                                                                      \
-    char* to = d;                                                                              \
-    for (; count >= LANES; count -= LANES, from += sizeof(V), to += LANES * (to_bytes))        \
-      store(to, suffix##_load(from));                                                          \
-    if (count != 0) tvi_tile_kernels_plain.narrow[dtype](to, from, count);                     \
+#define NARROW(name, dtype, to_bytes, V, suffix, store)                                 \
+  static void name(void* d, const void* s, size_t count) {                              \
+    const char* from = s;                                                               \
+    char* to = d;                                                                       \
+    for (; count >= LANES; count -= LANES, from += sizeof(V), to += LANES * (to_bytes)) \
+      store(to, suffix##_load(from));                                                   \
+    if (count != 0) tvi_tile_kernels_plain.narrow[dtype](to, from, count);              \
   }
 static inline vi load_bool(const char* p) { return vm_to_vi(vi_nonzero(load_u8(p))); }
 static inline void store_bool(char* p, vi a) { store_8(p, vm_to_vi(vi_nonzero(a))); }
