@@ -18,15 +18,26 @@ extern "C" {
 //   erf sqrt rsqrt cbrt sigmoid floor ceil trunc round_even
 // sigmoid is 1/(1+exp(-x)) without cancellation; rsqrt is 1/sqrt(x), two roundings; round_even
 // rounds to the nearest integer, ties to even; sin, cos and tan reduce any finite argument exactly.
-#define TVI_MATH_UNARY_TABLE(X)                                                                   \
-  X(exp)                                                                                          \
-  X(exp2)                                                                                         \
-  X(expm1)                                                                                        \
-  X(log)                                                                                          \
-  X(log2)                                                                                         \
-  X(log10) X(log1p) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) \
-      X(acosh) X(atanh) X(erf) X(sqrt) X(rsqrt) X(cbrt) X(sigmoid) X(floor) X(ceil) X(trunc)      \
-          X(round_even)
+#define TVI_MATH_UNARY_TABLE(X) \
+  X(exp)                        \
+  X(exp2)                       \
+  X(expm1)                      \
+  X(log)                        \
+  X(log2)                       \
+  X(log10)                      \
+  X(log1p)                      \
+  X(sin)                        \
+  X(cos)                        \
+  X(tan)                        \
+  X(asin)                       \
+  X(acos)                       \
+  X(atan)                       \
+  X(sinh)                       \
+  X(cosh)                       \
+  X(tanh)                       \
+  X(asinh)                      \
+  X(acosh)                      \
+  X(atanh) X(erf) X(sqrt) X(rsqrt) X(cbrt) X(sigmoid) X(floor) X(ceil) X(trunc) X(round_even)
 
 #define TVI_MATH_DECLARE_(name)   \
   double tvi_math_##name(double); \

@@ -338,18 +338,29 @@ static double unary_f64(tvi_kir_opcode_t opcode, double a) {
 #define CASE(NAME, function) \
   case TVI_KIR_##NAME:       \
     return tvi_math_##function(a);
-#define CASES(X)                                                                                  \
-  X(SQRT, sqrt)                                                                                   \
-  X(RSQRT, rsqrt)                                                                                 \
-  X(EXP, exp)                                                                                     \
-  X(EXP2, exp2)                                                                                   \
-  X(EXPM1, expm1)                                                                                 \
-  X(LOG, log)                                                                                     \
-  X(LOG2, log2)                                                                                   \
-  X(LOG10, log10) X(LOG1P, log1p) X(SIN, sin) X(COS, cos) X(TAN, tan) X(ASIN, asin) X(ACOS, acos) \
-      X(ATAN, atan) X(SINH, sinh) X(COSH, cosh) X(TANH, tanh) X(ASINH, asinh) X(ACOSH, acosh)     \
-          X(ATANH, atanh) X(SIGMOID, sigmoid) X(ERF, erf) X(FLOOR, floor) X(CEIL, ceil)           \
-              X(ROUND, round_even) X(TRUNC, trunc)
+#define CASES(X)  \
+  X(SQRT, sqrt)   \
+  X(RSQRT, rsqrt) \
+  X(EXP, exp)     \
+  X(EXP2, exp2)   \
+  X(EXPM1, expm1) \
+  X(LOG, log)     \
+  X(LOG2, log2)   \
+  X(LOG10, log10) \
+  X(LOG1P, log1p) \
+  X(SIN, sin)     \
+  X(COS, cos)     \
+  X(TAN, tan)     \
+  X(ASIN, asin)   \
+  X(ACOS, acos)   \
+  X(ATAN, atan)   \
+  X(SINH, sinh)   \
+  X(COSH, cosh)   \
+  X(TANH, tanh)   \
+  X(ASINH, asinh) \
+  X(ACOSH, acosh) \
+  X(ATANH, atanh) \
+  X(SIGMOID, sigmoid) X(ERF, erf) X(FLOOR, floor) X(CEIL, ceil) X(ROUND, round_even) X(TRUNC, trunc)
     CASES(CASE)
 #undef CASE
     case TVI_KIR_NEG:

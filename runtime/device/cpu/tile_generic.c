@@ -201,16 +201,25 @@ LOOP3(k_muladd_f64, f64_t, f64_t, f64_t, a* b + c)
 LOOP3(k_muladd_u32, u32_t, u32_t, u32_t, a* b + c)
 LOOP3(k_muladd_u64, u64_t, u64_t, u64_t, a* b + c)
 
-#define FLOAT_FUNCTIONS(X)                                                                        \
-  X(exp)                                                                                          \
-  X(exp2)                                                                                         \
-  X(expm1)                                                                                        \
-  X(log)                                                                                          \
-  X(log2)                                                                                         \
-  X(log10)                                                                                        \
-  X(log1p)                                                                                        \
-  X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh) \
-      X(sigmoid) X(erf) X(sqrt) X(rsqrt) X(floor) X(ceil) X(round_even) X(trunc)
+#define FLOAT_FUNCTIONS(X) \
+  X(exp)                   \
+  X(exp2)                  \
+  X(expm1)                 \
+  X(log)                   \
+  X(log2)                  \
+  X(log10)                 \
+  X(log1p)                 \
+  X(sin)                   \
+  X(cos)                   \
+  X(tan)                   \
+  X(asin)                  \
+  X(acos)                  \
+  X(atan)                  \
+  X(sinh)                  \
+  X(cosh)                  \
+  X(tanh)                  \
+  X(asinh)                 \
+  X(acosh) X(atanh) X(sigmoid) X(erf) X(sqrt) X(rsqrt) X(floor) X(ceil) X(round_even) X(trunc)
 #define FUNCTION_LOOPS(name)                                    \
   LOOP1(k_##name##_f32, f32_t, f32_t, tvi_math_##name##_f32(a)) \
   LOOP1(k_##name##_f64, f64_t, f64_t, tvi_math_##name(a))
