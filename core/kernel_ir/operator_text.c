@@ -182,7 +182,7 @@ static bool parse_operands(parser_t* p, signature_t* s, bool outputs) {
     if (tvi_kir_accept_symbol(p, "[") && !parse_extents(p, s, operand)) return false;
     ++count;
   }
-  const tvi_kir_operand_t* copy;
+  const tvi_kir_operand_t* copy = NULL;
   if (!copy_array(p, operands, count * sizeof(*operands), (const void*)&copy)) return false;
   if (outputs) {
     op->outputs = copy;
