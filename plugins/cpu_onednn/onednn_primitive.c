@@ -290,8 +290,6 @@ static dnnl_status_t make_operation(const onednn_problem_t* p, const onednn_desc
 // matrix product, which are done element by element.
 static bool acceptable(const onednn_problem_t* p, const onednn_descriptors_t* d, const char* name) {
   if (strstr(name, "ref")) return false;
-  // This one computes wrong results with post-operations (oneDNN 2.6.3, small images).
-  if (strstr(name, "brdgmm") && p->postop_count > 0) return false;
   for (uint32_t i = 0; p->kind != ONEDNN_MATMUL && i < p->postop_count; ++i) {
     bool whole = p->postops[i].kind == ONEDNN_POST_BINARY;
     for (int k = 0; whole && k < d->y.ndims; ++k) whole = d->postops[i].dims[k] == d->y.dims[k];
