@@ -43,6 +43,8 @@ extern "C" {
 #define TRIVET_STRUCT_TYPE 0x5450000bu
 #define TRIVET_STRUCT_TENSOR 0x5450000cu
 #define TRIVET_STRUCT_ORIGIN 0x5450000du
+#define TRIVET_STRUCT_DEVICE 0x5450000eu
+#define TRIVET_STRUCT_DEVICE_INFO 0x5450000fu
 
 // Halves of a definition: what it is needed for. A runtime without compiler ignores definitions
 // without TRIVET_HALF_RUN.
@@ -481,6 +483,82 @@ typedef struct trivet_kernel_s {
   trivet_status_t (*run)(const struct trivet_kernel_s* kernel, void* prepared,
                          const trivet_kernel_launch_t* launch);
 } trivet_kernel_t;
+
+// -------------------------------------------------------------------------------------------------
+// Device: memory, order and time of a target that is not the host. Run half. Every function is
+// required and may be called from any thread; |state| is what open made and is what kernels of the
+// target get as trivet_kernel_load_t.device. Errors carry the device library's own name of the
+// error and the call.
+// -------------------------------------------------------------------------------------------------
+#define TRIVET_MEMORY_HOST 0u
+#define TRIVET_MEMORY_DEVICE 1u
+
+typedef struct trivet_device_info_s {
+  trivet_header_t header;
+  char name[96];         // "NVIDIA H100 80GB HBM3"
+  char target[32];       // what plans for it are built with: "cuda:sm_90"
+  char signature[128];   // all that measured times depend on: device, clocks, driver; keys caches
+  uint64_t memory_size;  // bytes
+  uint64_t memory_free;
+  uint32_t alignment;  // bytes, of what allocate gives
+  uint32_t reserved;
+} trivet_device_info_t;
+
+typedef struct trivet_device_s {
+  trivet_header_t header;
+  const char* target;  // "cuda": plans whose target is this, or begins with it and ':', run here
+  const char* summary;
+  uint32_t version;
+  uint32_t flags;  // 0
+  void* self;
+  // UNAVAILABLE says what was looked for and where: library, driver, device number.
+  trivet_status_t (*open)(const struct trivet_device_s* device, uint32_t ordinal,
+                          const trivet_allocator_t* allocator, void** out_state);
+  void (*close)(const struct trivet_device_s* device, void* state);
+  trivet_status_t (*describe)(const struct trivet_device_s* device, void* state,
+                              trivet_device_info_t* out_info);
+  // Makes the device current for the calling thread. The engine calls it before load, prepare, run,
+  // release and unload of the target's kernels; the functions below do it themselves.
+  trivet_status_t (*enter)(const struct trivet_device_s* device, void* state);
+  // Whether the device meets a requirement of a step that the engine does not know itself
+  // ("arch:sm_90a").
+  uint32_t (*meets)(const struct trivet_device_s* device, void* state,
+                    trivet_string_view_t requirement);
+  // |where| TRIVET_MEMORY_*; HOST means page-locked memory that copies run fastest with.
+  trivet_status_t (*allocate)(const struct trivet_device_s* device, void* state, uint32_t where,
+                              uint64_t size, void** out_address);
+  void (*release)(const struct trivet_device_s* device, void* state, uint32_t where, void* address,
+                  uint64_t size);
+  // Where |address| of a caller lies: TRIVET_MEMORY_*.
+  trivet_status_t (*locate)(const struct trivet_device_s* device, void* state, const void* address,
+                            uint32_t* out_where);
+  trivet_status_t (*stream_create)(const struct trivet_device_s* device, void* state,
+                                   void** out_stream);
+  void (*stream_destroy)(const struct trivet_device_s* device, void* state, void* stream);
+  trivet_status_t (*stream_synchronize)(const struct trivet_device_s* device, void* state,
+                                        void* stream);
+  // In any direction; in order of the stream; returns at once where the device can.
+  trivet_status_t (*copy)(const struct trivet_device_s* device, void* state, void* stream,
+                          void* target, const void* source, uint64_t size);
+  // Times. elapsed waits for |end|.
+  trivet_status_t (*event_create)(const struct trivet_device_s* device, void* state,
+                                  void** out_event);
+  void (*event_destroy)(const struct trivet_device_s* device, void* state, void* event);
+  trivet_status_t (*event_record)(const struct trivet_device_s* device, void* state, void* event,
+                                  void* stream);
+  trivet_status_t (*stream_wait)(const struct trivet_device_s* device, void* state, void* stream,
+                                 void* event);
+  trivet_status_t (*elapsed)(const struct trivet_device_s* device, void* state, void* begin,
+                             void* end, uint64_t* out_nanoseconds);
+  // What is launched on |stream| between begin and end becomes a graph instead of running;
+  // UNIMPLEMENTED: the device has no graphs. After an error in between, end must still be called.
+  trivet_status_t (*capture_begin)(const struct trivet_device_s* device, void* state, void* stream);
+  trivet_status_t (*capture_end)(const struct trivet_device_s* device, void* state, void* stream,
+                                 void** out_graph);
+  trivet_status_t (*graph_launch)(const struct trivet_device_s* device, void* state, void* graph,
+                                  void* stream);
+  void (*graph_destroy)(const struct trivet_device_s* device, void* state, void* graph);
+} trivet_device_t;
 
 // -------------------------------------------------------------------------------------------------
 // Plugin: what trivet_plugin_query returns.

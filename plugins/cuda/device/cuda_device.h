@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the plugins of the CUDA target share at run time: the driver as a table of functions that
+// are found by name when the device is opened, and the open device that every kernel's load gets as
+// trivet_kernel_load_t.device. Nothing links libcuda; nothing here knows a graph or a kernel.
+#ifndef TRIVET_PLUGINS_CUDA_DEVICE_CUDA_DEVICE_H_
+#define TRIVET_PLUGINS_CUDA_DEVICE_CUDA_DEVICE_H_
+
+#include <cuda.h>
+
+#include "trivet/plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The functions of libcuda.so.1 in use. cuda.h gives some of them versioned names by macros; the
+// table's members and the symbols looked up follow it.
+// clang-format off
+#define TVI_CUDA_DRIVER_FUNCTIONS(X)                                                              \
+  X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString)                           \
+  X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                   \
+  X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)                    \
+  X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuMemAlloc) X(cuMemFree) X(cuMemHostAlloc)                 \
+  X(cuMemFreeHost) X(cuPointerGetAttribute) X(cuMemcpyAsync) X(cuMemsetD8Async)                   \
+  X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamWaitEvent)                \
+  X(cuEventCreate) X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) \
+  X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiateWithFlags)                    \
+  X(cuGraphDestroy) X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphUpload)                       \
+  X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute)              \
+  X(cuFuncGetAttribute) X(cuOccupancyMaxActiveBlocksPerMultiprocessor)                            \
+  X(cuLaunchKernelEx) X(cuTensorMapEncodeTiled)
+// clang-format on
+
+typedef struct tvi_cuda_driver_s {
+#define TVI_CUDA_DRIVER_MEMBER(name) __typeof__(name)* name;
+  TVI_CUDA_DRIVER_FUNCTIONS(TVI_CUDA_DRIVER_MEMBER)
+#undef TVI_CUDA_DRIVER_MEMBER
+} tvi_cuda_driver_t;
+
+typedef struct tvi_cuda_device_s tvi_cuda_device_t;
+
+// An open device. Immutable but for what stands behind |module| and |resource|, which take a lock:
+// for load and prepare, never for run.
+struct tvi_cuda_device_s {
+  const tvi_cuda_driver_t* driver;
+  const trivet_allocator_t* allocator;
+  CUdevice ordinal;
+  CUcontext context;  // the primary one, shared with other users of the device in this process
+  int major, minor;   // compute capability
+  int multiprocessor_count;
+  int shared_memory_per_block;  // bytes, with opt-in
+  int driver_version;           // 13000: CUDA 13.0
+  // A status for an error of the driver: its name, its text and |call|. TRIVET_OK for success.
+  trivet_status_t (*check)(const tvi_cuda_device_t* device, CUresult result, const char* call);
+  // The module of |cubin|; equal bytes give the same module, which lives until as many
+  // module_release calls.
+  trivet_status_t (*module)(tvi_cuda_device_t* device, const void* cubin, uint64_t size,
+                            CUmodule* out_module);
+  void (*module_release)(tvi_cuda_device_t* device, CUmodule module);
+  // One object per name and device, for handles of libraries ("cublaslt"): |create| makes it when
+  // it is asked for first, |destroy| runs when the device is closed.
+  trivet_status_t (*resource)(tvi_cuda_device_t* device, const char* name,
+                              trivet_status_t (*create)(tvi_cuda_device_t* device,
+                                                        void** out_object),
+                              void (*destroy)(tvi_cuda_device_t* device, void* object),
+                              void** out_object);
+};
+
+#define TVI_CUDA_RETURN_IF_ERROR(device, call) \
+  TRIVET_RETURN_IF_ERROR((device)->check((device), (device)->driver->call, #call))
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
+
+#endif  // TRIVET_PLUGINS_CUDA_DEVICE_CUDA_DEVICE_H_
