@@ -38,6 +38,7 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
   out_region->input_count = (uint32_t)source->inputs.count;
   out_region->output_count = (uint32_t)source->outputs.count;
   out_region->thread_count = tactics->options.thread_count;
+  out_region->target = tactics->options.target;
   out_region->operands = operands;
   out_region->program = source->program;
   out_region->made_by = source->made_by;

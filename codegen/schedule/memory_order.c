@@ -61,6 +61,7 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
   asked.input_count = inputs;
   asked.output_count = count - inputs;
   asked.thread_count = s->tactics->options.thread_count;
+  asked.target = s->tactics->options.target;
   asked.operands = operands;
   asked.program = region->program;
   asked.made_by = region->made_by;

@@ -229,6 +229,7 @@ static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* p
   out_region->input_count = input_count;
   out_region->output_count = output_count;
   out_region->thread_count = s->tactics->options.thread_count;
+  out_region->target = s->tactics->options.target;
   out_region->operands = operands;
   out_region->program = program;
   out_region->made_by = made_by;

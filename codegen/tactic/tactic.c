@@ -25,12 +25,13 @@ trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,
   trivet_status_t status = tvi_alloc_zeroed(allocator, sizeof(*context->arena), &context->arena);
   if (!status) tvi_arena_init(context->arena, allocator, 1 << 16);
   bool general = false;
+  trivet_string_view_t target = {options->target, strlen(options->target)};
   for (uint32_t i = 0; !status; ++i) {
     const trivet_kernel_t* kernel =
         (const trivet_kernel_t*)tvi_registry_definition(registry, TRIVET_STRUCT_KERNEL, i);
     if (!kernel) break;
     if (!(kernel->halves & TRIVET_HALF_BUILD) || !kernel->propose || !kernel->emit) continue;
-    if (strcmp(kernel->target, options->target) != 0) continue;
+    if (!tvi_target_matches(target, kernel->target)) continue;
     general = general || tvi_tactic_is_general(kernel);
     status = tvi_vector_push(&context->kernels, kernel);
   }

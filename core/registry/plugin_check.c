@@ -80,6 +80,7 @@ static const kind_rule_t kind_rules[] = {
     {TRIVET_STRUCT_REWRITE, (uint32_t)sizeof(trivet_rewrite_t), false},
     {TRIVET_STRUCT_FRONTEND, (uint32_t)sizeof(trivet_frontend_t), false},
     {TRIVET_STRUCT_SCALAR_FUNCTION, (uint32_t)sizeof(trivet_scalar_function_t), true},
+    {TRIVET_STRUCT_DEVICE, (uint32_t)sizeof(trivet_device_t), false},
 };
 
 static const kind_rule_t* find_rule(uint32_t struct_type) {
@@ -91,6 +92,41 @@ static const kind_rule_t* find_rule(uint32_t struct_type) {
 
 static trivet_status_t missing(const char* kind, const char* name, const char* field) {
   return TRIVET_STATUS(INVALID_ARGUMENT, "%s '%s': %s is NULL", kind, name, field);
+}
+
+// Every function of a device is required.
+static trivet_status_t check_device(const trivet_device_t* device, tvi_registry_item_t* item) {
+  if (device->version == 0) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "device '%s': version is 0, wanted at least 1",
+                         device->target);
+  }
+#define REQUIRE(field) \
+  if (device->field == NULL) return missing("device", device->target, #field)
+  REQUIRE(open);
+  REQUIRE(close);
+  REQUIRE(describe);
+  REQUIRE(enter);
+  REQUIRE(meets);
+  REQUIRE(allocate);
+  REQUIRE(release);
+  REQUIRE(locate);
+  REQUIRE(stream_create);
+  REQUIRE(stream_destroy);
+  REQUIRE(stream_synchronize);
+  REQUIRE(copy);
+  REQUIRE(event_create);
+  REQUIRE(event_destroy);
+  REQUIRE(event_record);
+  REQUIRE(stream_wait);
+  REQUIRE(elapsed);
+  REQUIRE(capture_begin);
+  REQUIRE(capture_end);
+  REQUIRE(graph_launch);
+  REQUIRE(graph_destroy);
+#undef REQUIRE
+  // One device a target: plans name targets, not versions of devices.
+  item->version = 0;
+  return TRIVET_OK;
 }
 
 // Fields that the kind cannot do without, its version, and which halves want it.
@@ -151,6 +187,9 @@ static trivet_status_t check_fields(const void* definition, tvi_registry_item_t*
       if (frontend->parse == NULL) return missing(kind, name, "parse");
       return TRIVET_OK;
     }
+    case TRIVET_STRUCT_DEVICE:
+      *out_halves = TRIVET_HALF_RUN;
+      return check_device(definition, item);
     default:
       if (((const trivet_scalar_function_t*)definition)->text == NULL) {
         return missing(kind, name, "text");

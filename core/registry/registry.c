@@ -237,6 +237,22 @@ const trivet_scalar_function_t* tvi_registry_scalar_function(const tvi_registry_
   return find_definition(registry, TRIVET_STRUCT_SCALAR_FUNCTION, name, 0);
 }
 
+bool tvi_target_matches(trivet_string_view_t target, const char* name) {
+  size_t size = strlen(name);
+  return target.size >= size && memcmp(target.data, name, size) == 0 &&
+         (target.size == size || target.data[size] == ':');
+}
+
+const trivet_device_t* tvi_registry_device(const tvi_registry_t* registry,
+                                           trivet_string_view_t target) {
+  for (size_t i = 0; i < registry->items.count; ++i) {
+    const tvi_registry_item_t* item = &registry->items.data[i];
+    if (item->struct_type != TRIVET_STRUCT_DEVICE) continue;
+    if (tvi_target_matches(target, item->name)) return item->definition;
+  }
+  return NULL;
+}
+
 const struct tvi_kir_function_s* tvi_registry_parsed_function(const tvi_registry_t* registry,
                                                               trivet_string_view_t name) {
   char text[256];
@@ -277,6 +293,8 @@ const char* tvi_registry_kind_name(uint32_t struct_type) {
       return "scalar function";
     case TRIVET_STRUCT_CALIBRATOR:
       return "calibrator";
+    case TRIVET_STRUCT_DEVICE:
+      return "device";
     default:
       return "definition";
   }

@@ -93,6 +93,12 @@ const trivet_scalar_function_t* tvi_registry_scalar_function(const tvi_registry_
 const struct tvi_kir_function_s* tvi_registry_parsed_function(const tvi_registry_t* registry,
                                                               trivet_string_view_t name);
 
+// The device that runs plans of |target| ("cuda:sm_90": that of "cuda"); NULL: none.
+const trivet_device_t* tvi_registry_device(const tvi_registry_t* registry,
+                                           trivet_string_view_t target);
+// Whether |target| is |name|, or |name| with an architecture: "cuda:sm_90" matches "cuda".
+bool tvi_target_matches(trivet_string_view_t target, const char* name);
+
 // Iteration over all definitions of a kind in order of registration; NULL past the end.
 const void* tvi_registry_definition(const tvi_registry_t* registry, uint32_t struct_type,
                                     uint32_t index);

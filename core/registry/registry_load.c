@@ -157,6 +157,15 @@ trivet_status_t tvi_registry_describe(const tvi_registry_t* registry, const char
       tvi_string_builder_append_char(builder, '\n');
     }
     uint64_t ignored = plugin->definition_count - candidate.items.count;
+    // Devices belong to the run half, but who asks what a plugin brings wants to see its target.
+    for (uint64_t i = 0; i < plugin->definition_count; ++i) {
+      const trivet_header_t* header = plugin->definitions[i];
+      if (header->struct_type != TRIVET_STRUCT_DEVICE) continue;
+      if ((registry->options.halves & TRIVET_HALF_RUN) != 0) continue;
+      tvi_string_builder_appendf(builder, "  device %s\n",
+                                 ((const trivet_device_t*)header)->target);
+      --ignored;
+    }
     if (ignored != 0) {
       tvi_string_builder_appendf(builder, "  %llu definitions of halves that are not used here\n",
                                  (unsigned long long)ignored);

@@ -51,6 +51,7 @@ struct trivet_region_s {
                            // symbol index
   uint32_t symbol_count;
   uint32_t reserved;
+  const char* target;  // of the program, with its architecture: "cpu", "cuda:sm_90"
 };
 
 // One tactic: a way to run the region with the given operand layouts.

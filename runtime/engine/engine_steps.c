@@ -43,7 +43,7 @@ static trivet_status_t find_kernel(const trivet_engine_t* engine,
     return TRIVET_STATUS(INCOMPATIBLE, "kernel '%s' is wanted in version %u, loaded is %u", name,
                          from->kernel_version, other->version);
   }
-  if (!tvi_sv_equal_cstr(engine->program->target, kernel->target)) {
+  if (!tvi_target_matches(engine->program->target, kernel->target)) {
     return TRIVET_STATUS(DATA_LOSS, "kernel '%s' is for target '%s', the program for '%.*s'", name,
                          kernel->target, TVI_SV_ARGS(engine->program->target));
   }

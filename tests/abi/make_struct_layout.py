@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints the golden layout of every struct in public headers: struct_layout.inc.
 
-    tests/abi/make_struct_layout.py include/trivet/{common,plugin,runtime,trivet}.h > tests/abi/struct_layout.inc
+    tests/abi/make_struct_layout.py include/trivet/{common,plugin,runtime,layers,trivet}.h > tests/abi/struct_layout.inc
 
 Run it only when a layout is meant to change: fields may be appended, nothing else, once the ABI is stable.
 """

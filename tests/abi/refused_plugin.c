@@ -27,6 +27,8 @@
 #define REFUSE_KERNEL 21
 #define REFUSE_REWRITE 22
 #define REFUSE_FUNCTION 23
+#define REFUSE_DEVICE 24
+#define REFUSE_DEVICE_SIZE 25
 
 #define OPERATOR(variable, name, version, text) \
   TRIVET_OPERATOR(variable, name, version, "for tests", text)
@@ -79,6 +81,16 @@ static const trivet_kernel_t second = {
     .version = 1,
     .halves = TRIVET_HALF_RUN,
 };
+#elif REFUSE == REFUSE_DEVICE
+static const trivet_device_t second = {
+    .header = TRIVET_HEADER(trivet_device_t, TRIVET_STRUCT_DEVICE),
+    .target = "refused",
+    .summary = "for tests",
+    .version = 1,
+};
+#elif REFUSE == REFUSE_DEVICE_SIZE
+static const trivet_device_t second = {
+    .header = {40, TRIVET_STRUCT_DEVICE, 0}, .target = "refused", .version = 1};
 #elif REFUSE == REFUSE_REWRITE
 TRIVET_REWRITE(second, "refused-rewrite", "for tests", "match { %y = std.Relu(%x) } to");
 #elif REFUSE == REFUSE_FUNCTION

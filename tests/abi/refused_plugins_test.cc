@@ -96,6 +96,8 @@ TEST_F(RefusedPlugins, Definitions) {
   Refuse("duplicate", "operator 'refused.First/1' is defined twice");
   Refuse("core", "operator 'core.Second': the namespace 'core' is not open to plugins");
   Refuse("kernel", "kernel 'refused.kernel': load is NULL");
+  Refuse("device", "device 'refused': open is NULL");
+  Refuse("device_size", "definition 1 (device): header.struct_size is 40, wanted at least 216");
 }
 
 TEST_F(RefusedPlugins, Texts) {
