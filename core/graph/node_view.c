@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "core/base/allocator.h"
 #include "core/base/dtype.h"
 #include "core/base/string_builder.h"
 #include "core/graph/graph_internal.h"
@@ -45,13 +46,93 @@ static const trivet_dim_t* view_input_ints(const trivet_node_view_t* base, uint3
   return value != 0 ? tvi_graph_value_ints(view->graph, value, out_count) : NULL;
 }
 
+// Limits of what a hook's question may compute: elements of a value, nodes evaluated.
+#define FOLD_MAX_ELEMENTS 1024
+#define FOLD_MAX_NODES 64
+
+static bool small_tensor(const trivet_type_t* type) {
+  int64_t dims[TRIVET_MAX_RANK], count = 1;
+  if (!tvi_type_static_dims(type, dims)) return false;
+  for (uint32_t i = 0; i < type->rank; ++i) {
+    if (dims[i] > FOLD_MAX_ELEMENTS) return false;
+    count *= dims[i];
+    if (count > FOLD_MAX_ELEMENTS) return false;
+  }
+  return true;
+}
+
+static bool copy_to_arena(node_view_t* view, const trivet_tensor_t* from, trivet_tensor_t* out) {
+  *out = *from;
+  out->data = NULL;
+  return from->size == 0 || trivet_status_consume(tvi_arena_copy(view->arena, from->data,
+                                                                 from->size, &out->data)) == 0;
+}
+
+// A small value that constants and known extents determine, though no pass has folded it yet:
+// scales or limits that a model computes. |budget|: nodes that may still be evaluated.
+static bool fold_value(node_view_t* view, tvi_value_id_t id, uint32_t* budget,
+                       trivet_tensor_t* out_tensor) {
+  const trivet_graph_t* graph = view->graph;
+  const tvi_value_t* value = graph->values[id];
+  if (tvi_value_tensor(value, out_tensor)) return true;
+  if (value->producer == 0 || *budget == 0 || !small_tensor(&value->type)) return false;
+  const tvi_node_t* node = graph->nodes[value->producer];
+  if (!tvi_node_is_pure(node) || node->subgraph_count != 0 || node->op->parsed == NULL) {
+    return false;
+  }
+  uint64_t count;
+  const trivet_dim_t* ints = tvi_graph_value_ints(graph, id, &count);
+  if (ints != NULL && (value->type.dtype == TRIVET_DTYPE_I64)) {
+    int64_t* numbers;
+    if (trivet_status_consume(
+            tvi_arena_alloc_array(view->arena, count + 1, sizeof(*numbers), &numbers)) != 0) {
+      return false;
+    }
+    *out_tensor = (trivet_tensor_t){.dtype = TRIVET_DTYPE_I64,
+                                    .rank = value->type.rank,
+                                    .data = numbers,
+                                    .size = count * sizeof(*numbers)};
+    tvi_type_static_dims(&value->type, out_tensor->dims);
+    for (uint64_t i = 0; i < count; ++i) {
+      if (!tvi_dim_is_constant(ints[i], &numbers[i])) return false;
+    }
+    return true;
+  }
+  --*budget;
+  trivet_tensor_t *inputs, *outputs;
+  if (trivet_status_consume(tvi_arena_alloc_array(view->arena, node->input_count + 1u,
+                                                  sizeof(*inputs), &inputs)) != 0 ||
+      trivet_status_consume(tvi_arena_alloc_array(view->arena, node->output_count + 1u,
+                                                  sizeof(*outputs), &outputs)) != 0) {
+    return false;
+  }
+  memset(inputs, 0, (node->input_count + 1u) * sizeof(*inputs));
+  memset(outputs, 0, (node->output_count + 1u) * sizeof(*outputs));
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    if (node->inputs[i] != 0 && (!small_tensor(&graph->values[node->inputs[i]]->type) ||
+                                 !fold_value(view, node->inputs[i], budget, &inputs[i]))) {
+      return false;
+    }
+  }
+  if (trivet_status_consume(tvi_graph_evaluate_plain(graph, value->producer, inputs,
+                                                     graph->allocator, outputs)) != 0) {
+    return false;
+  }
+  bool copied = copy_to_arena(view, &outputs[value->output_index], out_tensor);
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    if (outputs[i].data != NULL) tvi_free(graph->allocator, outputs[i].data, outputs[i].size);
+  }
+  return copied;
+}
+
 static const trivet_tensor_t* view_input_constant(const trivet_node_view_t* base, uint32_t index) {
-  const node_view_t* view = (const node_view_t*)base;
+  node_view_t* view = (node_view_t*)base;
   tvi_value_id_t value = input_value(view, index);
   if (value == 0) return NULL;
   if (view->tensors[index] == NULL) {
     trivet_tensor_t tensor;
-    if (!tvi_value_tensor(view->graph->values[value], &tensor)) return NULL;
+    uint32_t budget = FOLD_MAX_NODES;
+    if (!fold_value(view, value, &budget, &tensor)) return NULL;
     trivet_tensor_t* kept = NULL;
     if (trivet_status_consume(tvi_arena_alloc(view->arena, sizeof(*kept), &kept)) != 0) return NULL;
     *kept = tensor;

@@ -134,10 +134,14 @@ class Case:
         return set(self.operators) <= PROMISED and self.types() <= FULL_TYPES
 
     def shape_inputs(self):
-        """Names of inputs that fix a shape and have a value here."""
+        """Names of inputs that fix a shape and have a value here, also where nodes compute with them first."""
         given = {info.name for info, tensor in self.inputs if tensor is not None}
-        return {node.input[k] for node in self.model.graph.node for k in SHAPE_INPUTS.get(node.op_type, ())
-                if k < len(node.input)} & given
+        wanted = set()
+        for node in reversed(self.model.graph.node):
+            wanted |= {node.input[k] for k in SHAPE_INPUTS.get(node.op_type, ()) if k < len(node.input)}
+            if wanted.intersection(node.output) and node.op_type not in ("Shape", "Size"):
+                wanted.update(node.input)
+        return wanted & given
 
     def with_constants(self):
         """The model with its shape inputs turned into constants."""

@@ -211,4 +211,48 @@ TEST_F(OpsRecognition, Pools) {
   }
 }
 
+// A limit that the model computes from constants is known to the operator although nothing was
+// folded.
+TEST_F(OpsRecognition, SmallConstantsAreComputedWhereTheyDecideShapes) {
+  int64_t five = 5;
+  float zero = 0.0f, one = 1.0f;
+  trivet_tensor_t scalars[3] = {};
+  scalars[0].dtype = TRIVET_DTYPE_I64, scalars[0].data = &five, scalars[0].size = sizeof five;
+  scalars[1].dtype = kF32, scalars[1].data = &zero, scalars[1].size = sizeof zero;
+  scalars[2].dtype = kF32, scalars[2].data = &one, scalars[2].size = sizeof one;
+  tvi_value_id_t values[3] = {};
+  for (int i = 0; i < 3; ++i) {
+    std::string name = "c" + std::to_string(i);
+    ASSERT_EQ(
+        tvi_graph_add_constant(graph_, {name.data(), name.size()}, &scalars[i], true, &values[i]),
+        nullptr);
+  }
+  uint32_t to = kF32;
+  trivet_attribute_t attribute = {};
+  attribute.name = "to";
+  attribute.kind = TRIVET_ATTR_DTYPE;
+  attribute.count = 1;
+  attribute.data = &to;
+  tvi_node_desc_t cast = {};
+  cast.op = "std.Cast";
+  cast.inputs = values;
+  cast.input_count = 1;
+  cast.attributes = &attribute;
+  cast.attribute_count = 1;
+  cast.output_count = 1;
+  tvi_node_id_t node = 0;
+  ASSERT_EQ(tvi_graph_add_node(graph_, &cast, &node), nullptr);
+  tvi_value_id_t operands[3] = {values[1], tvi_graph_node(graph_, node)->outputs[0], values[2]};
+  tvi_node_desc_t range = {};
+  range.op = "std.Range";
+  range.inputs = operands;
+  range.input_count = 3;
+  range.output_count = 1;
+  trivet_status_t status = tvi_graph_add_node(graph_, &range, &node);
+  ASSERT_EQ(status, nullptr) << trivet_status_message(status);
+  const trivet_type_t& type =
+      tvi_graph_value(graph_, tvi_graph_node(graph_, node)->outputs[0])->type;
+  EXPECT_TRUE(tvi_dim_equals_constant(type.dims[0], 5));
+}
+
 }  // namespace
