@@ -60,6 +60,15 @@ SHAPE_INPUTS = {
     "SplitToSequence": {1}, "Loop": {0},
 }
 
+# Cases whose published values nobody can be expected to meet, by a pattern of their name: what is judged instead, and
+# why. Everything else (types, shapes, the operator being run at all) is judged as in any case.
+JUDGED_OTHERWISE = [
+    # The expected values were drawn by numpy's generator, which ONNX does not prescribe.
+    (r"^test_bernoulli", "draws"),
+    # Elements that are exactly zero are published as the rounding noise of one numpy version.
+    (r"^test_i?dft|^test_stft", "noise"),
+]
+
 
 def nodes_of(graph):
     """Every node of a graph and of its subgraphs."""
@@ -107,6 +116,7 @@ class Case:
         self.outputs = [(o, as_tensor(v, o)) for o, v in zip(self.model.graph.output, outputs)]
         self.operators = sorted({full_name(n) for n in nodes_of(self.model.graph)})
         self.expanded = "_expanded" in self.name
+        self.manner = next((manner for pattern, manner in JUDGED_OTHERWISE if re.search(pattern, self.name)), "values")
 
     @property
     def subject(self):
@@ -132,6 +142,12 @@ class Case:
     def promised(self):
         """True where "unsupported" is no answer: all operators and types are among those that we promise."""
         return set(self.operators) <= PROMISED and self.types() <= FULL_TYPES
+
+    def named_in(self, message):
+        """The operator of the case that a message names last, behind the names of files and nodes; None where none."""
+        places = {name: [m.start() for m in re.finditer(rf"\b{name.rsplit('.', 1)[-1]}\b", message)]
+                  for name in self.operators}
+        return max((name for name in places if places[name]), key=lambda name: places[name][-1], default=None)
 
     def shape_inputs(self):
         """Names of inputs that fix a shape and have a value here, also where nodes compute with them first."""
@@ -188,17 +204,30 @@ class Case:
                 return f"{info.name}: {fault}"
         return None
 
+    def possible_draws(self, got):
+        """Where a draw of Bernoulli is possible: 0 or 1, and certain where the probability is."""
+        chance = numpy_helper.to_array(self.inputs[0][1])
+        return ((got == 0) & (chance < 1)) | ((got == 1) & (chance > 0))
+
     def judge_values(self, tensor, data):
         got = onnx.TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data)
         got, expected = numpy_helper.to_array(got), numpy_helper.to_array(tensor)
         if DTYPES[tensor.data_type][0] not in FULL_TYPES or expected.dtype.name == "bfloat16":
             got, expected = got.astype(np.float32), expected.astype(np.float32)
-        rtol = max(self.rtol, 2.0**-6) if tensor.data_type == TensorProto.BFLOAT16 else self.rtol
-        if expected.dtype == bool:
+        # The published results of 16-bit types were rounded after every operator, ours are where they are stored: either
+        # may be a unit in the last place away from the exact one.
+        rtol = max(self.rtol, {TensorProto.BFLOAT16: 2.0**-6, TensorProto.FLOAT16: 2.0**-9}.get(tensor.data_type, 0))
+        atol = self.atol
+        if self.manner == "noise":
+            # What sums of this size lose in f32 where terms cancel.
+            atol = max(atol, float(2.0**-23 * np.abs(expected).max()))
+        if self.manner == "draws":
+            right = self.possible_draws(got)
+        elif expected.dtype == bool:
             right = got == expected
         else:
             with np.errstate(all="ignore"):
-                right = np.isclose(got, expected, rtol=rtol, atol=self.atol, equal_nan=True)
+                right = np.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
         if right.all():
             return None
         first = tuple(int(i) for i in np.argwhere(~right)[0])

@@ -97,7 +97,7 @@ def decide(case, verdict, message, outputs):
         return "F", f"{verdict}: {message}"
     if case.promised():
         return "F", f"unsupported, but promised: {message}"
-    if not any(name.rsplit(".", 1)[-1] in message for name in case.operators):
+    if not case.named_in(message):
         return "F", f"unsupported without naming an operator of the case: {message}"
     return "U", message
 
@@ -178,8 +178,7 @@ def main():
         if letter == "F" or (letter == "U" and args.verbose):
             print(f"{'FAILED' if letter == 'F' else 'unsupported'} {name}: {reason}")
     unsupported = collections.Counter(
-        next(o for o in c.operators if o.rsplit(".", 1)[-1] in verdicts[c.name][1])
-        for c in cases if verdicts[c.name][0] == "U")
+        c.named_in(verdicts[c.name][1]) for c in cases if verdicts[c.name][0] == "U")
     if unsupported:
         print("unsupported:", ", ".join(f"{name} {n}" for name, n in sorted(unsupported.items())))
     print(f"{left_out} training tests left out; {helped} of the passes have inputs that fix a shape as constants")
