@@ -52,6 +52,9 @@ static trivet_status_t rewrite(build_t* b) {
                                    pipeline.data ? pipeline.data : "", &b->passes);
   }
   tvi_string_builder_deinit(&pipeline);
+  // The cover computes what is there, whichever passes the caller left out.
+  uint32_t removed = 0;
+  if (!status) status = tvi_graph_remove_dead(b->network->graph, &removed);
   if (!status) status = tvi_graph_verify(b->network->graph);
   return status;
 }

@@ -420,6 +420,48 @@ static void find_bias(onednn_problem_t* problem, uint32_t channel) {
   first->kind = ONEDNN_POST_BIAS;
 }
 
+// Appends |postop|; a linear function of a linear function is one.
+static void append_postop(onednn_problem_t* problem, const onednn_postop_t* postop) {
+  onednn_postop_t* last =
+      problem->postop_count ? &problem->postops[problem->postop_count - 1] : NULL;
+  if (last && last->kind == ONEDNN_POST_ELTWISE && last->alg == dnnl_eltwise_linear &&
+      postop->kind == ONEDNN_POST_ELTWISE && postop->alg == dnnl_eltwise_linear) {
+    last->beta = (float)((double)postop->alpha * last->beta + postop->beta);
+    last->alpha = (float)((double)postop->alpha * last->alpha);
+    return;
+  }
+  problem->postops[problem->postop_count++] = *postop;
+}
+
+// oneDNN 2.6 keeps one set of constants per kind of eltwise function in its generated kernels: of
+// two linear functions in one epilogue both get the constants of the same one.
+static bool repeats_function(const onednn_problem_t* problem) {
+  for (uint32_t i = 0; i < problem->postop_count; ++i) {
+    const onednn_postop_t* a = &problem->postops[i];
+    for (uint32_t k = 0; k < i; ++k) {
+      const onednn_postop_t* b = &problem->postops[k];
+      if (a->kind != ONEDNN_POST_ELTWISE || b->kind != a->kind || b->alg != a->alg) continue;
+      if (a->alpha != b->alpha || a->beta != b->beta) return true;
+    }
+  }
+  return false;
+}
+
+// An operand that differs from pixel to pixel, but not from channel to channel: the convolutions
+// that go through matrix products read it at wrong places.
+static bool varies_by_pixel_only(const onednn_problem_t* problem) {
+  if (problem->kind != ONEDNN_CONVOLUTION && problem->kind != ONEDNN_DECONVOLUTION) return false;
+  for (uint32_t i = 0; i < problem->postop_count; ++i) {
+    const onednn_postop_t* postop = &problem->postops[i];
+    if (postop->kind != ONEDNN_POST_BINARY) continue;
+    uint32_t spatial = 0;
+    for (uint32_t p = 2; p < problem->rank; ++p) spatial += postop->dims[p] != ONEDNN_NONE;
+    bool full = postop->dims[1] != ONEDNN_NONE && spatial + 2 == problem->rank;
+    if (spatial != 0 && !full) return true;
+  }
+  return false;
+}
+
 static bool read_tail(matcher_t* m, tvi_arena_t* arena) {
   onednn_problem_t* problem = &m->match->problem;
   if (!m->tail) return true;
@@ -456,9 +498,12 @@ static bool read_tail(matcher_t* m, tvi_arena_t* arena) {
       return decline(m, "the sum is read in another order");
     }
   }
-  problem->postop_count = count;
-  for (uint32_t i = 0; i < count; ++i) problem->postops[i] = reversed[count - 1 - i];
-  return true;
+  for (uint32_t i = count; i-- > 0;) append_postop(problem, &reversed[i]);
+  if (varies_by_pixel_only(problem)) {
+    return decline(m, "an operand of the epilogue has pixels, but no channels");
+  }
+  return !repeats_function(problem) ||
+         decline(m, "two functions of one kind, which oneDNN gives the constants of one of them");
 }
 
 // --- The contraction itself -------------------------------------------------------------

@@ -101,6 +101,15 @@ static trivet_status_t named_symbol(tvi_onnx_t* onnx, const char* name, trivet_d
                           &added);
 }
 
+// Some exporters write "?" or "-1" for a dimension that they do not know: two of them are not the
+// same dimension.
+static int names_a_symbol(const char* name) {
+  for (; *name != 0; ++name) {
+    if ((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || *name == '_') return 1;
+  }
+  return 0;
+}
+
 static const char* kind_name(const Onnx__TypeProto* type) {
   switch (type->value_case) {
     case ONNX__TYPE_PROTO__VALUE_SEQUENCE_TYPE:
@@ -168,7 +177,7 @@ trivet_status_t tvi_onnx_value_info_type(tvi_onnx_t* onnx, const Onnx__GraphProt
                               place, i, (long long)dim->dim_value);
       }
     } else if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
-               dim->dim_param != NULL && dim->dim_param[0] != 0) {
+               dim->dim_param != NULL && names_a_symbol(dim->dim_param)) {
       TVI_ONNX_RETURN_IF_ERROR(named_symbol(onnx, dim->dim_param, &out_type->dims[i]));
     } else {
       // Negative sizes are how some exporters write "unknown".

@@ -88,6 +88,14 @@ TEST(OnnxGraph, InputDimensions) {
             "%4 x 1 = input f32[x_1_dim0,x_dim2_3]\n");
 }
 
+// A name without letters says that a dimension is unknown, not which one it is.
+TEST(OnnxGraph, DimensionsWithoutANameDiffer) {
+  OnnxMock mock;
+  std::string x = Value("x", kFloat, {"??", "??", "batch size", "batch size"});
+  EXPECT_THAT(mock.Parse(Nodes({}, {"x"}, {x})),
+              HasSubstr("[x_dim0,x_dim1,batch_size,batch_size]"));
+}
+
 TEST(OnnxGraph, InputTypes) {
   OnnxMock mock;
   struct {
