@@ -291,9 +291,38 @@ static trivet_status_t drop_unread(tvi_schedule_t* s) {
   return TRIVET_OK;
 }
 
+// Views that only dropped steps had; their buffers may have gone.
+static trivet_status_t drop_unused_tensors(tvi_schedule_t* s) {
+  uint32_t* number = NULL;
+  size_t count = s->tensors.count + 1, kept = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_array_zeroed(s->allocator, count, sizeof(*number), &number));
+  for (size_t i = 0; i < s->steps.count; ++i) {
+    const tvi_sched_step_t* step = &s->steps.data[i];
+    for (size_t k = 0; k < step->operands.count; ++k) {
+      if (step->operands.data[k] != TVI_PLAN_NONE) number[step->operands.data[k]] = 1;
+    }
+  }
+  for (size_t t = 0; t < s->tensors.count; ++t) {
+    if (!number[t] && !(s->tensors.data[t].flags & TVI_PLAN_TENSOR_OBSERVED)) continue;
+    number[t] = (uint32_t)kept;
+    s->tensors.data[kept++] = s->tensors.data[t];
+  }
+  s->tensors.count = kept;
+  for (size_t i = 0; i < s->steps.count; ++i) {
+    tvi_sched_step_t* step = &s->steps.data[i];
+    for (size_t k = 0; k < step->operands.count; ++k) {
+      uint32_t* operand = &step->operands.data[k];
+      if (*operand != TVI_PLAN_NONE) *operand = number[*operand];
+    }
+  }
+  tvi_free_array(s->allocator, number, count, sizeof(*number));
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_schedule_order(tvi_schedule_t* s) {
   tvi_arena_t arena;
   TRIVET_RETURN_IF_ERROR(drop_unread(s));
+  TRIVET_RETURN_IF_ERROR(drop_unused_tensors(s));
   tvi_arena_init(&arena, s->allocator, 1 << 16);
   trivet_status_t status = s->steps.count ? choose(s, &arena) : TRIVET_OK;
   tvi_arena_deinit(&arena);

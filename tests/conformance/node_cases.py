@@ -152,11 +152,18 @@ class Case:
     def shape_inputs(self):
         """Names of inputs that fix a shape and have a value here, also where nodes compute with them first."""
         given = {info.name for info, tensor in self.inputs if tensor is not None}
-        wanted = set()
-        for node in reversed(self.model.graph.node):
+        wanted, before = set(), None
+        nodes = list(nodes_of(self.model.graph))
+        for node in nodes:
             wanted |= {node.input[k] for k in SHAPE_INPUTS.get(node.op_type, ()) if k < len(node.input)}
-            if wanted.intersection(node.output) and node.op_type not in ("Shape", "Size"):
+        while wanted != before:
+            before = set(wanted)
+            for node in reversed(nodes):
+                if not wanted.intersection(node.output) or node.op_type in ("Shape", "Size"):
+                    continue
                 wanted.update(node.input)
+                for attribute in node.attribute:
+                    wanted.update(output.name for output in attribute.g.output)
         return wanted & given
 
     def with_constants(self):
