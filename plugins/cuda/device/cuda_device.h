@@ -67,6 +67,10 @@ struct tvi_cuda_device_s {
                               void** out_object);
 };
 
+// The definition of the device for target "cuda". |self| of a copy may name another driver library
+// than libcuda.so.1, for tests.
+extern const trivet_device_t tvi_cuda_device_definition;
+
 #define TVI_CUDA_RETURN_IF_ERROR(device, call) \
   TRIVET_RETURN_IF_ERROR((device)->check((device), (device)->driver->call, #call))
 

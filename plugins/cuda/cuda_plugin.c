@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plugin of target "cuda": its device. Kernels that wrap libraries are plugins of their own.
+#include "plugins/cuda/device/cuda_device.h"
+
+TRIVET_PLUGIN_HALVES("cuda", "0.1", "NVIDIA GPUs", TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+                     &tvi_cuda_device_definition)
