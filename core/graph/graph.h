@@ -278,6 +278,9 @@ bool tvi_value_is_output(const tvi_value_t* value);
 bool tvi_value_only_use(const tvi_value_t* value, tvi_use_t* out_use);
 const int64_t* tvi_node_attr_i64s(const tvi_node_t* node, const char* name, uint64_t* out_count);
 uint32_t tvi_node_attr_dtype(const tvi_node_t* node, const char* name, uint32_t fallback);
+// Axis `index` of a list attribute of core.Scan, brought into 0 .. rank - 1; false: out of range.
+bool tvi_scan_axis(const tvi_node_t* node, const char* attribute, uint32_t index, uint32_t rank,
+                   uint32_t* out_axis);
 // Kind and flags that an operator declares for an attribute; false: it declares none of that name.
 bool tvi_graph_attribute_kind(const tvi_operator_entry_t* op, const char* name, uint32_t* out_kind,
                               uint32_t* out_flags);

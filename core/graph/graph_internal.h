@@ -82,9 +82,6 @@ trivet_status_t tvi_node_view_lower(const trivet_graph_t* graph, tvi_node_t* nod
 
 // Position of the subgraph that a graph attribute names; NULL: it has none.
 trivet_graph_t* tvi_node_subgraph(const tvi_node_t* node, const char* attribute);
-// Axis `index` of a list attribute of core.Scan, brought into 0 .. rank - 1; false: out of range.
-bool tvi_scan_axis(const tvi_node_t* node, const char* attribute, uint32_t index, uint32_t rank,
-                   uint32_t* out_axis);
 
 // Core operators; control_operators.c. `inferred` has node->output_count entries.
 trivet_status_t tvi_core_operator_infer(trivet_graph_t* graph, tvi_node_t* node,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // inline-control-flow: an If whose condition is known becomes the branch that is taken, a Call
-// becomes its body, and a Loop of a few known rounds becomes that many copies of its body.
+// becomes its body, and a Loop or Scan of a few known rounds becomes that many copies of its body.
 //
 //   const %c: bool[] = [true]
 //   %y = core.If(%c) { then_branch = graph { %1 = std.Exp(%x) .. }, else_branch = .. }
@@ -110,17 +110,17 @@ static trivet_status_t body_number(tvi_edit_t* edit, const trivet_graph_t* body,
   return tvi_graph_add_dims_constant(edit->graph, type, &dim, out_value);
 }
 
-// What the rounds give, one after the other along a new first axis.
+// What the rounds give, one after the other along a new axis; |backwards|: the last one first.
 static trivet_status_t stack_rounds(tvi_edit_t* edit, const tvi_value_id_t* values, uint32_t rounds,
-                                    tvi_value_id_t* out_value) {
+                                    int64_t axis, bool backwards, tvi_value_id_t* out_value) {
   tvi_value_id_t rows[MAX_ROUNDS], axes;
-  const int64_t zero = 0;
-  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, &zero, 1, &axes));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, &axis, 1, &axes));
   for (uint32_t i = 0; i < rounds; ++i) {
-    TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Unsqueeze", values[i], axes, &rows[i]));
+    TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Unsqueeze",
+                                        values[backwards ? rounds - 1 - i : i], axes, &rows[i]));
   }
-  const trivet_attribute_t axis = tvi_edit_i64("axis", &zero);
-  return tvi_edit_op(edit, "std.Concat", rows, rounds, &axis, 1, out_value);
+  const trivet_attribute_t attribute = tvi_edit_i64("axis", &axis);
+  return tvi_edit_op(edit, "std.Concat", rows, rounds, &attribute, 1, out_value);
 }
 
 static trivet_status_t unroll(tvi_edit_t* edit, const tvi_node_t* node, const trivet_graph_t* body,
@@ -148,20 +148,26 @@ static trivet_status_t unroll(tvi_edit_t* edit, const tvi_node_t* node, const tr
   }
   for (uint32_t i = 0; i < stacked; ++i) {
     if (node->outputs[carried + i] == 0) continue;
-    TRIVET_RETURN_IF_ERROR(stack_rounds(edit, rows + i * MAX_ROUNDS, rounds, &values[carried + i]));
+    TRIVET_RETURN_IF_ERROR(
+        stack_rounds(edit, rows + i * MAX_ROUNDS, rounds, 0, false, &values[carried + i]));
   }
   return replace_outputs(edit, node, values);
+}
+
+// Else the reason is reported.
+static bool few_enough(const tvi_edit_t* edit, const trivet_graph_t* body, int64_t rounds) {
+  uint64_t nodes = count_nodes(body);
+  if (rounds <= MAX_ROUNDS && (uint64_t)rounds * nodes <= MAX_NODES) return true;
+  tvi_edit_decline(edit, "%lld rounds of %llu nodes are too many to write out", (long long)rounds,
+                   (unsigned long long)nodes);
+  return false;
 }
 
 static trivet_status_t visit_loop(tvi_edit_t* edit, const tvi_node_t* node) {
   const trivet_graph_t* body = subgraph(node, "body");
   int64_t rounds;
   uint32_t carried = node->input_count > 2 ? node->input_count - 2 : 0;
-  if (!known_rounds(edit->graph, node, body, &rounds)) return TRIVET_OK;
-  uint64_t nodes = count_nodes(body);
-  if (rounds > MAX_ROUNDS || (uint64_t)rounds * nodes > MAX_NODES) {
-    tvi_edit_decline(edit, "%lld rounds of %llu nodes are too many to write out", (long long)rounds,
-                     (unsigned long long)nodes);
+  if (!known_rounds(edit->graph, node, body, &rounds) || !few_enough(edit, body, rounds)) {
     return TRIVET_OK;
   }
   if (rounds == 0 && node->output_count > carried) {
@@ -173,10 +179,91 @@ static trivet_status_t visit_loop(tvi_edit_t* edit, const tvi_node_t* node) {
   return unroll(edit, node, body, (uint32_t)rounds);
 }
 
+// ---------------------------------------------------------------------------------------------
+// Scan
+// ---------------------------------------------------------------------------------------------
+
+static bool backwards(const tvi_node_t* node, const char* attribute, uint32_t index) {
+  uint64_t count;
+  const int64_t* directions = tvi_node_attr_i64s(node, attribute, &count);
+  return index < count && directions[index] != 0;
+}
+
+// One element of a scan input along its axis; the axis goes.
+static trivet_status_t take_slice(tvi_edit_t* edit, const tvi_node_t* node, uint32_t index,
+                                  tvi_value_id_t value, int64_t place, tvi_value_id_t* out_value) {
+  uint32_t axis = 0;
+  tvi_scan_axis(node, "scan_input_axes", index, edit->graph->values[value]->type.rank, &axis);
+  const int64_t bounds[2] = {place, place + 1}, along = axis;
+  tvi_value_id_t operands[4] = {value, 0, 0, 0}, slice;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, &bounds[0], 1, &operands[1]));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, &bounds[1], 1, &operands[2]));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, &along, 1, &operands[3]));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Slice", operands, 4, NULL, 0, &slice));
+  return tvi_edit_op2(edit, "std.Squeeze", slice, operands[3], out_value);
+}
+
+static trivet_status_t unroll_scan(tvi_edit_t* edit, const tvi_node_t* node,
+                                   const trivet_graph_t* body, uint32_t states, uint32_t rounds) {
+  uint32_t stacked = node->output_count - states, scanned = node->input_count - states;
+  tvi_arena_t* scratch = tvi_pass_scratch(edit->context);
+  tvi_value_id_t *values, *rows;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(scratch, node->output_count + 1u, sizeof(*values), &values));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(scratch, (size_t)stacked * MAX_ROUNDS + 1u,
+                                                      sizeof(*rows), &rows));
+  for (uint32_t i = 0; i < states; ++i) values[i] = node->inputs[i];
+  for (uint32_t round = 0; round < rounds; ++round) {
+    tvi_value_id_t* map;
+    TRIVET_RETURN_IF_ERROR(new_map(edit, body, &map));
+    for (uint32_t i = 0; i < states; ++i) map[body->inputs[i].value] = values[i];
+    for (uint32_t i = 0; i < scanned; ++i) {
+      uint32_t place = backwards(node, "scan_input_directions", i) ? rounds - 1 - round : round;
+      TRIVET_RETURN_IF_ERROR(take_slice(edit, node, i, node->inputs[states + i], place,
+                                        &map[body->inputs[states + i].value]));
+    }
+    TRIVET_RETURN_IF_ERROR(tvi_clone_body(edit->graph, edit->at, body, round == 0, scratch, map));
+    for (uint32_t i = 0; i < states; ++i) values[i] = map[body->outputs[i].value];
+    for (uint32_t i = 0; i < stacked; ++i) {
+      rows[i * MAX_ROUNDS + round] = map[body->outputs[states + i].value];
+    }
+  }
+  for (uint32_t i = 0; i < stacked; ++i) {
+    uint32_t axis = 0, rank = body->values[body->outputs[states + i].value]->type.rank + 1;
+    if (node->outputs[states + i] == 0) continue;
+    tvi_scan_axis(node, "scan_output_axes", i, rank, &axis);
+    TRIVET_RETURN_IF_ERROR(stack_rounds(edit, rows + i * MAX_ROUNDS, rounds, axis,
+                                        backwards(node, "scan_output_directions", i),
+                                        &values[states + i]));
+  }
+  return replace_outputs(edit, node, values);
+}
+
+static trivet_status_t visit_scan(tvi_edit_t* edit, const tvi_node_t* node) {
+  const trivet_graph_t* body = subgraph(node, "body");
+  uint32_t states = node->input_count - (uint32_t)tvi_node_attr_i64(node, "num_scan_inputs", 0);
+  const trivet_type_t* type = &edit->graph->values[node->inputs[states]]->type;
+  uint32_t axis = 0;
+  int64_t rounds;
+  if (!tvi_scan_axis(node, "scan_input_axes", 0, type->rank, &axis) ||
+      !tvi_dim_is_constant(type->dims[axis], &rounds)) {
+    tvi_edit_decline(edit, "its length is not known when the plan is built");
+    return TRIVET_OK;
+  }
+  if (rounds == 0) {
+    tvi_edit_decline(edit, "it makes no round");
+    return TRIVET_OK;
+  }
+  if (!few_enough(edit, body, rounds) || !tvi_edit_may(edit)) return TRIVET_OK;
+  tvi_edit_change(edit, "written out: %lld rounds", (long long)rounds);
+  return unroll_scan(edit, node, body, states, (uint32_t)rounds);
+}
+
 static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   if (node->subgraph_count == 0) return TRIVET_OK;
   if (tvi_node_is(node, "core.If")) return visit_if(edit, node);
   if (tvi_node_is(node, "core.Loop")) return visit_loop(edit, node);
+  if (tvi_node_is(node, "core.Scan")) return visit_scan(edit, node);
   if (tvi_node_is(node, "core.Call")) {
     return inline_body(edit, node, subgraph(node, "body"), "its body is here now");
   }

@@ -238,6 +238,20 @@ static trivet_status_t shorten_cast(tvi_edit_t* edit, const tvi_node_t* node) {
   return tvi_edit_sweep(edit, inner_id, edit->at);
 }
 
+// A CastLike is a Cast once types are known: the other operand need not be computed.
+static trivet_status_t cast_by_name(tvi_edit_t* edit, const tvi_node_t* node) {
+  tvi_value_id_t y = tvi_match_output(node), made;
+  const uint32_t to = edit->graph->values[y]->type.dtype;
+  trivet_attribute_t attributes[3] = {{"to", TRIVET_ATTR_DTYPE, 0, 1, &to}};
+  uint32_t count = 1;
+  for (uint32_t i = 0; i < node->attribute_count && count < 3; ++i) {
+    attributes[count++] = node->attributes[i];  // Cast has the same
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Cast", node->inputs, 1, attributes, count, &made));
+  return tvi_edit_replace(edit, y, made, "casts to %s", tvi_dtype_name(to));
+}
+
 static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   trivet_graph_t* graph = edit->graph;
   const char* op = node->op->definition->name;
@@ -255,6 +269,7 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
     if (!tvi_edit_may(edit)) return TRIVET_OK;
     return tvi_edit_replace(edit, y, x, "removed: its result is its operand");
   }
+  if (tvi_node_is(node, "std.CastLike")) return cast_by_name(edit, node);
   return tvi_node_is(node, "std.Cast") ? shorten_cast(edit, node) : TRIVET_OK;
 }
 
