@@ -32,6 +32,7 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
         last ? tvi_layout_channels_last(value->type.rank) : tvi_layout_plain());
   }
   memset(out_region, 0, sizeof(*out_region));
+  out_region->api = tvi_region_api();
   out_region->graph = cover->graph;
   out_region->nodes = source->nodes.data;
   out_region->node_count = (uint32_t)source->nodes.count;

@@ -55,6 +55,7 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
   }
   trivet_region_t asked;
   memset(&asked, 0, sizeof(asked));
+  asked.api = tvi_region_api();
   asked.graph = s->graph;
   asked.nodes = region->nodes.data;
   asked.node_count = (uint32_t)region->nodes.count;

@@ -193,8 +193,9 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
   tvi_arena_t scratch;
   tvi_arena_init(&scratch, s->allocator, 1 << 16);
   emitter_t emitter = {s, &step, region, places};
-  struct trivet_emission_s emission = {&emitter,    &scratch,       emit_operand, emit_absent,
-                                       emit_packed, emit_parameter, emit_blob,    emit_require};
+  struct trivet_emission_s emission = {tvi_emission_api(), &emitter,    &scratch,
+                                       emit_operand,       emit_absent, emit_packed,
+                                       emit_parameter,     emit_blob,   emit_require};
   trivet_status_t status = tvi_arena_strdup(s->arena, name, &step.tactic);
   if (!status) status = name_step(s, &step, region->nodes, region->node_count);
   if (!status) status = tactic->kernel->emit(tactic->kernel, region, tactic->id, &emission);
@@ -223,6 +224,7 @@ static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* p
                                    uint32_t output_count, const char* made_by,
                                    trivet_region_t* out_region) {
   memset(out_region, 0, sizeof(*out_region));
+  out_region->api = tvi_region_api();
   out_region->graph = s->graph;
   out_region->nodes = nodes;
   out_region->node_count = node_count;

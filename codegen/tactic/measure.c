@@ -59,6 +59,8 @@ static trivet_status_t make_memory(bench_t* b, uint32_t dtype, uint32_t rank, co
 
 static trivet_status_t add_operand(void* self, uint32_t index) {
   bench_t* b = (bench_t*)self;
+  uint32_t count = b->region->input_count + b->region->output_count;
+  if (index >= count) return TRIVET_STATUS(INTERNAL, "operand %u of %u emitted", index, count);
   const tvi_region_operand_t* from = &b->region->operands[index];
   const tvi_value_t* value = tvi_graph_value(b->region->graph, from->value);
   trivet_operand_t operand;
@@ -166,8 +168,9 @@ static trivet_status_t run_all(bench_t* b, const trivet_kernel_t* kernel, void* 
 static trivet_status_t measure(bench_t* b, const tvi_tactic_t* tactic, double* out_nanoseconds) {
   const trivet_kernel_t* kernel = tactic->kernel;
   const trivet_allocator_t* allocator = &b->context->allocator;
-  struct trivet_emission_s emission = {b,          &b->arena,     add_operand, add_absent,
-                                       add_packed, add_parameter, set_blob,    require};
+  struct trivet_emission_s emission = {tvi_emission_api(), b,          &b->arena,
+                                       add_operand,        add_absent, add_packed,
+                                       add_parameter,      set_blob,   require};
   TRIVET_RETURN_IF_ERROR(kernel->emit(kernel, b->region, tactic->id, &emission));
   const trivet_kernel_t* runner =
       tvi_registry_kernel(b->context->options.run_registry, kernel->name, kernel->version);

@@ -134,7 +134,7 @@ trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet
                                      tvi_string_builder_t* reasons) {
   out_tactics->count = 0;
   asking_t asking = {out_tactics, reasons};
-  struct trivet_proposal_s proposal = {&asking, add_tactic, note_decline};
+  struct trivet_proposal_s proposal = {tvi_proposal_api(), &asking, add_tactic, note_decline};
   for (size_t i = 0; i < context->kernels.count; ++i) {
     const trivet_kernel_t* kernel = context->kernels.data[i];
     if (!tvi_tactic_fuser_enabled(context, kernel->name))

@@ -173,7 +173,7 @@ struct tvi_file_writer_t {
   trivet_allocator_t allocator;
   int descriptor;
   char* path;
-  char* temporary_path;  // the path and a suffix
+  char* temporary_path;  // the path and a suffix; empty: written in place
   size_t path_size;
 };
 
@@ -191,6 +191,14 @@ static trivet_status_t open_temporary(tvi_file_writer_t* writer, const char* pat
   TRIVET_RETURN_IF_ERROR(tvi_copy_string(writer->allocator, tvi_sv(path), &writer->path));
   TRIVET_RETURN_IF_ERROR(tvi_alloc(writer->allocator, writer->path_size + TVI_TEMPORARY_SUFFIX_SIZE,
                                    &writer->temporary_path));
+  // A device or a pipe is written to. Renaming onto it would put a file in its place, and where the
+  // process may do that (/dev/null, as root) the machine would lose it.
+  struct stat existing;
+  if (stat(path, &existing) == 0 && !S_ISREG(existing.st_mode) && !S_ISDIR(existing.st_mode)) {
+    writer->temporary_path[0] = '\0';
+    writer->descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    return writer->descriptor >= 0 ? TRIVET_OK : system_error(errno, "write", path);
+  }
   // A file created directly, unlike one of mkstemp, gets the permissions that the process asks for.
   for (int attempt = 0; attempt < 1000; ++attempt) {
     snprintf(writer->temporary_path, writer->path_size + TVI_TEMPORARY_SUFFIX_SIZE, "%s.tmp.%ld.%d",
@@ -240,19 +248,25 @@ trivet_sink_t tvi_file_writer_sink(tvi_file_writer_t* writer) {
 void tvi_file_writer_discard(tvi_file_writer_t* writer) {
   if (writer == NULL) return;
   close(writer->descriptor);
-  unlink(writer->temporary_path);
+  if (writer->temporary_path[0] != '\0') unlink(writer->temporary_path);
   free_writer(writer);
+}
+
+static trivet_status_t rename_temporary(const tvi_file_writer_t* writer) {
+  struct stat replaced;
+  bool replaces = stat(writer->path, &replaced) == 0;
+  if ((!replaces || fchmod(writer->descriptor, replaced.st_mode & 0777) == 0) &&
+      rename(writer->temporary_path, writer->path) == 0) {
+    return TRIVET_OK;
+  }
+  trivet_status_t status = system_error(errno, "write", writer->path);
+  unlink(writer->temporary_path);
+  return status;
 }
 
 trivet_status_t tvi_file_writer_commit(tvi_file_writer_t* writer) {
   trivet_status_t status = NULL;
-  struct stat replaced;
-  bool replaces = stat(writer->path, &replaced) == 0;
-  if ((replaces && fchmod(writer->descriptor, replaced.st_mode & 0777) != 0) ||
-      rename(writer->temporary_path, writer->path) != 0) {
-    status = system_error(errno, "write", writer->path);
-    unlink(writer->temporary_path);
-  }
+  if (writer->temporary_path[0] != '\0') status = rename_temporary(writer);
   // A full network disk may report its error only now.
   if (close(writer->descriptor) != 0 && status == NULL) {
     status = system_error(errno, "write", writer->path);

@@ -53,7 +53,8 @@ trivet_status_t tvi_file_read(const char* path, trivet_allocator_t allocator, ch
                               size_t* out_size) TRIVET_MUST_USE;
 
 // Writes a file that appears complete or not at all: bytes go to a temporary file beside it, commit
-// renames it. One thread at a time.
+// renames it. What exists and is no regular file (a device, a pipe) is written to as it is. One
+// thread at a time.
 typedef struct tvi_file_writer_t tvi_file_writer_t;
 trivet_status_t tvi_file_writer_open(const char* path, trivet_allocator_t allocator,
                                      tvi_file_writer_t** out_writer) TRIVET_MUST_USE;

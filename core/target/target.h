@@ -36,6 +36,7 @@ void tvi_region_operand_set_dense(const trivet_graph_t* graph, tvi_region_operan
 
 // A region: nodes that one step computes. Operands: inputs first, then outputs.
 struct trivet_region_s {
+  const trivet_region_api_t* api;  // tvi_region_api()
   const trivet_graph_t* graph;
   const tvi_node_id_t* nodes;  // topological order
   uint32_t node_count;
@@ -64,6 +65,7 @@ typedef struct tvi_tactic_s {
 
 // What propose fills. The owner provides |self| and the functions.
 struct trivet_proposal_s {
+  const trivet_proposal_api_t* api;  // tvi_proposal_api()
   void* self;
   trivet_status_t (*add)(void* self, const tvi_tactic_t* tactic);
   // Why the kernel does not run this region; kept for --explain. printf-formatted.
@@ -85,6 +87,7 @@ typedef struct tvi_packed_constant_s {
 // What emit fills: the operands of the step in the kernel's own order, its blob and its integer
 // parameters.
 struct trivet_emission_s {
+  const trivet_emission_api_t* api;  // tvi_emission_api()
   void* self;
   tvi_arena_t* arena;  // scratch until emit returns
   // Operand |index| of the region (position in region->operands).
@@ -96,6 +99,11 @@ struct trivet_emission_s {
   // "isa:avx512_core", "plugin:cpu_onednn": without it load refuses the step.
   trivet_status_t (*require)(void* self, const char* requirement);
 };
+
+// How plugins see the three, which know nothing of their layouts.
+const trivet_region_api_t* tvi_region_api(void);
+const trivet_proposal_api_t* tvi_proposal_api(void);
+const trivet_emission_api_t* tvi_emission_api(void);
 
 // Signature of a region: a hash of program, types, layouts, shapes to optimise for and thread
 // count; no names, no weights. Equal regions share a decision.

@@ -400,6 +400,7 @@ typedef struct trivet_operand_s {
 #define TRIVET_OPERAND_OUTPUT 1u
 #define TRIVET_OPERAND_CONSTANT 2u
 #define TRIVET_OPERAND_ABSENT 4u
+#define TRIVET_OPERAND_DENSE 8u  // in a region only: row-major without gaps, whatever the shapes
 
 // What a kernel may use while it runs on the host: the thread pool of the context.
 typedef struct trivet_executor_s trivet_executor_t;
@@ -442,10 +443,71 @@ typedef struct trivet_kernel_launch_s {
   void* stream;                 // of the target's device table; NULL on the host
 } trivet_kernel_launch_t;
 
-typedef struct trivet_region_s
-    trivet_region_t;  // build half: opaque here until the extension work opens it
+// Region: what the build half of a kernel is asked to run: nodes that one step computes. Its
+// operands are numbered, inputs first, then outputs. Valid during the callback.
+typedef struct trivet_region_s trivet_region_t;
+
+#define TRIVET_REGION_NONE UINT32_MAX  // absent, or computed and used inside the region only
+
+typedef struct trivet_region_api_s {
+  uint32_t struct_size;
+  uint32_t abi_minor;
+  uint32_t (*node_count)(const trivet_region_t* region);  // in the order in which they depend
+  const char* (*node_operator)(const trivet_region_t* region, uint32_t node);  // "std.MatMul"
+  // With the declared default applied; NULL: absent or not declared.
+  const trivet_attribute_t* (*node_attribute)(const trivet_region_t* region, uint32_t node,
+                                              const char* name);
+  // The operand that input (output) |index| of a node is, or TRIVET_REGION_NONE.
+  uint32_t (*node_input)(const trivet_region_t* region, uint32_t node, uint32_t index);
+  uint32_t (*node_output)(const trivet_region_t* region, uint32_t node, uint32_t index);
+  uint32_t (*input_count)(const trivet_region_t* region);
+  uint32_t (*output_count)(const trivet_region_t* region);
+  // Extents and strides at the shapes to optimise for; |constant| is its contents, dense and row-
+  // major, in any alignment. OUT_OF_RANGE: no such operand, or an extent that no number is known
+  // for.
+  trivet_status_t (*operand)(const trivet_region_t* region, uint32_t index,
+                             trivet_operand_t* out_operand);
+  // Its type: extents as expressions. NULL: no such operand.
+  const trivet_type_t* (*operand_type)(const trivet_region_t* region, uint32_t index);
+  uint32_t (*dim_value)(const trivet_region_t* region, trivet_dim_t dim, int64_t* out_value);
+  const char* (*target)(const trivet_region_t* region);  // "cpu", "cuda:sm_90"
+} trivet_region_api_t;
+
+struct trivet_kernel_s;
+
+// Proposal: what propose answers.
 typedef struct trivet_proposal_s trivet_proposal_t;
+
+typedef struct trivet_proposal_api_s {
+  uint32_t struct_size;
+  uint32_t abi_minor;
+  // |tactic| comes back in emit. |nanoseconds|: on one core. |name|, copied, below 64 bytes: for
+  // people, timing caches and lock files.
+  trivet_status_t (*add)(trivet_proposal_t* proposal, const struct trivet_kernel_s* kernel,
+                         uint64_t tactic, double nanoseconds, const char* name);
+  // Why not, in words of the model; shown by --explain.
+  void (*decline)(trivet_proposal_t* proposal, const struct trivet_kernel_s* kernel,
+                  const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
+} trivet_proposal_api_t;
+
+// Emission: the step that emit writes. Operands in the kernel's own order, outputs last; what load,
+// prepare and run get is what was written here.
 typedef struct trivet_emission_s trivet_emission_t;
+
+typedef struct trivet_emission_api_s {
+  uint32_t struct_size;
+  uint32_t abi_minor;
+  trivet_status_t (*operand)(trivet_emission_t* emission, uint32_t index);  // of the region
+  trivet_status_t (*absent)(trivet_emission_t* emission);
+  // Bytes that the kernel made itself (packed weights), copied. They lie in the plan: same input,
+  // same bytes. |name| of the source, empty if there are several.
+  trivet_status_t (*constant)(trivet_emission_t* emission, trivet_string_view_t name,
+                              const trivet_tensor_t* tensor);
+  trivet_status_t (*parameter)(trivet_emission_t* emission, trivet_dim_t dim);
+  trivet_status_t (*blob)(trivet_emission_t* emission, const void* data, uint64_t size);  // copied
+  // "isa:avx512f": where it does not hold the engine refuses the step.
+  trivet_status_t (*require)(trivet_emission_t* emission, const char* requirement);
+} trivet_emission_api_t;
 
 // The target's own kernel that runs every kernel-IR program; others are asked first.
 #define TRIVET_KERNEL_GENERAL 1u
@@ -757,6 +819,19 @@ static inline trivet_status_t trivet_view_set_output(trivet_node_view_t* v, uint
 // v->api->error(v, code, "...", ...).
 #define TRIVET_VIEW_EMIT(view, ...) ((view)->api->emit((view), __VA_ARGS__))
 #define TRIVET_VIEW_ERROR(view, code, ...) ((view)->api->error((view), (code), __VA_ARGS__))
+
+// Build half of kernels. Regions, proposals and emissions begin with a pointer to their table too.
+static inline const trivet_region_api_t* trivet_region_api(const trivet_region_t* region) {
+  return *(const trivet_region_api_t* const*)(const void*)region;
+}
+static inline const trivet_proposal_api_t* trivet_proposal_api(const trivet_proposal_t* proposal) {
+  return *(const trivet_proposal_api_t* const*)(const void*)proposal;
+}
+static inline const trivet_emission_api_t* trivet_emission_api(const trivet_emission_t* emission) {
+  return *(const trivet_emission_api_t* const*)(const void*)emission;
+}
+#define TRIVET_PROPOSAL_DECLINE(proposal, kernel, ...) \
+  (trivet_proposal_api(proposal)->decline((proposal), (kernel), __VA_ARGS__))
 
 #ifdef __cplusplus
 }  // extern "C"

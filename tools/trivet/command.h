@@ -116,6 +116,7 @@ extern const command_t kRunCommand;
 extern const command_t kBenchCommand;
 extern const command_t kInspectCommand;
 extern const command_t kOptCommand;
+extern const command_t kPluginCommand;
 extern const command_t kPluginsCommand;
 extern const command_t kDoctorCommand;
 

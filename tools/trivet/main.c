@@ -8,8 +8,8 @@
 #include "tools/trivet/command.h"
 
 static const command_t* const kCommands[] = {
-    &kBuildCommand, &kRunCommand,     &kBenchCommand,  &kInspectCommand,
-    &kOptCommand,   &kPluginsCommand, &kDoctorCommand,
+    &kBuildCommand, &kRunCommand,    &kBenchCommand,   &kInspectCommand,
+    &kOptCommand,   &kPluginCommand, &kPluginsCommand, &kDoctorCommand,
 };
 #define COMMAND_COUNT (sizeof(kCommands) / sizeof(kCommands[0]))
 

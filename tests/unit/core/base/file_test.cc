@@ -4,6 +4,7 @@
 
 #include "core/base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -171,6 +172,26 @@ TEST_F(File, OldFileStaysUntilCommit) {
   EXPECT_EQ(Read("a"), "");
   EXPECT_EQ(List().size(), 1u);
   tvi_file_writer_discard(nullptr);
+}
+
+// A file renamed onto /dev/null, by root, takes it from the whole machine.
+TEST_F(File, WhatIsNoFileIsWrittenToAndStays) {
+  std::string pipe = Path("pipe");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  int reader = open(pipe.c_str(), O_RDWR | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  ASSERT_EQ(tvi_file_write(pipe.c_str(), "through", 7, trivet_allocator_system()), nullptr);
+  char bytes[16];
+  EXPECT_EQ(read(reader, bytes, sizeof bytes), 7);
+  EXPECT_EQ(std::string(bytes, 7), "through");
+  tvi_file_writer_t* writer = nullptr;
+  ASSERT_EQ(tvi_file_writer_open(pipe.c_str(), trivet_allocator_system(), &writer), nullptr);
+  tvi_file_writer_discard(writer);
+  struct stat info;
+  ASSERT_EQ(stat(pipe.c_str(), &info), 0);
+  EXPECT_TRUE(S_ISFIFO(info.st_mode));
+  EXPECT_EQ(List().size(), 1u);
+  close(reader);
 }
 
 TEST_F(File, KeepsPermissions) {

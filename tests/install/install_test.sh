@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Lays an installation out, then works with nothing but it: a plugin of each kind is written by `trivet plugin new`, built and
+# tested by make; one by CMake; a program is compiled by what pkg-config says.
+set -euo pipefail
+prefix=$TEST_TMPDIR/prefix room=$TEST_TMPDIR/room
+fail() { echo "FAILED: $*"; exit 1; }
+mkdir -p "$prefix"/{bin,lib/trivet/plugins} "$room"
+tools/install/install_files.sh "$prefix"
+cp -L tools/trivet/trivet "$prefix/bin/"
+cp -L runtime/libtrivet_runtime.so codegen/libtrivet.so "$prefix/lib/"
+for file in passes/passes.so plugins/*/[!l]*.so; do cp -L "$file" "$prefix/lib/trivet/plugins/"; done
+rm -f "$prefix"/lib/trivet/plugins/template_*
+example=$PWD/examples/build_by_api/build_by_api.c
+cd "$room"
+
+grep -rl "$TEST_TMPDIR" "$prefix"/{include,share,lib/pkgconfig,lib/cmake} && fail "a file names the folder that it was installed to"
+for kind in operator pass kernel frontend; do
+  "$prefix/bin/trivet" plugin new "$kind" "acme_$kind"
+  grep -rlE "template_|@PREFIX@|\.outside" "acme_$kind" && fail "the template shows through"
+  make -s -C "acme_$kind" test
+done
+# What is there is not overwritten; a name that cannot be a plugin's, and a kind that there is none of, are refused.
+"$prefix/bin/trivet" plugin new pass acme_pass 2>err && fail "written twice"
+grep -q "acme_pass exists; nothing was written" err || fail "$(cat err)"
+"$prefix/bin/trivet" plugin new pass Acme 2>err && fail "a bad name"
+grep -q "'Acme': a name is of small letters, digits and '_'" err || fail "$(cat err)"
+"$prefix/bin/trivet" plugin new miracle acme 2>err && fail "a kind that there is none of"
+grep -q "there is no template $prefix/share/trivet/templates/template_miracle" err || fail "$(cat err)"
+
+if command -v cmake >/dev/null; then
+  cmake -S acme_kernel -B cmake -DCMAKE_PREFIX_PATH="$prefix" >log && cmake --build cmake >>log || fail "$(cat log)"
+  (cd cmake && ctest) || fail "ctest"
+fi
+
+if command -v pkg-config >/dev/null; then
+  export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
+  cc "$example" -o program $(pkg-config --cflags --libs trivet) -lm
+  LD_LIBRARY_PATH=$prefix/lib ./program "$prefix/lib/trivet/plugins" example.plan
+fi
+echo passed
