@@ -79,6 +79,8 @@ def read_result(folder):
         return "error", "the runner left no result", []
     first, *lines = path.read_text(errors="replace").splitlines()
     verdict, _, message = first.partition("\t")
+    # Which file it was is known, and its folder is another one at every run.
+    message = message.replace(f"{folder / 'model.onnx'}: ", "")
     outputs = []
     for line in lines:
         dtype, dims, file = line.split("\t")
@@ -139,6 +141,12 @@ def write_docs(path, rows, summary, version):
         "*Passed*, *failed* and *unsupported* count the tests of one node; *as graph* counts the tests of the same",
         "operator written out in smaller ones. The last column is the first answer that was not a pass. Operators",
         "of training are left out.", "", "```", *summary, "```", "",
+        "What is read are tensors of numbers: strings, sequences, optionals and maps are answered with",
+        "\"unsupported\". An input that decides a shape or the way data moves (axes, sizes, repeats, scales) must be",
+        "known when the plan is built, as a constant or computed from constants and shapes; tests that pass such an",
+        "input from outside are run with it as a constant. Loops and scans of up to eight rounds are written out.",
+        "Where a published result cannot be met by anybody (random draws, rounding noise in place of zero),",
+        "`tests/conformance/node_cases.py` says what is judged instead and why.", "",
         "| operator | passed | failed | unsupported | as graph | first reason |", "|---|---:|---:|---:|---:|---|"]
     for name, passed, failed, unsupported, graph, of, reason in rows:
         reason = reason.replace("|", "\\|").replace("<", "&lt;")
@@ -181,14 +189,15 @@ def main():
         c.named_in(verdicts[c.name][1]) for c in cases if verdicts[c.name][0] == "U")
     if unsupported:
         print("unsupported:", ", ".join(f"{name} {n}" for name, n in sorted(unsupported.items())))
-    print(f"{left_out} training tests left out; {helped} of the passes have inputs that fix a shape as constants")
+    remark = f"{left_out} training tests left out; {helped} of the passes have inputs that fix a shape as constants"
+    print(remark)
     summary = (f"onnx node tests: {count['P']} passed, {count['F']} failed, {count['U']} unsupported "
                f"of {len(cases)}")
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(verdicts, indent=1) + "\n")
     if args.docs and not args.filter and args.engine == "trivet":
         import onnx
-        write_docs(pathlib.Path(args.docs), table(cases, verdicts), [summary], onnx.__version__)
+        write_docs(pathlib.Path(args.docs), table(cases, verdicts), [remark, summary], onnx.__version__)
     print(summary)
     sys.exit(1 if count["F"] else 0)
 
