@@ -73,6 +73,8 @@ static trivet_status_t open_tactics(build_t* b) {
   options.disabled = config->disabled.data;
   options.disabled_count = (uint32_t)config->disabled.count;
   options.run_registry = b->network->builder->run_registry;
+  trivet_string_view_t target = {config->target, strlen(config->target)};
+  options.device = tvi_registry_device(options.run_registry, target);
   options.progress = config->progress;
   if (config->tactics != TRIVET_TACTICS_HEURISTIC) {
     char device[128];

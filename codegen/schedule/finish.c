@@ -11,6 +11,8 @@
 #include "core/dimension/dim_code.h"
 #include "core/plan/memory_planner.h"
 
+#define DEVICE_BINDING_ALIGNMENT 16
+
 typedef struct finish_s {
   tvi_schedule_t* s;
   tvi_arena_t* arena;
@@ -81,6 +83,7 @@ static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_
       out->index = *constant;
     }
     out->alignment = TVI_PLAN_WEIGHT_ALIGNMENT;
+    out->memory = buffer->memory;
     out->first_step = buffer->first == UINT32_MAX ? 0 : buffer->first;
     out->last_step = buffer->last;
     TRIVET_RETURN_IF_ERROR(expr(f, buffer->size, &out->size));
@@ -191,7 +194,8 @@ static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan,
     TRIVET_RETURN_IF_ERROR(copy_text(f, named->name, &made[i].name));
     made[i].mode = is_output ? TVI_PLAN_BINDING_OUTPUT : TVI_PLAN_BINDING_INPUT;
     made[i].tensor = program->tensor_count++;
-    made[i].alignment = 1;
+    // What is aligned less is copied by the runtime, so that kernels may use wide accesses.
+    made[i].alignment = s->tactics->options.device ? DEVICE_BINDING_ALIGNMENT : 1;
     made[i].alias = TVI_PLAN_NONE;
   }
   program->tensors = tensors;
@@ -283,6 +287,8 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
           name = ((const trivet_operator_t*)header)->name;
         used = name && strlen(name) == step->kernel.size &&
                memcmp(name, step->kernel.data, step->kernel.size) == 0;
+        used = used || (header->struct_type == TRIVET_STRUCT_DEVICE &&
+                        header == (const void*)s->tactics->options.device);
       }
     }
     // The runtime brings the target's own kernels itself.
@@ -313,6 +319,8 @@ static trivet_status_t arena_size(finish_t* f, const tvi_schedule_plan_options_t
     if (buffer->kind != TVI_PLAN_BUFFER_ARENA || buffer->merged != TVI_SCHEDULE_NONE ||
         buffer->first == UINT32_MAX)
       continue;
+    // The arena that counts is that of the target.
+    if (s->tactics->options.device && buffer->memory != TRIVET_MEMORY_DEVICE) continue;
     int64_t size = 0;
     TRIVET_RETURN_IF_ERROR(
         tvi_dim_evaluate(buffer->size, options->symbols_max, options->symbol_count, &size));

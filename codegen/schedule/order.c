@@ -344,6 +344,7 @@ trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* s) {
       tvi_sched_buffer_t *a = &s->buffers.data[source], *b = &s->buffers.data[target];
       if (source == target || a->kind != TVI_PLAN_BUFFER_ARENA || b->kind != TVI_PLAN_BUFFER_ARENA)
         continue;
+      if (a->memory != b->memory) continue;
       if (a->last != i || b->first != i || a->size != b->size || in->rank != out->rank) continue;
       if (in->place.offset != out->place.offset) continue;
       if (memcmp(in->place.strides, out->place.strides, in->rank * sizeof(trivet_dim_t)) != 0)

@@ -30,6 +30,7 @@ static trivet_status_t create(tvi_schedule_t* s) {
   TRIVET_RETURN_IF_ERROR(tvi_schedule_choose_layouts(s));
   TRIVET_RETURN_IF_ERROR(tvi_schedule_plan_concats(s));
   TRIVET_RETURN_IF_ERROR(tvi_schedule_make_steps(s));
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_place_memories(s));
   TRIVET_RETURN_IF_ERROR(tvi_schedule_order(s));
   return tvi_schedule_share_in_place(s);
 }

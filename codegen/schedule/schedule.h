@@ -3,7 +3,7 @@
 // Schedule: regions -> steps, buffers, tensors: the plan but for its bytes. Chooses layouts over
 // the whole graph, resolves views to strides, lets concats happen in place, asks for tactics,
 // orders steps for a small arena, shares buffers in place, and computes lifetimes. The parts:
-// place.c (where values lie), memory_order.c, steps.c (regions to steps), order.c,
+// place.c (where values lie), memory_order.c, steps.c (regions to steps), memory_spaces.c, order.c,
 // finish.c (into tvi_plan_t).
 #ifndef TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 #define TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
@@ -21,6 +21,7 @@ typedef struct tvi_sched_buffer_s {
   trivet_dim_t size;  // bytes
   uint32_t merged;    // in place: the buffer that it shares; TVI_SCHEDULE_NONE
   uint32_t first, last;
+  uint32_t memory;  // TRIVET_MEMORY_*
 } tvi_sched_buffer_t;
 
 // Where a value lies.
@@ -115,6 +116,8 @@ trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_plan_concats(tvi_schedule_t* schedule);
 bool tvi_schedule_is_concat(const tvi_schedule_t* schedule, uint32_t region, uint32_t* out_axis);
 trivet_status_t tvi_schedule_make_steps(tvi_schedule_t* schedule);
+// Says for every buffer in which memory it lies, and adds the copies between memories.
+trivet_status_t tvi_schedule_place_memories(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_order(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* schedule);
 // The place of a value that is computed already, of a constant or an input; views are resolved.

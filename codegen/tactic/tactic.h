@@ -23,7 +23,8 @@ typedef struct tvi_explain_note_s {
 
 typedef struct tvi_tactic_options_s {
   const char* target;
-  uint32_t mode;  // TRIVET_TACTICS_*
+  const trivet_device_t* device;  // of a target with memory of its own; NULL: the host
+  uint32_t mode;                  // TRIVET_TACTICS_*
   uint32_t
       thread_count;  // for prices; plans do not depend on the threads of the machine that builds
   const int64_t* symbols;      // shapes to optimise for

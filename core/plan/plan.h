@@ -21,7 +21,7 @@ extern "C" {
 
 #define TVI_PLAN_MAGIC "TRIVET\r\n"  // 8 bytes; a text-mode transfer breaks it visibly
 #define TVI_PLAN_MAJOR 1u
-#define TVI_PLAN_MINOR 0u
+#define TVI_PLAN_MINOR 1u  // 1: memories of buffers, steps of kind COPY
 #define TVI_PLAN_NONE UINT32_MAX
 #define TVI_PLAN_WEIGHT_ALIGNMENT 64u
 #define TVI_PLAN_MAX_ALIGNMENT 65536u  // of buffers and bindings
@@ -57,6 +57,9 @@ typedef struct tvi_plan_buffer_s {
   uint32_t alignment;              // of arena buffers; bindings and constants have their own
   uint32_t first_step, last_step;  // arena buffers: live from first to last, inclusive, in the
                                    // order of the main block
+  uint32_t memory;                 // TRIVET_MEMORY_*; where the target has memory of its own,
+                                   // launches touch DEVICE only and host functions HOST only
+  uint32_t reserved;
 } tvi_plan_buffer_t;
 
 #define TVI_PLAN_TENSOR_OBSERVED 1u
@@ -104,7 +107,7 @@ typedef enum tvi_plan_step_kind_e {
   TVI_PLAN_STEP_LAUNCH = 0,
   TVI_PLAN_STEP_HOST =
       1,  // operator's evaluate hook on host tensors; may bind data-dependent symbols
-  TVI_PLAN_STEP_COPY = 2,
+  TVI_PLAN_STEP_COPY = 2,  // from the first operand to the second, of the same type and both dense
   TVI_PLAN_STEP_BIND = 3,
   TVI_PLAN_STEP_IF = 4,
   TVI_PLAN_STEP_LOOP = 5,
@@ -124,7 +127,7 @@ typedef struct tvi_plan_guard_s {
 // One way to do a step. The first whose guards and requirements hold is taken. The last one has no
 // guards; where its requirements do not hold either, the plan cannot be loaded.
 typedef struct tvi_plan_alternative_s {
-  trivet_string_view_t kernel;  // "cpu.tile"; HOST: the operator, "std.TopK"
+  trivet_string_view_t kernel;  // "cpu.tile"; HOST: the operator, "std.TopK"; COPY: empty
   uint32_t kernel_version;
   uint32_t guard_count;
   const tvi_plan_guard_t* guards;
@@ -228,6 +231,9 @@ trivet_status_t tvi_plan_verify(const tvi_plan_t* plan, trivet_allocator_t alloc
 // tensor whenever shapes are bound; the verifier of those that no symbol touches.
 trivet_status_t tvi_plan_check_view(uint32_t dtype, uint32_t rank, const int64_t* dims,
                                     const int64_t* strides, int64_t offset, int64_t buffer_size);
+
+// Whether the target of |program| has memory of its own: a buffer lies there.
+bool tvi_plan_program_has_device_memory(const tvi_plan_program_t* program);
 
 // Same plan, same bytes: nothing but the plan and its constants goes in. Verifies first, places the
 // weights, asks for each constant once, in order, and holds none of them. Whatever reached the sink

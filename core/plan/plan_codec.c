@@ -261,6 +261,37 @@ static trivet_status_t code_program(codec_t* c, void* element) {
   return CODE_ARRAY(c, program->block_count, program->blocks, 4, code_block);
 }
 
+bool tvi_plan_program_has_device_memory(const tvi_plan_program_t* program) {
+  for (uint32_t b = 0; b < program->buffer_count; ++b) {
+    if (program->buffers[b].memory == TRIVET_MEMORY_DEVICE) return true;
+  }
+  return false;
+}
+
+static trivet_status_t code_known_count(codec_t* c, uint32_t known, const char* what) {
+  uint32_t count = known;
+  size_t offset = c->reader.offset;
+  TRIVET_RETURN_IF_ERROR(code_u32(c, &count));
+  if (count == known) return TRIVET_OK;
+  return TRIVET_STATUS(DATA_LOSS, "%s: %u %s at offset %zu, but there are %u", c->reader.name,
+                       count, what, offset, known);
+}
+
+// The buffers were made by the section of programs; what is read here is added to them.
+static trivet_status_t code_memories(codec_t* c, tvi_plan_t* plan) {
+  TRIVET_RETURN_IF_ERROR(code_known_count(c, plan->program_count, "programs"));
+  for (uint32_t p = 0; p < plan->program_count; ++p) {
+    const tvi_plan_program_t* program = &plan->programs[p];
+    TRIVET_RETURN_IF_ERROR(code_known_count(c, program->buffer_count, "buffers"));
+    for (uint32_t b = 0; b < program->buffer_count; ++b) {
+      uint32_t memory = program->buffers[b].memory;
+      TRIVET_RETURN_IF_ERROR(code_u32(c, &memory));
+      if (c->decoding) ((tvi_plan_buffer_t*)(uintptr_t)program->buffers)[b].memory = memory;
+    }
+  }
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_plan_t* plan) {
   switch (type) {
     case TVI_PLAN_SECTION_INFO:
@@ -280,15 +311,17 @@ trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_pl
       return CODE_ARRAY(c, plan->plugin_count, plan->plugins, 8, code_plugin);
     case TVI_PLAN_SECTION_PROGRAMS:
       return CODE_ARRAY(c, plan->program_count, plan->programs, 36, code_program);
+    case TVI_PLAN_SECTION_MEMORIES:
+      return code_memories(c, plan);
     default:
       return TRIVET_STATUS(INTERNAL, "plan: section type %u has no records", type);
   }
 }
 
 const char* tvi_plan_section_name(uint32_t type) {
-  static const char* const kNames[] = {"unknown",     "strings",   "info",     "symbols",
-                                       "expressions", "constants", "bindings", "profiles",
-                                       "plugins",     "programs",  "blobs",    "weights"};
+  static const char* const kNames[] = {
+      "unknown",  "strings", "info",     "symbols", "expressions", "constants", "bindings",
+      "profiles", "plugins", "programs", "blobs",   "weights",     "memories"};
   return kNames[type <= TVI_PLAN_SECTION_COUNT ? type : 0];
 }
 

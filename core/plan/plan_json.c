@@ -229,6 +229,7 @@ static void print_buffers(json_t* j, const tvi_plan_program_t* program) {
     key_u64(j, "alignment", buffer->alignment);
     key_index(j, "first_step", is_arena ? buffer->first_step : TVI_PLAN_NONE);
     key_index(j, "last_step", is_arena ? buffer->last_step : TVI_PLAN_NONE);
+    key_text(j, "memory", tvi_sv(buffer->memory == TRIVET_MEMORY_DEVICE ? "device" : "host"));
     close_bracket(j, '}');
   }
   close_bracket(j, ']');

@@ -243,8 +243,9 @@ trivet_status_t tvi_plan_print(const tvi_plan_t* plan, tvi_string_builder_t* b) 
       if (buffer->kind != TVI_PLAN_BUFFER_ARENA) continue;
       tvi_string_builder_appendf(b, "  buffer %u: ", i);
       tvi_plan_print_expr(plan, buffer->size, b);
-      tvi_string_builder_appendf(b, " bytes, steps %u..%u\n", buffer->first_step,
-                                 buffer->last_step);
+      tvi_string_builder_appendf(b, " bytes, steps %u..%u%s\n", buffer->first_step,
+                                 buffer->last_step,
+                                 buffer->memory == TRIVET_MEMORY_DEVICE ? ", device" : "");
     }
     for (uint32_t s = 0; s < program->blocks[0].step_count; ++s) print_step(plan, program, s, b);
   }

@@ -26,6 +26,7 @@ typedef struct checker_s {
   uint32_t* symbol_ready;  // first step that may use the symbol; TVI_PLAN_NONE: none
   uint32_t* expr_ready;
   uint32_t stamps;
+  bool has_device_memory;
 } checker_t;
 
 static trivet_status_t check_expr(const checker_t* c, const char* field, tvi_plan_expr_t expr) {
@@ -53,6 +54,9 @@ static trivet_status_t check_buffer(const checker_t* c, const tvi_plan_buffer_t*
   if (is_constant && size < 0) return TRIVET_STATUS(DATA_LOSS, "size %lld", (long long)size);
   if (!tvi_is_power_of_two(buffer->alignment) || buffer->alignment > TVI_PLAN_MAX_ALIGNMENT) {
     return TRIVET_STATUS(DATA_LOSS, "alignment %u", buffer->alignment);
+  }
+  if (buffer->memory > TRIVET_MEMORY_DEVICE) {
+    return TRIVET_STATUS(DATA_LOSS, "memory %u", buffer->memory);
   }
   switch (buffer->kind) {
     case TVI_PLAN_BUFFER_ARENA:
@@ -179,9 +183,38 @@ static trivet_status_t check_operand(checker_t* c, uint32_t step, uint32_t tenso
   return TRIVET_OK;
 }
 
+// Host functions follow addresses on the host, kernels those of their target; copies take both.
+static trivet_status_t check_memory(const checker_t* c, uint32_t kind, uint32_t tensor) {
+  if (tensor == TVI_PLAN_NONE || kind == TVI_PLAN_STEP_COPY) return TRIVET_OK;
+  uint32_t buffer = c->program->tensors[tensor].buffer;
+  uint32_t wanted = kind == TVI_PLAN_STEP_LAUNCH && c->has_device_memory ? TRIVET_MEMORY_DEVICE
+                                                                         : TRIVET_MEMORY_HOST;
+  if (c->program->buffers[buffer].memory == wanted) return TRIVET_OK;
+  return TRIVET_STATUS(DATA_LOSS, "tensor %u: buffer %u lies in the memory of the %s", tensor,
+                       buffer, wanted == TRIVET_MEMORY_HOST ? "device" : "host");
+}
+
+// Extents and strides are compared when shapes are bound.
+static trivet_status_t check_copy(const checker_t* c, const tvi_plan_alternative_t* a) {
+  if (a->operand_count != 2 || a->output_count != 1 || a->operands[0] == TVI_PLAN_NONE ||
+      a->operands[1] == TVI_PLAN_NONE) {
+    return TRIVET_STATUS(DATA_LOSS, "a copy with %u operands, %u of them outputs", a->operand_count,
+                         a->output_count);
+  }
+  const tvi_plan_tensor_t* from = &c->program->tensors[a->operands[0]];
+  const tvi_plan_tensor_t* to = &c->program->tensors[a->operands[1]];
+  if (from->dtype == to->dtype && from->rank == to->rank) return TRIVET_OK;
+  return TRIVET_STATUS(DATA_LOSS, "a copy from %s of rank %u to %s of rank %u",
+                       tvi_dtype_name(from->dtype), from->rank, tvi_dtype_name(to->dtype),
+                       to->rank);
+}
+
 static trivet_status_t check_alternative(checker_t* c, uint32_t step,
                                          const tvi_plan_alternative_t* a, bool is_last) {
-  if (a->kernel.size == 0) return TRIVET_STATUS(DATA_LOSS, "kernel is empty");
+  uint32_t kind = c->program->blocks[0].steps[step].kind;
+  if (a->kernel.size == 0 && kind != TVI_PLAN_STEP_COPY) {
+    return TRIVET_STATUS(DATA_LOSS, "kernel is empty");
+  }
   if (is_last && a->guard_count != 0) {
     return TRIVET_STATUS(DATA_LOSS, "the last one has %u guards", a->guard_count);
   }
@@ -212,8 +245,9 @@ static trivet_status_t check_alternative(checker_t* c, uint32_t step,
     bool is_output = i >= a->operand_count - a->output_count;
     TRIVET_RETURN_IF_ERROR_ANNOTATED(check_operand(c, step, a->operands[i], is_output),
                                      "operand %u", i);
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(check_memory(c, kind, a->operands[i]), "operand %u", i);
   }
-  return TRIVET_OK;
+  return kind == TVI_PLAN_STEP_COPY ? check_copy(c, a) : TRIVET_OK;
 }
 
 static trivet_status_t check_bound_symbol(checker_t* c, const tvi_plan_step_t* step,
@@ -272,7 +306,8 @@ static trivet_status_t check_step_form(const checker_t* c, uint32_t block, uint3
     return TRIVET_STATUS(DATA_LOSS, "%u bound symbols in a step of kind %s",
                          step->bound_symbol_count, kind);
   }
-  if (step->kind != TVI_PLAN_STEP_LAUNCH && step->kind != TVI_PLAN_STEP_HOST) {
+  if (step->kind != TVI_PLAN_STEP_LAUNCH && step->kind != TVI_PLAN_STEP_HOST &&
+      step->kind != TVI_PLAN_STEP_COPY) {
     return TRIVET_STATUS(UNIMPLEMENTED, "steps of kind %s cannot be run by this version", kind);
   }
   if (step->alternative_count == 0) return TRIVET_STATUS(DATA_LOSS, "no alternatives");
@@ -393,7 +428,8 @@ static trivet_status_t check_program(checker_t* c) {
 
 trivet_status_t tvi_plan_verify_program(const tvi_plan_t* plan, const tvi_plan_program_t* program,
                                         trivet_allocator_t allocator) {
-  checker_t checker = {plan, program, NULL, NULL, NULL, 0};
+  checker_t checker = {
+      plan, program, NULL, NULL, NULL, 0, tvi_plan_program_has_device_memory(program)};
   trivet_status_t status = tvi_alloc_array_zeroed(allocator, program->buffer_count,
                                                   sizeof(*checker.buffers), &checker.buffers);
   if (status == NULL) {

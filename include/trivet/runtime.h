@@ -24,6 +24,7 @@ extern "C" {
 #define TRIVET_STRUCT_TENSOR_INFO 0x52540004u
 #define TRIVET_STRUCT_CONTEXT_STATISTICS 0x52540005u
 #define TRIVET_STRUCT_LAYER_RECORD 0x52540006u
+#define TRIVET_STRUCT_DEVICE_RECORD 0x52540007u
 
 typedef struct trivet_runtime_s trivet_runtime_t;
 typedef struct trivet_engine_s trivet_engine_t;
@@ -54,13 +55,15 @@ TRIVET_API const char* trivet_version(void);
 
 typedef struct trivet_engine_options_s {
   trivet_header_t header;
-  uint32_t flags;  // TRIVET_ENGINE_*
-  uint32_t reserved;
+  uint32_t flags;         // TRIVET_ENGINE_*
+  uint32_t device;        // number of the device, for plans of targets with memory of their own
+  uint64_t memory_limit;  // bytes of the device's memory that the weights may take; 0: no limit
 } trivet_engine_options_t;
 
-// Maps the file read-only. DATA_LOSS: not a plan, truncated or altered; INCOMPATIBLE: other
-// version, target or machine; UNAVAILABLE: a plugin or library is missing. The message says what
-// and where.
+// Maps the file read-only. A plan of a target with memory of its own opens its device (once for all
+// engines of the runtime) and brings the weights there. DATA_LOSS: not a plan, truncated or
+// altered; INCOMPATIBLE: other version, target or machine; UNAVAILABLE: a plugin or library is
+// missing. The message says what and where.
 TRIVET_API trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
                                               const trivet_engine_options_t* options,
                                               trivet_engine_t** out_engine);
@@ -105,10 +108,18 @@ TRIVET_API trivet_status_t trivet_engine_inspect(const trivet_engine_t* engine, 
                                                  char** out_text);
 TRIVET_API void trivet_string_free(trivet_runtime_t* runtime, char* text);
 
+#define TRIVET_CONTEXT_NO_GRAPH 1u  // runs launch step by step; by default they are replayed
+#define TRIVET_CONTEXT_DEVICE_ADDRESSES 2u  // an address on the host is an error, not a copy
+
 typedef struct trivet_context_options_s {
   trivet_header_t header;
   uint32_t thread_count;  // threads that run one inference, the caller's included; 0: one
   uint32_t profile;
+  uint32_t flags;        // TRIVET_CONTEXT_*
+  uint32_t graph_count;  // sets of addresses whose graph is kept; 0: 8
+  // Bytes of the device's memory for weights, arena, workspace and staging together; 0: no limit.
+  // What does not fit is refused with OUT_OF_MEMORY and both numbers; smaller shapes still run.
+  uint64_t memory_limit;
 } trivet_context_options_t;
 
 TRIVET_API trivet_status_t trivet_context_create(trivet_engine_t* engine,
@@ -120,7 +131,8 @@ TRIVET_API void trivet_context_destroy(trivet_context_t* context);
 TRIVET_API trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* name,
                                                     uint32_t rank, const int64_t* dims);
 // Memory for an input or output, or for an observed value that shall be copied out. It must hold
-// the whole tensor for the shapes at run time.
+// the whole tensor for the shapes at run time. Where the target has memory of its own, the address
+// may lie there (it is used in place) or on the host (it is copied in the stream).
 TRIVET_API trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name,
                                                       void* address);
 // Binds symbols, plans memory, lets kernels prepare. May allocate. Called by run when shapes
@@ -137,6 +149,50 @@ TRIVET_API trivet_status_t trivet_context_tensor_size(const trivet_context_t* co
 // plans with data-dependent shapes).
 TRIVET_API trivet_status_t trivet_context_run(trivet_context_t* context);
 
+// Queues a run in the stream of the context and returns; memory on the host that it reads and
+// writes must stay until synchronize. Where a host function takes part, the call waits for what
+// that reads. Without a device the same as run.
+TRIVET_API trivet_status_t trivet_context_enqueue(trivet_context_t* context);
+// Waits for all that was queued.
+TRIVET_API trivet_status_t trivet_context_synchronize(trivet_context_t* context);
+// The caller's stream, of the target's device ("cuda": a CUstream), for the runs that follow; NULL:
+// the context's own. It must outlive them. What was queued before comes first.
+TRIVET_API trivet_status_t trivet_context_set_stream(trivet_context_t* context, void* stream);
+
+// Times on the device itself, in the context's stream: what runs between two marks takes.
+TRIVET_API trivet_status_t trivet_context_mark(trivet_context_t* context, uint32_t mark);
+// Nanoseconds from mark 0 to mark 1; waits for the latter. UNIMPLEMENTED without a device.
+TRIVET_API trivet_status_t trivet_context_elapsed(trivet_context_t* context,
+                                                  uint64_t* out_nanoseconds);
+
+// Devices that the loaded plugins know: what |target| ("cuda") finds under |ordinal|.
+typedef struct trivet_device_record_s {
+  trivet_header_t header;
+  char name[96];         // "NVIDIA H100 80GB HBM3"
+  char target[32];       // what plans for it are built with: "cuda:sm_90"
+  char signature[128];   // what times that are measured on it depend on
+  uint64_t memory_size;  // bytes
+  uint64_t memory_free;
+} trivet_device_record_t;
+// Name of the target of device definition |index|, NULL past the end.
+TRIVET_API const char* trivet_runtime_device_target(const trivet_runtime_t* runtime,
+                                                    uint32_t index);
+// Opens the device; UNAVAILABLE says what is missing.
+TRIVET_API trivet_status_t trivet_runtime_device(trivet_runtime_t* runtime, const char* target,
+                                                 uint32_t ordinal,
+                                                 trivet_device_record_t* out_record);
+// Memory of the device that the engine runs on, or of the host where it has none; for bindings.
+TRIVET_API trivet_status_t trivet_engine_allocate(trivet_engine_t* engine, uint64_t size,
+                                                  void** out_address);
+TRIVET_API void trivet_engine_release(trivet_engine_t* engine, void* address, uint64_t size);
+// Copies between host and the engine's memory, in any direction, and waits for it.
+TRIVET_API trivet_status_t trivet_engine_copy(trivet_engine_t* engine, void* target,
+                                              const void* source, uint64_t size);
+// The target of the program that runs, "cuda:sm_90"; lives as long as the engine.
+TRIVET_API const char* trivet_engine_target(const trivet_engine_t* engine);
+// 1 where that has memory of its own.
+TRIVET_API uint32_t trivet_engine_has_device(const trivet_engine_t* engine);
+
 typedef struct trivet_context_statistics_s {
   trivet_header_t header;
   uint64_t arena_size;         // bytes for the bound shapes
@@ -146,6 +202,11 @@ typedef struct trivet_context_statistics_s {
   uint64_t run_count;
   uint64_t prepare_count;
   uint64_t step_count;
+  uint64_t device_size;   // bytes of the device: weights, arena, workspace, staging
+  uint64_t staging_size;  // bytes of the device that stand for bindings on the host
+  uint64_t host_size;     // bytes of the host: of the arena, and what stands for device bindings
+  uint64_t graph_count;   // graphs that are kept
+  uint64_t replay_count;  // runs that replayed one
 } trivet_context_statistics_t;
 TRIVET_API trivet_status_t trivet_context_statistics(const trivet_context_t* context,
                                                      trivet_context_statistics_t* out_statistics);

@@ -12,6 +12,8 @@
 #include "core/base/status.h"
 #include "core/dimension/dim_code.h"
 
+#define DEFAULT_GRAPH_COUNT 8
+
 static const int64_t* profile_dims(const trivet_context_t* context, uint32_t input) {
   const tvi_plan_t* plan = context->engine->plan;
   if (plan->profile_count == 0) return NULL;
@@ -46,6 +48,8 @@ static trivet_status_t allocate_arrays(trivet_context_t* context) {
                                                       sizeof(*context->field), &context->field))
   ALLOCATE(inputs, engine->input_count);
   ALLOCATE(addresses, engine->tensor_count);
+  ALLOCATE(staged, engine->tensor_count);
+  ALLOCATE(staged_list, engine->tensor_count);
   ALLOCATE(symbols, symbols);
   ALLOCATE(symbol_is_unknown, symbols);
   ALLOCATE(values, engine->plan->expr_count);
@@ -60,12 +64,32 @@ static trivet_status_t allocate_arrays(trivet_context_t* context) {
   return TRIVET_OK;
 }
 
-static trivet_status_t fill_context(trivet_context_t* context) {
+static trivet_status_t fill_context(trivet_context_t* context, uint32_t graph_count) {
   TRIVET_RETURN_IF_ERROR(allocate_arrays(context));
+  TRIVET_RETURN_IF_ERROR(tvi_device_enter(context->device));
+  TRIVET_RETURN_IF_ERROR(tvi_context_open_device(context, graph_count));
   for (uint32_t i = 0; i < context->engine->input_count; ++i) set_fixed_shape(context, i);
   if (context->thread_count == 1) return TRIVET_OK;
   return tvi_device_pool_create(context->thread_count, context->allocator, &context->pool,
                                 &context->executor);
+}
+
+static trivet_status_t read_options(const trivet_context_options_t* from,
+                                    trivet_context_options_t* options) {
+  if (from == NULL) return TRIVET_OK;
+  if (from->thread_count != 0) options->thread_count = from->thread_count;
+  options->profile = from->profile;
+  if (!TRIVET_HAS_FIELD(from, trivet_context_options_t, memory_limit)) return TRIVET_OK;
+  uint32_t known = TRIVET_CONTEXT_NO_GRAPH | TRIVET_CONTEXT_DEVICE_ADDRESSES;
+  if ((from->flags & ~known) != 0) {
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "context options: flags are 0x%x, of which 0x%x are unknown", from->flags,
+                         from->flags & ~known);
+  }
+  options->flags = from->flags;
+  if (from->graph_count != 0) options->graph_count = from->graph_count;
+  options->memory_limit = from->memory_limit;
+  return TRIVET_OK;
 }
 
 trivet_status_t trivet_context_create(trivet_engine_t* engine,
@@ -76,8 +100,10 @@ trivet_status_t trivet_context_create(trivet_engine_t* engine,
   }
   TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
                                            "context options", TRIVET_STRUCT_CONTEXT_OPTIONS,
-                                           (uint32_t)sizeof(*options)));
-  uint32_t profile = options != NULL ? options->profile : 0;
+                                           (uint32_t)offsetof(trivet_context_options_t, flags)));
+  trivet_context_options_t own = {.thread_count = 1, .graph_count = DEFAULT_GRAPH_COUNT};
+  TRIVET_RETURN_IF_ERROR(read_options(options, &own));
+  uint32_t profile = own.profile;
   if (profile != 0 && profile >= engine->plan->profile_count) {
     return TRIVET_STATUS(OUT_OF_RANGE, "context options: profile is %u, the plan has %u", profile,
                          engine->plan->profile_count);
@@ -87,9 +113,13 @@ trivet_status_t trivet_context_create(trivet_engine_t* engine,
   context->engine = engine;
   context->allocator = engine->allocator;
   context->profile = profile;
-  context->thread_count = options != NULL && options->thread_count != 0 ? options->thread_count : 1;
+  context->thread_count = own.thread_count;
+  context->device = engine->device;
+  context->memory_limit = own.memory_limit;
+  context->is_replay_off = (own.flags & TRIVET_CONTEXT_NO_GRAPH) != 0;
+  context->wants_device_addresses = (own.flags & TRIVET_CONTEXT_DEVICE_ADDRESSES) != 0;
   tvi_arena_init(&context->arena, context->allocator, 0);
-  trivet_status_t status = fill_context(context);
+  trivet_status_t status = fill_context(context, own.graph_count);
   if (status != NULL) {
     trivet_context_destroy(context);
     return status;
@@ -100,18 +130,25 @@ trivet_status_t trivet_context_create(trivet_engine_t* engine,
 
 void trivet_context_destroy(trivet_context_t* context) {
   if (context == NULL) return;
+  // On a device that fails there is nothing better to do than to go on.
+  trivet_status_free(tvi_device_enter(context->device));
+  trivet_status_free(tvi_context_finish(context));
   tvi_context_release_steps(context);
   tvi_device_pool_destroy(context->pool);
-  for (uint32_t b = 0; context->buffers != NULL && b < context->engine->program->buffer_count;
-       ++b) {
-    if (context->buffers[b].capacity == 0) continue;
-    tvi_free_aligned(context->allocator, context->buffers[b].base, context->buffers[b].capacity,
-                     TVI_CONTEXT_ALIGNMENT);
+  const tvi_plan_program_t* program = context->engine->program;
+  for (uint32_t b = 0; context->buffers != NULL && b < program->buffer_count; ++b) {
+    tvi_context_memory_t late = {context->buffers[b].base, context->buffers[b].capacity,
+                                 TVI_CONTEXT_ALIGNMENT};
+    if (late.capacity != 0) tvi_context_release_memory(context, program->buffers[b].memory, &late);
   }
-  tvi_free_aligned(context->allocator, context->memory, context->memory_capacity,
-                   context->memory_alignment);
-  tvi_free_aligned(context->allocator, context->workspace, context->workspace_size,
-                   TVI_CONTEXT_ALIGNMENT);
+  for (uint32_t i = 0; context->staged != NULL && i < context->engine->tensor_count; ++i) {
+    tvi_context_release_memory(context, 0, &context->staged[i].memory[0]);
+    tvi_context_release_memory(context, 1, &context->staged[i].memory[1]);
+  }
+  tvi_context_release_memory(context, 0, &context->arenas[0]);
+  tvi_context_release_memory(context, 1, &context->arenas[1]);
+  tvi_context_release_memory(context, tvi_context_own_memory(context), &context->workspace);
+  tvi_context_close_device(context);
   tvi_context_free_scratch(context);
   tvi_arena_deinit(&context->arena);
   tvi_free(context->allocator, context, sizeof(*context));
@@ -171,6 +208,7 @@ trivet_status_t trivet_context_set_address(trivet_context_t* context, const char
                                            void* address) {
   uint32_t index;
   TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
+  // What is not aligned enough for a device is staged.
   uint32_t alignment = context->engine->tensors[index].alignment;
   if ((uintptr_t)address % alignment != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "tensor '%s': address %p is no multiple of %u", name,
@@ -231,6 +269,16 @@ static trivet_status_t largest_size(const trivet_context_t* context,
   return TRIVET_OK;
 }
 
+trivet_status_t tvi_context_largest_size(const trivet_context_t* context, uint32_t index,
+                                         uint64_t* out_size) {
+  uint32_t count = context->engine->plan->symbol_count;
+  int64_t* symbols = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_array(context->allocator, count + 1, sizeof(int64_t), &symbols));
+  trivet_status_t status = largest_size(context, tensor_of(context, index), symbols, out_size);
+  tvi_free_array(context->allocator, symbols, count + 1, sizeof(int64_t));
+  return trivet_status_annotate(status, "tensor '%s'", context->engine->tensors[index].name);
+}
+
 trivet_status_t trivet_context_tensor_size(const trivet_context_t* context, const char* name,
                                            uint64_t* out_size) {
   uint32_t index;
@@ -240,12 +288,7 @@ trivet_status_t trivet_context_tensor_size(const trivet_context_t* context, cons
     return TRIVET_STATUS(FAILED_PRECONDITION,
                          "tensor '%s': its size is known after trivet_context_prepare", name);
   }
-  uint32_t count = context->engine->plan->symbol_count;
-  int64_t* symbols = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_array(context->allocator, count + 1, sizeof(int64_t), &symbols));
-  trivet_status_t status = largest_size(context, tensor_of(context, index), symbols, out_size);
-  tvi_free_array(context->allocator, symbols, count + 1, sizeof(int64_t));
-  return trivet_status_annotate(status, "tensor '%s'", name);
+  return tvi_context_largest_size(context, index, out_size);
 }
 
 trivet_status_t trivet_context_statistics(const trivet_context_t* context,
@@ -256,16 +299,30 @@ trivet_status_t trivet_context_statistics(const trivet_context_t* context,
   trivet_context_statistics_t statistics = {
       .arena_size = context->memory_size,
       .arena_lower_bound = context->memory_lower_bound,
-      .workspace_size = context->workspace_size,
+      .workspace_size = context->workspace.capacity,
       .weights_size = context->engine->plan->weights_size,
       .run_count = context->run_count,
       .prepare_count = context->prepare_count,
       .step_count = context->engine->block->step_count,
+      .host_size = context->used[TRIVET_MEMORY_HOST],
+      .replay_count = context->replay_count,
   };
+  if (context->device != NULL) {
+    statistics.device_size =
+        context->used[TRIVET_MEMORY_DEVICE] + context->engine->device_weights_size;
+  }
+  for (uint32_t i = 0; i < context->engine->tensor_count; ++i) {
+    statistics.staging_size += context->staged[i].memory[TRIVET_MEMORY_DEVICE].capacity;
+  }
+  for (uint32_t g = 0; g < context->graph_limit; ++g) {
+    statistics.graph_count += context->graphs[g].graph != NULL;
+  }
   for (uint32_t b = 0; b < context->engine->program->buffer_count; ++b) {
+    if (context->engine->program->buffers[b].memory != tvi_context_own_memory(context)) continue;
     statistics.arena_size += context->buffers[b].capacity;
     statistics.arena_lower_bound += context->buffers[b].capacity;
   }
   return tvi_fill_struct(out_statistics, &statistics, TRIVET_STRUCT_CONTEXT_STATISTICS,
+                         (uint32_t)offsetof(trivet_context_statistics_t, device_size),
                          (uint32_t)sizeof(statistics));
 }

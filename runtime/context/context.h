@@ -2,11 +2,13 @@
 //
 // Inside of a context: one engine, one set of shapes and addresses, the memory and the prepared
 // kernels for them. context.c holds what callers set, bind_shapes.c turns shapes into numbers,
-// prepare.c plans memory and prepares kernels, run.c and host_step.c run. One thread at a time.
+// prepare.c plans memory and prepares kernels, staging.c brings the caller's memory to where the
+// plan wants it, run.c and host_step.c run, replay.c captures. One thread at a time.
 #ifndef TRIVET_RUNTIME_CONTEXT_CONTEXT_H_
 #define TRIVET_RUNTIME_CONTEXT_CONTEXT_H_
 
 #include "runtime/device/device.h"
+#include "runtime/device/open_device.h"
 #include "runtime/engine/engine.h"
 
 #ifdef __cplusplus
@@ -35,8 +37,29 @@ typedef struct tvi_context_step_s {
   bool is_prepared;                             // LAUNCH: release has to be called
   uint64_t epoch;                               // late steps: of the symbols it was prepared for
   uint64_t bytes;                               // read and written per run
+  uint64_t copy_size;                           // COPY: bytes
   uint64_t nanoseconds, count;                  // measured
 } tvi_context_step_t;
+
+// Memory of one kind that grows and is kept.
+typedef struct tvi_context_memory_s {
+  char* base;
+  uint64_t capacity, alignment;
+} tvi_context_memory_t;
+
+// An input or output of the caller and its place beside it, where the plan cannot use the address
+// itself: it lies in the other memory, or is not aligned enough.
+typedef struct tvi_context_staged_s {
+  tvi_context_memory_t memory[2];  // by TRIVET_MEMORY_*
+  bool is_staged[2];               // the plan's buffers in that memory lie in |memory|
+} tvi_context_staged_t;
+
+// A captured run. Without a graph: addresses that were seen once.
+typedef struct tvi_context_graph_s {
+  void** addresses;  // of the inputs and outputs on the device
+  void* graph;
+  uint64_t last_used;  // 0: free
+} tvi_context_graph_t;
 
 // Memory for host functions: grows, is kept and used again.
 typedef struct tvi_context_scratch_s {
@@ -57,7 +80,7 @@ struct trivet_context_s {
   tvi_context_input_t* inputs;
   char** addresses;
   bool is_prepared;
-  bool is_resolved;  // |operand_addresses| follow from the addresses given
+  bool is_resolved;  // the addresses given were looked at
   // What follows from the shapes.
   int64_t* symbols;
   bool* symbol_is_unknown;
@@ -67,10 +90,33 @@ struct trivet_context_s {
   tvi_context_step_t* steps;
   int64_t* operand_offsets;  // bytes, for the operands of all steps
   void** operand_addresses;
-  char* memory;  // the arena of buffers
-  uint64_t memory_capacity, memory_size, memory_lower_bound, memory_alignment;
-  char* workspace;
-  uint64_t workspace_size;
+  tvi_context_memory_t arenas[2];            // of buffers, by TRIVET_MEMORY_*
+  uint64_t memory_size, memory_lower_bound;  // of the target's arena
+  tvi_context_memory_t workspace;
+  uint64_t used[2];  // bytes of this context, by TRIVET_MEMORY_*
+  uint64_t memory_limit;
+  // Of a target with memory of its own.
+  const tvi_open_device_t* device;  // NULL: the host
+  void* stream;                     // where runs are queued
+  void* own_stream;
+  void* order_event;
+  void* marks[2];
+  int64_t mark_times[2];   // on the host
+  bool is_pending;         // something was queued and not waited for
+  bool is_steps_resolved;  // |operand_addresses| follow from the addresses given
+  bool wants_device_addresses;
+  bool is_replay_off;  // asked for, or the device cannot
+  bool is_capturing;
+  tvi_context_staged_t* staged;  // by the engine's list of tensors
+  uint32_t* staged_list;         // those that have to be copied
+  uint32_t staged_count;
+  tvi_context_graph_t* graphs;  // graph_limit
+  uint32_t graph_limit;
+  uint32_t device_binding_count;  // length of tvi_context_graph_t.addresses
+  uint32_t* device_bindings;      // buffers of the plan
+  tvi_context_graph_t* current;   // for the addresses given; NULL: none
+  void** events;                  // profile: step_count + 1
+  uint64_t replay_count;
   // Room for one step at a time.
   trivet_operand_t* step_operands;
   int64_t* step_parameters;
@@ -108,7 +154,6 @@ trivet_status_t tvi_context_view(trivet_context_t* context, uint32_t tensor,
 trivet_status_t tvi_context_prepare_step(trivet_context_t* context, uint32_t step,
                                          uint64_t* inout_workspace_size);
 void tvi_context_release_steps(trivet_context_t* context);
-trivet_status_t tvi_context_grow_workspace(trivet_context_t* context, uint64_t size);
 // At least |size| bytes for a late buffer; keeps its contents.
 trivet_status_t tvi_context_grow_buffer(trivet_context_t* context, uint32_t buffer, uint64_t size);
 // True when strides are those of a dense row-major tensor.
@@ -116,10 +161,52 @@ bool tvi_operand_is_dense(const trivet_operand_t* operand);
 // Elements of an operand.
 int64_t tvi_operand_element_count(const trivet_operand_t* operand);
 
+// --- context_memory.c ----------------------------------------------------------------------------
+
+// The memory that launches use.
+uint32_t tvi_context_own_memory(const trivet_context_t* context);
+// Grows |memory| of kind |where| to |size| bytes; waits for what is queued before anything moves.
+// What it held is lost. OUT_OF_MEMORY names |what|, the need and the limit; the memory is gone
+// then.
+trivet_status_t tvi_context_grow(trivet_context_t* context, uint32_t where, const char* what,
+                                 uint64_t size, uint64_t alignment, tvi_context_memory_t* memory);
+void tvi_context_release_memory(trivet_context_t* context, uint32_t where,
+                                tvi_context_memory_t* memory);
+// Copies in the stream, or at once where there is no device.
+trivet_status_t tvi_context_copy(trivet_context_t* context, void* target, const void* source,
+                                 uint64_t size);
+// Waits for what was queued.
+trivet_status_t tvi_context_finish(trivet_context_t* context);
+// Stream, events, marks and room for graphs.
+trivet_status_t tvi_context_open_device(trivet_context_t* context, uint32_t graph_count);
+void tvi_context_close_device(trivet_context_t* context);
+trivet_status_t tvi_context_make_events(trivet_context_t* context);
+
+// --- staging.c -----------------------------------------------------------------------------------
+
+// Looks at the addresses given, makes the memory that stands for those which cannot be used as they
+// are, and sets the bases of the plan's bindings.
+trivet_status_t tvi_context_resolve(trivet_context_t* context);
+// What the caller gave, to where it is wanted; and back.
+trivet_status_t tvi_context_stage_inputs(trivet_context_t* context);
+trivet_status_t tvi_context_stage_outputs(trivet_context_t* context);
+// Bytes of the tensor, with the largest extents where they depend on data.
+trivet_status_t tvi_context_largest_size(const trivet_context_t* context, uint32_t index,
+                                         uint64_t* out_size);
+
+// --- replay.c ------------------------------------------------------------------------------------
+
+// The graph for the addresses that were resolved, or a place for one.
+void tvi_context_find_graph(trivet_context_t* context);
+// Queues the steps: a graph where there is one or it is time to capture it, else one by one.
+trivet_status_t tvi_context_queue_steps(trivet_context_t* context);
+void tvi_context_drop_graphs(trivet_context_t* context);
+
 // --- run.c, host_step.c --------------------------------------------------------------------------
 
 // Addresses of the operands of one step.
 void tvi_context_resolve_step(trivet_context_t* context, uint32_t step);
+trivet_status_t tvi_context_run_steps(trivet_context_t* context);
 trivet_status_t tvi_context_run_host(trivet_context_t* context, uint32_t step);
 void tvi_context_free_scratch(trivet_context_t* context);
 

@@ -38,6 +38,23 @@ static void copy_out(const trivet_operand_t* view, const char* src, char* dst) {
   }
 }
 
+// On a device the bytes of the view's buffer come to the host first.
+static trivet_status_t copy_from_device(trivet_context_t* context, const trivet_operand_t* view,
+                                        const char* src, uint64_t reach, size_t size, char* dst) {
+  if (tvi_operand_is_dense(view)) {
+    TRIVET_RETURN_IF_ERROR(tvi_context_copy(context, dst, src, size));
+    return tvi_context_finish(context);
+  }
+  char* bytes;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_alloc_aligned(context->allocator, reach, TVI_CONTEXT_ALIGNMENT, &bytes));
+  trivet_status_t status = tvi_context_copy(context, bytes, src, reach);
+  status = trivet_status_join(status, tvi_context_finish(context));
+  if (status == NULL) copy_out(view, bytes, dst);
+  tvi_free_aligned(context->allocator, bytes, reach, TVI_CONTEXT_ALIGNMENT);
+  return status;
+}
+
 trivet_status_t tvi_context_copy_observed(trivet_context_t* context) {
   const trivet_engine_t* engine = context->engine;
   for (uint32_t i = engine->input_count + engine->output_count; i < engine->tensor_count; ++i) {
@@ -52,7 +69,13 @@ trivet_status_t tvi_context_copy_observed(trivet_context_t* context) {
     const char* src = context->buffers[engine->program->tensors[tensor].buffer].base + offset;
     size_t size;
     TRIVET_RETURN_IF_ERROR(tvi_dtype_storage_size(view.dtype, count, &size));
-    if (tvi_operand_is_dense(&view)) {
+    uint32_t buffer = engine->program->tensors[tensor].buffer;
+    if (context->device != NULL) {
+      TRIVET_RETURN_IF_ERROR_ANNOTATED(
+          copy_from_device(context, &view, src, context->buffers[buffer].size - (uint64_t)offset,
+                           size, context->addresses[i]),
+          "observed value '%s'", engine->tensors[i].name);
+    } else if (tvi_operand_is_dense(&view)) {
       memcpy(context->addresses[i], src, size);
     } else {
       copy_out(&view, src, context->addresses[i]);

@@ -74,9 +74,8 @@ static trivet_status_t size_buffers(trivet_context_t* context, tvi_memory_item_t
     if (from->kind == TVI_PLAN_BUFFER_BINDING) {
       TRIVET_RETURN_IF_ERROR(binding_size(context, from->index, &buffer->size));
     } else if (from->kind == TVI_PLAN_BUFFER_CONSTANT) {
-      const tvi_plan_constant_t* constant = &engine->plan->constants[from->index];
-      buffer->size = constant->size;
-      buffer->base = (char*)engine->plan->weights + constant->offset;
+      buffer->size = engine->plan->constants[from->index].size;
+      buffer->base = tvi_engine_constant(engine, b);
     } else {
       int64_t size;
       TRIVET_RETURN_IF_ERROR(tvi_context_value(context, from->size, &size));
@@ -84,41 +83,47 @@ static trivet_status_t size_buffers(trivet_context_t* context, tvi_memory_item_t
         return TRIVET_STATUS(OUT_OF_RANGE, "buffer %u has size %lld for these shapes", b,
                              (long long)size);
       }
-      buffer->size = items[b].size = (uint64_t)size;
+      buffer->size = (uint64_t)size;
     }
   }
   return TRIVET_OK;
 }
 
-static trivet_status_t grow_memory(trivet_context_t* context, uint64_t size, uint64_t alignment) {
-  if (context->memory_capacity >= size && context->memory_alignment >= alignment) return TRIVET_OK;
-  tvi_free_aligned(context->allocator, context->memory, context->memory_capacity,
-                   context->memory_alignment);
-  context->memory = NULL;
-  context->memory_capacity = 0;
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(
-      tvi_alloc_aligned(context->allocator, size, alignment, &context->memory), "arena");
-  context->memory_capacity = size;
-  context->memory_alignment = alignment;
-  return TRIVET_OK;
-}
-
-static trivet_status_t place_buffers(trivet_context_t* context, const tvi_memory_item_t* items,
-                                     uint64_t* offsets) {
+// Offsets of the arena buffers in one memory. |items| of the others are empty.
+static trivet_status_t place_buffers(trivet_context_t* context, uint32_t memory,
+                                     const tvi_memory_item_t* items, uint64_t* offsets) {
   const tvi_plan_program_t* program = context->engine->program;
+  tvi_context_memory_t* arena = &context->arenas[memory];
   uint64_t total, alignment = TVI_CONTEXT_ALIGNMENT;
   TRIVET_RETURN_IF_ERROR(
       tvi_memory_plan(items, program->buffer_count, context->allocator, offsets, &total));
   for (uint32_t b = 0; b < program->buffer_count; ++b) {
     if (items[b].alignment > alignment) alignment = items[b].alignment;
   }
-  TRIVET_RETURN_IF_ERROR(grow_memory(context, total, alignment));
-  context->memory_size = total;
-  context->memory_lower_bound = tvi_memory_lower_bound(items, program->buffer_count);
+  TRIVET_RETURN_IF_ERROR(tvi_context_grow(context, memory, "arena", total, alignment, arena));
+  if (memory == tvi_context_own_memory(context)) {
+    context->memory_size = total;
+    context->memory_lower_bound = tvi_memory_lower_bound(items, program->buffer_count);
+  }
   for (uint32_t b = 0; b < program->buffer_count; ++b) {
     if (program->buffers[b].kind != TVI_PLAN_BUFFER_ARENA) continue;
-    if (context->engine->buffer_is_late[b]) continue;
-    context->buffers[b].base = context->memory != NULL ? context->memory + offsets[b] : NULL;
+    if (program->buffers[b].memory != memory || context->engine->buffer_is_late[b]) continue;
+    context->buffers[b].base = arena->base != NULL ? arena->base + offsets[b] : NULL;
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t place_all(trivet_context_t* context, tvi_memory_item_t* items,
+                                 uint64_t* offsets) {
+  const tvi_plan_program_t* program = context->engine->program;
+  for (uint32_t memory = TRIVET_MEMORY_HOST; memory <= tvi_context_own_memory(context); ++memory) {
+    for (uint32_t b = 0; b < program->buffer_count; ++b) {
+      bool is_here = program->buffers[b].memory == memory &&
+                     program->buffers[b].kind == TVI_PLAN_BUFFER_ARENA &&
+                     !context->engine->buffer_is_late[b];
+      items[b].size = is_here ? context->buffers[b].size : 0;
+    }
+    TRIVET_RETURN_IF_ERROR(place_buffers(context, memory, items, offsets));
   }
   return TRIVET_OK;
 }
@@ -132,7 +137,7 @@ static trivet_status_t plan_memory(trivet_context_t* context) {
   trivet_status_t status =
       tvi_alloc_array(context->allocator, (size_t)count + 1, sizeof(*offsets), &offsets);
   if (status == NULL) status = size_buffers(context, items);
-  if (status == NULL) status = place_buffers(context, items, offsets);
+  if (status == NULL) status = place_all(context, items, offsets);
   tvi_free_array(context->allocator, items, (size_t)count + 1, sizeof(*items));
   tvi_free_array(context->allocator, offsets, (size_t)count + 1, sizeof(*offsets));
   return status;
@@ -140,30 +145,24 @@ static trivet_status_t plan_memory(trivet_context_t* context) {
 
 trivet_status_t tvi_context_grow_buffer(trivet_context_t* context, uint32_t index, uint64_t size) {
   tvi_context_buffer_t* buffer = &context->buffers[index];
+  uint32_t where = context->engine->program->buffers[index].memory;
   if (size > buffer->capacity) {
-    char* grown;
+    tvi_context_memory_t grown = {0}, old = {buffer->base, buffer->capacity, TVI_CONTEXT_ALIGNMENT};
+    if (old.capacity == 0) old.base = NULL;
     TRIVET_RETURN_IF_ERROR_ANNOTATED(
-        tvi_alloc_aligned(context->allocator, size, TVI_CONTEXT_ALIGNMENT, &grown), "buffer %u",
-        index);
-    if (buffer->capacity != 0) memcpy(grown, buffer->base, buffer->capacity);
-    tvi_free_aligned(context->allocator, buffer->base, buffer->capacity, TVI_CONTEXT_ALIGNMENT);
-    buffer->base = grown;
+        tvi_context_grow(context, where, "buffer", size, TVI_CONTEXT_ALIGNMENT, &grown),
+        "buffer %u", index);
+    trivet_status_t status = tvi_context_copy(context, grown.base, old.base, old.capacity);
+    status = trivet_status_join(status, tvi_context_finish(context));
+    if (status != NULL) {
+      tvi_context_release_memory(context, where, &grown);
+      return status;
+    }
+    tvi_context_release_memory(context, where, &old);
+    buffer->base = grown.base;
     buffer->capacity = size;
   }
   buffer->size = buffer->capacity;
-  return TRIVET_OK;
-}
-
-trivet_status_t tvi_context_grow_workspace(trivet_context_t* context, uint64_t size) {
-  if (size <= context->workspace_size) return TRIVET_OK;
-  tvi_free_aligned(context->allocator, context->workspace, context->workspace_size,
-                   TVI_CONTEXT_ALIGNMENT);
-  context->workspace = NULL;
-  context->workspace_size = 0;
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(
-      tvi_alloc_aligned(context->allocator, size, TVI_CONTEXT_ALIGNMENT, &context->workspace),
-      "workspace");
-  context->workspace_size = size;
   return TRIVET_OK;
 }
 
@@ -338,6 +337,19 @@ static trivet_status_t prepare_launch(trivet_context_t* context, tvi_context_ste
   return TRIVET_OK;
 }
 
+// The verifier has compared types; extents are known only now.
+static trivet_status_t prepare_copy(const trivet_context_t* context, tvi_context_step_t* step) {
+  const trivet_operand_t *from = &context->step_operands[0], *to = &context->step_operands[1];
+  bool same = tvi_operand_is_dense(from) && tvi_operand_is_dense(to);
+  for (uint32_t d = 0; d < from->rank; ++d) same = same && from->dims[d] == to->dims[d];
+  if (!same) return TRIVET_STATUS(DATA_LOSS, "a copy between different or strided shapes");
+  size_t size;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_dtype_storage_size(from->dtype, tvi_operand_element_count(from), &size));
+  step->copy_size = size;
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_context_prepare_step(trivet_context_t* context, uint32_t index,
                                          uint64_t* inout_workspace_size) {
   tvi_context_step_t* step = &context->steps[index];
@@ -348,7 +360,9 @@ trivet_status_t tvi_context_prepare_step(trivet_context_t* context, uint32_t ind
   TRIVET_RETURN_IF_ERROR(fill_operands(context, index, alternative->plan, &is_empty, &step->bytes));
   step->alternative = alternative;
   step->is_skipped = is_empty;
-  if (is_empty || context->engine->steps[index].plan->kind == TVI_PLAN_STEP_HOST) return TRIVET_OK;
+  uint32_t kind = context->engine->steps[index].plan->kind;
+  if (is_empty || kind == TVI_PLAN_STEP_HOST) return TRIVET_OK;
+  if (kind == TVI_PLAN_STEP_COPY) return prepare_copy(context, step);
   return prepare_launch(context, step, inout_workspace_size);
 }
 
@@ -362,7 +376,8 @@ static trivet_status_t prepare(trivet_context_t* context) {
     TRIVET_RETURN_IF_ERROR(
         tvi_engine_annotate_step(engine, i, tvi_context_prepare_step(context, i, &workspace)));
   }
-  return tvi_context_grow_workspace(context, workspace);
+  return tvi_context_grow(context, tvi_context_own_memory(context), "workspace", workspace,
+                          TVI_CONTEXT_ALIGNMENT, &context->workspace);
 }
 
 trivet_status_t trivet_context_prepare(trivet_context_t* context) {
@@ -370,6 +385,9 @@ trivet_status_t trivet_context_prepare(trivet_context_t* context) {
   if (context->is_prepared) return TRIVET_OK;
   context->is_resolved = false;
   context->epoch = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_device_enter(context->device));
+  TRIVET_RETURN_IF_ERROR(tvi_context_finish(context));
+  tvi_context_drop_graphs(context);
   tvi_context_release_steps(context);
   trivet_status_t status = prepare(context);
   if (status != NULL) {

@@ -4,49 +4,8 @@
 // Nothing is allocated, locked or looked up by name here, but for steps that depend on computed
 // extents: those are prepared when their turn comes.
 #include "core/base/clock.h"
-#include "core/base/dtype.h"
 #include "core/base/status.h"
-#include "core/base/string_view.h"
 #include "runtime/context/context.h"
-
-// Bytes of a binding, 0 where that is not known yet.
-static uint64_t binding_bytes(const trivet_context_t* context, uint32_t index) {
-  const trivet_engine_t* engine = context->engine;
-  uint32_t buffer = engine->program->tensors[engine->tensors[index].tensor].buffer;
-  return engine->buffer_is_late[buffer] ? 0 : context->buffers[buffer].size;
-}
-
-// Two bindings may lie on each other only where the plan says so, and then only exactly.
-static trivet_status_t check_overlaps(const trivet_context_t* context) {
-  const trivet_engine_t* engine = context->engine;
-  uint32_t bindings = engine->input_count + engine->output_count;
-  for (uint32_t o = engine->input_count; o < bindings; ++o) {
-    uintptr_t begin = (uintptr_t)context->addresses[o];
-    uintptr_t end = begin + binding_bytes(context, o);
-    uint32_t alias = engine->plan->bindings[engine->tensors[o].binding].alias;
-    for (uint32_t i = 0; i < o; ++i) {
-      uintptr_t other = (uintptr_t)context->addresses[i];
-      if (begin >= other + binding_bytes(context, i) || other >= end) continue;
-      if (engine->tensors[i].binding == alias && begin == other) continue;
-      return TRIVET_STATUS(INVALID_ARGUMENT, "output '%s' overlaps %s '%s'",
-                           engine->tensors[o].name, i < engine->input_count ? "input" : "output",
-                           engine->tensors[i].name);
-    }
-  }
-  return TRIVET_OK;
-}
-
-static trivet_status_t check_addresses(const trivet_context_t* context) {
-  const trivet_engine_t* engine = context->engine;
-  for (uint32_t i = 0; i < engine->input_count + engine->output_count; ++i) {
-    if (context->addresses[i] != NULL || !engine->tensors[i].is_used) continue;
-    uint32_t buffer = engine->program->tensors[engine->tensors[i].tensor].buffer;
-    if (!engine->buffer_is_late[buffer] && context->buffers[buffer].size == 0) continue;
-    return TRIVET_STATUS(FAILED_PRECONDITION, "%s '%s': its address was not set",
-                         i < engine->input_count ? "input" : "output", engine->tensors[i].name);
-  }
-  return check_overlaps(context);
-}
 
 void tvi_context_resolve_step(trivet_context_t* context, uint32_t index) {
   const tvi_context_step_t* step = &context->steps[index];
@@ -64,26 +23,14 @@ void tvi_context_resolve_step(trivet_context_t* context, uint32_t index) {
   }
 }
 
-static trivet_status_t resolve(trivet_context_t* context) {
-  const trivet_engine_t* engine = context->engine;
-  TRIVET_RETURN_IF_ERROR(check_addresses(context));
-  for (uint32_t b = 0; b < engine->program->buffer_count; ++b) {
-    const tvi_plan_buffer_t* buffer = &engine->program->buffers[b];
-    if (buffer->kind != TVI_PLAN_BUFFER_BINDING) continue;
-    context->buffers[b].base = context->addresses[engine->binding_tensors[buffer->index]];
-  }
-  for (uint32_t i = 0; i < engine->block->step_count; ++i) tvi_context_resolve_step(context, i);
-  context->is_resolved = true;
-  return TRIVET_OK;
-}
-
 static trivet_status_t prepare_late(trivet_context_t* context, uint32_t index) {
   tvi_context_step_t* step = &context->steps[index];
   if (step->alternative == NULL || step->epoch != context->epoch) {
-    uint64_t workspace = context->workspace_size;
+    uint64_t workspace = context->workspace.capacity;
     TRIVET_RETURN_IF_ERROR(tvi_context_prepare_step(context, index, &workspace));
     step->epoch = context->epoch;
-    TRIVET_RETURN_IF_ERROR(tvi_context_grow_workspace(context, workspace));
+    TRIVET_RETURN_IF_ERROR(tvi_context_grow(context, tvi_context_own_memory(context), "workspace",
+                                            workspace, TVI_CONTEXT_ALIGNMENT, &context->workspace));
   }
   tvi_context_resolve_step(context, index);
   return TRIVET_OK;
@@ -94,40 +41,116 @@ static trivet_status_t run_step(trivet_context_t* context, uint32_t index) {
   const tvi_context_step_t* step = &context->steps[index];
   if (from->is_late) TRIVET_RETURN_IF_ERROR(prepare_late(context, index));
   if (step->is_skipped) return TRIVET_OK;
-  if (from->plan->kind == TVI_PLAN_STEP_HOST) return tvi_context_run_host(context, index);
+  void* const* addresses = context->operand_addresses + from->first_operand;
+  if (from->plan->kind == TVI_PLAN_STEP_HOST) {
+    TRIVET_RETURN_IF_ERROR(tvi_context_finish(context));
+    return tvi_context_run_host(context, index);
+  }
+  if (from->plan->kind == TVI_PLAN_STEP_COPY) {
+    return tvi_context_copy(context, addresses[1], addresses[0], step->copy_size);
+  }
   const trivet_kernel_t* kernel = step->alternative->kernel;
   trivet_kernel_launch_t launch = {
-      .addresses = context->operand_addresses + from->first_operand,
-      .workspace = context->workspace,
+      .addresses = addresses,
+      .workspace = context->workspace.base,
       .executor = context->executor,
+      .stream = context->stream,
   };
+  context->is_pending = context->device != NULL;
   return kernel->run(kernel, step->prepared, &launch);
 }
 
-static trivet_status_t run_steps(trivet_context_t* context) {
-  const trivet_engine_t* engine = context->engine;
-  if (engine->has_late) {
-    for (uint32_t i = 0; i < engine->plan->symbol_count; ++i) {
-      context->symbol_is_unknown[i] = engine->symbol_is_late[i];
-    }
+// Where a step begins: on the host a time, on the device an event in the stream.
+static trivet_status_t mark_step(trivet_context_t* context, uint32_t index, int64_t* out_time) {
+  if (context->device == NULL) {
+    *out_time = tvi_clock_now_ns();
+    return TRIVET_OK;
   }
-  for (uint32_t i = 0; i < engine->block->step_count; ++i) {
-    int64_t begin = context->is_profiled ? tvi_clock_now_ns() : 0;
-    trivet_status_t status = run_step(context, i);
-    if (status != NULL) return tvi_engine_annotate_step(engine, i, status);
-    if (!context->is_profiled) continue;
-    context->steps[i].nanoseconds += (uint64_t)(tvi_clock_now_ns() - begin);
+  return tvi_device_call(context->device, event_record, context->events[index], context->stream);
+}
+
+static trivet_status_t read_events(trivet_context_t* context) {
+  for (uint32_t i = 0; i < context->engine->block->step_count; ++i) {
+    uint64_t nanoseconds = 0;
+    TRIVET_RETURN_IF_ERROR(tvi_device_call(context->device, elapsed, context->events[i],
+                                           context->events[i + 1], &nanoseconds));
+    context->steps[i].nanoseconds += nanoseconds;
     ++context->steps[i].count;
   }
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_context_run(trivet_context_t* context) {
-  if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
+trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
+  const trivet_engine_t* engine = context->engine;
+  bool is_measured = context->is_profiled && !context->is_capturing;
+  int64_t begin = 0, end = 0;
+  if (engine->has_late) {
+    for (uint32_t i = 0; i < engine->plan->symbol_count; ++i) {
+      context->symbol_is_unknown[i] = engine->symbol_is_late[i];
+    }
+  }
+  if (!context->is_steps_resolved) {
+    for (uint32_t i = 0; i < engine->block->step_count; ++i) tvi_context_resolve_step(context, i);
+    context->is_steps_resolved = true;
+  }
+  if (is_measured) TRIVET_RETURN_IF_ERROR(mark_step(context, 0, &begin));
+  for (uint32_t i = 0; i < engine->block->step_count; ++i) {
+    trivet_status_t status = run_step(context, i);
+    if (status != NULL) return tvi_engine_annotate_step(engine, i, status);
+    if (!is_measured) continue;
+    TRIVET_RETURN_IF_ERROR(mark_step(context, i + 1, &end));
+    if (context->device != NULL) continue;
+    context->steps[i].nanoseconds += (uint64_t)(end - begin);
+    ++context->steps[i].count;
+    begin = end;
+  }
+  return is_measured && context->device != NULL ? read_events(context) : TRIVET_OK;
+}
+
+static trivet_status_t enqueue(trivet_context_t* context) {
   TRIVET_RETURN_IF_ERROR(trivet_context_prepare(context));
-  if (!context->is_resolved) TRIVET_RETURN_IF_ERROR(resolve(context));
-  TRIVET_RETURN_IF_ERROR(run_steps(context));
-  TRIVET_RETURN_IF_ERROR(tvi_context_copy_observed(context));
+  TRIVET_RETURN_IF_ERROR(tvi_device_enter(context->device));
+  if (!context->is_resolved) TRIVET_RETURN_IF_ERROR(tvi_context_resolve(context));
+  if (context->staged_count != 0) TRIVET_RETURN_IF_ERROR(tvi_context_stage_inputs(context));
+  TRIVET_RETURN_IF_ERROR(tvi_context_queue_steps(context));
+  if (context->staged_count != 0) TRIVET_RETURN_IF_ERROR(tvi_context_stage_outputs(context));
+  if (context->engine->tensor_count > context->engine->input_count + context->engine->output_count)
+    TRIVET_RETURN_IF_ERROR(tvi_context_copy_observed(context));
   ++context->run_count;
   return TRIVET_OK;
+}
+
+trivet_status_t trivet_context_enqueue(trivet_context_t* context) {
+  if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
+  return enqueue(context);
+}
+
+trivet_status_t trivet_context_run(trivet_context_t* context) {
+  if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
+  trivet_status_t status = enqueue(context);
+  // Also after an error: nothing of a run that failed goes on behind the caller's back.
+  return trivet_status_join(status, tvi_context_finish(context));
+}
+
+trivet_status_t trivet_context_mark(trivet_context_t* context, uint32_t mark) {
+  if (context == NULL || mark > 1) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL, or mark %u is neither 0 nor 1", mark);
+  }
+  if (context->device == NULL) {
+    context->mark_times[mark] = tvi_clock_now_ns();
+    return TRIVET_OK;
+  }
+  return tvi_device_call(context->device, event_record, context->marks[mark], context->stream);
+}
+
+trivet_status_t trivet_context_elapsed(trivet_context_t* context, uint64_t* out_nanoseconds) {
+  if (context == NULL || out_nanoseconds == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "context or out_nanoseconds is NULL");
+  }
+  if (context->device == NULL) {
+    *out_nanoseconds = (uint64_t)(context->mark_times[1] - context->mark_times[0]);
+    return TRIVET_OK;
+  }
+  return tvi_device_call(context->device, elapsed, context->marks[0], context->marks[1],
+                         out_nanoseconds);
 }

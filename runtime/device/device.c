@@ -36,6 +36,8 @@ static const trivet_plugin_t kPlugin = {
     .definition_count = sizeof(kDefinitions) / sizeof(kDefinitions[0]),
 };
 
+const trivet_kernel_t* tvi_device_tile_kernel(void) { return &tvi_tile_kernel_definition; }
+
 const trivet_plugin_t* tvi_device_builtin_query(uint32_t host_major, uint32_t host_minor) {
   (void)host_minor;
   return host_major == TRIVET_ABI_MAJOR ? &kPlugin : NULL;

@@ -16,6 +16,9 @@ trivet_status_t tvi_device_pool_create(uint32_t thread_count, trivet_allocator_t
                                        trivet_executor_t** out_executor);
 void tvi_device_pool_destroy(tvi_device_pool_t* pool);  // accepts NULL
 
+// The run half of the kernel that runs everything on the host, for targets that borrow it.
+const trivet_kernel_t* tvi_device_tile_kernel(void);
+
 // The plugin that holds the run halves of the built-in kernels.
 const trivet_plugin_t* tvi_device_builtin_query(uint32_t host_major, uint32_t host_minor);
 

@@ -13,25 +13,11 @@
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 
-#define TARGET "cpu"
-
 trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t step,
                                          trivet_status_t status) {
   if (status == NULL) return TRIVET_OK;
   trivet_string_view_t name = engine->block->steps[step].name;
   return trivet_status_annotate(status, "step %u (%.*s)", step, TVI_SV_ARGS(name));
-}
-
-static trivet_status_t find_program(trivet_engine_t* engine) {
-  const tvi_plan_t* plan = engine->plan;
-  for (uint32_t i = 0; i < plan->program_count; ++i) {
-    if (!tvi_sv_equal_cstr(plan->programs[i].target, TARGET)) continue;
-    engine->program = &plan->programs[i];
-    engine->block = &engine->program->blocks[0];
-    return TRIVET_OK;
-  }
-  return TRIVET_STATUS(INCOMPATIBLE, "the plan is for target '%.*s', this runtime runs '%s'",
-                       TVI_SV_ARGS(plan->programs[0].target), TARGET);
 }
 
 static trivet_status_t check_plugins(const trivet_engine_t* engine) {
@@ -169,7 +155,8 @@ static trivet_status_t make_steps(trivet_engine_t* engine) {
     tvi_engine_step_t* step = &engine->steps[i];
     step->plan = &engine->block->steps[i];
     step->first_operand = (uint32_t)total;
-    if (step->plan->kind != TVI_PLAN_STEP_LAUNCH && step->plan->kind != TVI_PLAN_STEP_HOST) {
+    engine->has_host = engine->has_host || step->plan->kind == TVI_PLAN_STEP_HOST;
+    if (step->plan->kind > TVI_PLAN_STEP_COPY) {
       return tvi_engine_annotate_step(
           engine, i,
           TRIVET_STATUS(UNIMPLEMENTED, "this version cannot run steps of kind %u",
@@ -207,8 +194,13 @@ static void add_tensor(trivet_engine_t* engine, uint32_t mode, trivet_string_vie
                        uint32_t binding, uint32_t tensor, uint32_t alignment) {
   uint32_t dtype = engine->program->tensors[tensor].dtype;
   if (binding != TVI_PLAN_NONE) engine->binding_tensors[binding] = engine->tensor_count;
-  engine->tensors[engine->tensor_count++] = (tvi_engine_tensor_t){
-      name.data, mode, binding, tensor, address_alignment(dtype, alignment), false};
+  engine->tensors[engine->tensor_count++] =
+      (tvi_engine_tensor_t){name.data,
+                            mode,
+                            binding,
+                            tensor,
+                            address_alignment(dtype, engine->device != NULL ? 1 : alignment),
+                            false};
 }
 
 // The caller has to give memory for what steps touch.
@@ -271,30 +263,41 @@ static trivet_status_t check_profiles(const trivet_engine_t* engine) {
 }
 
 static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes, uint64_t size,
-                                   uint32_t flags) {
+                                   const trivet_engine_options_t* options) {
   uint32_t read_flags = 0;
-  if ((flags & TRIVET_ENGINE_VERIFY_WEIGHTS) != 0) read_flags |= TVI_PLAN_READ_VERIFY_WEIGHTS;
+  if ((options->flags & TRIVET_ENGINE_VERIFY_WEIGHTS) != 0)
+    read_flags |= TVI_PLAN_READ_VERIFY_WEIGHTS;
   TRIVET_RETURN_IF_ERROR(tvi_plan_read(bytes, size, read_flags, engine->allocator, &engine->plan));
-  TRIVET_RETURN_IF_ERROR(find_program(engine));
   TRIVET_RETURN_IF_ERROR(check_plugins(engine));
+  TRIVET_RETURN_IF_ERROR(tvi_engine_find_program(engine, options->device));
   TRIVET_RETURN_IF_ERROR(find_late(engine));
   TRIVET_RETURN_IF_ERROR(make_steps(engine));
   TRIVET_RETURN_IF_ERROR(list_tensors(engine));
   TRIVET_RETURN_IF_ERROR(check_profiles(engine));
+  TRIVET_RETURN_IF_ERROR(tvi_engine_upload_weights(engine, options->memory_limit));
   return tvi_engine_load_steps(engine);
 }
 
 static trivet_status_t make_engine(trivet_runtime_t* runtime,
                                    const trivet_engine_options_t* options,
-                                   trivet_engine_t** out_engine, uint32_t* out_flags) {
-  TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
-                                           "engine options", TRIVET_STRUCT_ENGINE_OPTIONS,
-                                           (uint32_t)sizeof(*options)));
-  *out_flags = options != NULL ? options->flags : 0;
-  if ((*out_flags & ~TRIVET_ENGINE_VERIFY_WEIGHTS) != 0) {
+                                   trivet_engine_t** out_engine,
+                                   trivet_engine_options_t* out_options) {
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(
+      options != NULL ? &options->header : NULL, "engine options", TRIVET_STRUCT_ENGINE_OPTIONS,
+      (uint32_t)offsetof(trivet_engine_options_t, memory_limit)));
+  memset(out_options, 0, sizeof(*out_options));
+  if (options != NULL) {
+    out_options->flags = options->flags;
+    out_options->device = options->device;
+    if (TRIVET_HAS_FIELD(options, trivet_engine_options_t, memory_limit)) {
+      out_options->memory_limit = options->memory_limit;
+    }
+  }
+  uint32_t unknown = out_options->flags & ~TRIVET_ENGINE_VERIFY_WEIGHTS;
+  if (unknown != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT,
-                         "engine options: flags are 0x%x, of which 0x%x are unknown", *out_flags,
-                         *out_flags & ~TRIVET_ENGINE_VERIFY_WEIGHTS);
+                         "engine options: flags are 0x%x, of which 0x%x are unknown",
+                         out_options->flags, unknown);
   }
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(runtime->allocator, sizeof(**out_engine), out_engine));
   (*out_engine)->runtime = runtime;
@@ -310,13 +313,13 @@ trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
     return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, path or out_engine is NULL");
   }
   trivet_engine_t* engine = NULL;
-  uint32_t flags;
-  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &flags));
+  trivet_engine_options_t own;
+  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &own));
   trivet_status_t status =
       tvi_file_map(path, 0, TVI_FILE_TO_END, engine->allocator, &engine->mapping);
   if (status == NULL) {
     status = trivet_status_annotate(
-        fill_engine(engine, engine->mapping->data, engine->mapping->size, flags), "%s", path);
+        fill_engine(engine, engine->mapping->data, engine->mapping->size, &own), "%s", path);
   }
   if (status != NULL) {
     trivet_engine_destroy(engine);
@@ -333,8 +336,8 @@ trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void*
     return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, bytes or out_engine is NULL");
   }
   trivet_engine_t* engine = NULL;
-  uint32_t flags;
-  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &flags));
+  trivet_engine_options_t own;
+  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &own));
   trivet_status_t status = TRIVET_OK;
   if ((uintptr_t)bytes % TVI_PLAN_WEIGHT_ALIGNMENT != 0 && size != 0) {
     status = tvi_alloc_aligned(engine->allocator, size, TVI_PLAN_WEIGHT_ALIGNMENT, &engine->copy);
@@ -344,7 +347,7 @@ trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void*
       bytes = engine->copy;
     }
   }
-  if (status == NULL) status = fill_engine(engine, bytes, size, flags);
+  if (status == NULL) status = fill_engine(engine, bytes, size, &own);
   if (status != NULL) {
     trivet_engine_destroy(engine);
     return status;
@@ -356,6 +359,7 @@ trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void*
 void trivet_engine_destroy(trivet_engine_t* engine) {
   if (engine == NULL) return;
   tvi_engine_unload_steps(engine);
+  tvi_engine_release_device(engine);
   tvi_plan_destroy(engine->plan);
   tvi_file_mapping_release(engine->mapping);
   tvi_free_aligned(engine->allocator, engine->copy, engine->copy_size, TVI_PLAN_WEIGHT_ALIGNMENT);

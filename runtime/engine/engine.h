@@ -11,6 +11,7 @@
 #include "core/base/file.h"
 #include "core/plan/plan.h"
 #include "core/registry/registry.h"
+#include "runtime/device/open_device.h"
 #include "trivet/runtime.h"
 
 #ifdef __cplusplus
@@ -20,7 +21,8 @@ extern "C" {
 struct trivet_runtime_s {
   trivet_allocator_t allocator;
   trivet_logger_t logger;
-  tvi_registry_t* registry;  // run halves
+  tvi_registry_t* registry;   // run halves
+  tvi_device_list_t devices;  // those that engines have opened
 };
 
 // One alternative of a step, ready to be prepared where it is usable.
@@ -60,11 +62,14 @@ struct trivet_engine_s {
   uint64_t copy_size;
   tvi_plan_t* plan;
   const tvi_plan_program_t* program;
-  const tvi_plan_block_t* block;  // the main block
-  tvi_arena_t arena;              // every array below
-  tvi_engine_step_t* steps;       // block->step_count
-  uint32_t operand_total;         // room for the operands of all steps
-  uint32_t operand_most;          // of one step
+  const tvi_plan_block_t* block;    // the main block
+  const tvi_open_device_t* device;  // NULL: the host
+  char* device_weights;             // what launches read of the weights, at the same offsets
+  uint64_t device_weights_size;
+  tvi_arena_t arena;         // every array below
+  tvi_engine_step_t* steps;  // block->step_count
+  uint32_t operand_total;    // room for the operands of all steps
+  uint32_t operand_most;     // of one step
   uint32_t parameter_most;
   uint32_t tensor_count;
   tvi_engine_tensor_t* tensors;
@@ -76,6 +81,7 @@ struct trivet_engine_s {
   bool* tensor_is_late;
   bool* buffer_is_late;
   bool has_late;
+  bool has_host;  // host functions take part: a run cannot be captured
 };
 
 // "step 3 (conv1 + relu1)": annotates an error with the step that it came from.
@@ -86,9 +92,22 @@ trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t
 trivet_status_t tvi_engine_load_steps(trivet_engine_t* engine);
 void tvi_engine_unload_steps(trivet_engine_t* engine);
 
+// Where the bytes of a constant lie for buffer |buffer|, which is one.
+char* tvi_engine_constant(const trivet_engine_t* engine, uint32_t buffer);
+
+// --- engine_device.c -----------------------------------------------------------------------------
+
+// Chooses the first program that this machine can run and opens its device. The error names what is
+// missing for each.
+trivet_status_t tvi_engine_find_program(trivet_engine_t* engine, uint32_t ordinal);
+// Brings the constants that launches read into the device's memory.
+trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memory_limit);
+void tvi_engine_release_device(trivet_engine_t* engine);
+
 // Checks a struct that the caller gives to be filled, and fills it up to the size that it knows.
+// |least|: size of its first version.
 trivet_status_t tvi_fill_struct(void* out_struct, const void* filled, uint32_t struct_type,
-                                uint32_t size);
+                                uint32_t least, uint32_t size);
 // Checks an optional struct of options. |least|: size of its first version.
 trivet_status_t tvi_check_options(const trivet_header_t* header, const char* what,
                                   uint32_t struct_type, uint32_t least);

@@ -23,7 +23,9 @@ static bool requirement_holds(const trivet_engine_t* engine, trivet_string_view_
   trivet_string_view_t rest = requirement;
   trivet_string_view_t kind = tvi_sv_split(&rest, ':');
   if (tvi_sv_equal_cstr(kind, "plugin")) return plugin_is_loaded(engine, rest);
-  if (!tvi_sv_equal_cstr(kind, "isa")) return false;
+  if (!tvi_sv_equal_cstr(kind, "isa")) {
+    return engine->device != NULL && tvi_device_call(engine->device, meets, requirement) != 0;
+  }
   for (uint32_t level = TVI_CPU_PLAIN; level <= (uint32_t)tvi_cpu_level(); ++level) {
     if (tvi_sv_equal_cstr(rest, tvi_cpu_level_name((tvi_cpu_level_t)level))) return true;
   }
@@ -59,7 +61,9 @@ static trivet_status_t load_launch(trivet_engine_t* engine, tvi_engine_alternati
       .blob = from->blob,
       .blob_size = from->blob_size,
       .allocator = &engine->runtime->allocator,
+      .device = engine->device != NULL ? engine->device->state : NULL,
   };
+  TRIVET_RETURN_IF_ERROR(tvi_device_enter(engine->device));
   TRIVET_RETURN_IF_ERROR_ANNOTATED(
       alternative->kernel->load(alternative->kernel, &load, &alternative->loaded), "kernel '%s'",
       alternative->kernel->name);
@@ -103,9 +107,11 @@ static trivet_status_t load_step(trivet_engine_t* engine, uint32_t index) {
               TVI_SV_ARGS(missing));
       continue;
     }
-    TRIVET_RETURN_IF_ERROR(step->plan->kind == TVI_PLAN_STEP_HOST
-                               ? load_host(engine, alternative)
-                               : load_launch(engine, alternative));
+    if (step->plan->kind == TVI_PLAN_STEP_HOST) {
+      TRIVET_RETURN_IF_ERROR(load_host(engine, alternative));
+    } else if (step->plan->kind == TVI_PLAN_STEP_LAUNCH) {
+      TRIVET_RETURN_IF_ERROR(load_launch(engine, alternative));
+    }
     alternative->usable = true;
     any = true;
     // Nothing behind an alternative without guards is ever chosen.
@@ -126,6 +132,7 @@ trivet_status_t tvi_engine_load_steps(trivet_engine_t* engine) {
 
 void tvi_engine_unload_steps(trivet_engine_t* engine) {
   if (engine->steps == NULL) return;
+  trivet_status_free(tvi_device_enter(engine->device));  // what cannot be freed is lost
   for (uint32_t i = 0; i < engine->block->step_count; ++i) {
     tvi_engine_step_t* step = &engine->steps[i];
     for (uint32_t a = 0; step->alternatives != NULL && a < step->plan->alternative_count; ++a) {

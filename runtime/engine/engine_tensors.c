@@ -39,7 +39,8 @@ trivet_status_t trivet_engine_tensor_info(const trivet_engine_t* engine, uint32_
     tvi_plan_expr_code_t code = engine->plan->exprs[tensor->dims[d]];
     if (!tvi_dim_code_is_constant(code.code, code.size, &info.dims[d])) info.dims[d] = -1;
   }
-  return tvi_fill_struct(out_info, &info, TRIVET_STRUCT_TENSOR_INFO, (uint32_t)sizeof(info));
+  return tvi_fill_struct(out_info, &info, TRIVET_STRUCT_TENSOR_INFO, (uint32_t)sizeof(info),
+                         (uint32_t)sizeof(info));
 }
 
 uint32_t trivet_engine_profile_count(const trivet_engine_t* engine) {

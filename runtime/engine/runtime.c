@@ -31,9 +31,10 @@ trivet_status_t tvi_check_options(const trivet_header_t* header, const char* wha
 }
 
 trivet_status_t tvi_fill_struct(void* out_struct, const void* filled, uint32_t struct_type,
-                                uint32_t size) {
+                                uint32_t least, uint32_t size) {
   trivet_header_t* header = out_struct;
-  TRIVET_RETURN_IF_ERROR(tvi_check_options(header, "struct to be filled", struct_type, size));
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(header, "struct to be filled", struct_type, least));
+  if (header->struct_size < size) size = header->struct_size;
   memcpy((char*)out_struct + sizeof(*header), (const char*)filled + sizeof(*header),
          size - sizeof(*header));
   return TRIVET_OK;
@@ -56,8 +57,13 @@ trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*runtime), &runtime));
   runtime->allocator = allocator;
   runtime->logger = logger;
+  trivet_status_t status = tvi_device_list_init(&runtime->devices, allocator);
+  if (status != NULL) {
+    tvi_free(allocator, runtime, sizeof(*runtime));
+    return status;
+  }
   tvi_registry_options_t registry = {.halves = TRIVET_HALF_RUN};
-  trivet_status_t status = tvi_registry_create(&registry, allocator, &runtime->registry);
+  status = tvi_registry_create(&registry, allocator, &runtime->registry);
   if (status == NULL) {
     status = tvi_registry_add(runtime->registry, tvi_device_builtin_query, "built in");
   }
@@ -71,6 +77,7 @@ trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
 
 void trivet_runtime_destroy(trivet_runtime_t* runtime) {
   if (runtime == NULL) return;
+  tvi_device_list_deinit(&runtime->devices);
   tvi_registry_destroy(runtime->registry);
   tvi_free(runtime->allocator, runtime, sizeof(*runtime));
 }
@@ -89,6 +96,36 @@ trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime, const
     return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", runtime == NULL ? "runtime" : "path_list");
   }
   return tvi_registry_load_path(runtime->registry, path_list);
+}
+
+const char* trivet_runtime_device_target(const trivet_runtime_t* runtime, uint32_t index) {
+  if (runtime == NULL) return NULL;
+  const trivet_device_t* device =
+      tvi_registry_definition(runtime->registry, TRIVET_STRUCT_DEVICE, index);
+  return device != NULL ? device->target : NULL;
+}
+
+trivet_status_t trivet_runtime_device(trivet_runtime_t* runtime, const char* target,
+                                      uint32_t ordinal, trivet_device_record_t* out_record) {
+  if (runtime == NULL || target == NULL || out_record == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, target or out_record is NULL");
+  }
+  trivet_string_view_t name = {target, strlen(target)};
+  const trivet_device_t* definition = tvi_registry_device(runtime->registry, name);
+  if (definition == NULL) {
+    return TRIVET_STATUS(NOT_FOUND, "no loaded plugin brings a device of target '%s'", target);
+  }
+  const tvi_open_device_t* device;
+  TRIVET_RETURN_IF_ERROR(tvi_device_list_open(&runtime->devices, definition, ordinal, &device));
+  trivet_device_info_t info = device->info;
+  TRIVET_RETURN_IF_ERROR(tvi_device_call(device, describe, &info));  // what is free changes
+  trivet_device_record_t record = {.memory_size = info.memory_size,
+                                   .memory_free = info.memory_free};
+  memcpy(record.name, device->info.name, sizeof(record.name));
+  memcpy(record.target, device->info.target, sizeof(record.target));
+  memcpy(record.signature, device->info.signature, sizeof(record.signature));
+  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_DEVICE_RECORD, (uint32_t)sizeof(record),
+                         (uint32_t)sizeof(record));
 }
 
 void trivet_string_free(trivet_runtime_t* runtime, char* text) {

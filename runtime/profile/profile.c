@@ -7,6 +7,7 @@
 
 trivet_status_t trivet_context_enable_profile(trivet_context_t* context, uint32_t enabled) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
+  if (enabled != 0) TRIVET_RETURN_IF_ERROR(tvi_context_make_events(context));
   context->is_profiled = enabled != 0;
   for (uint32_t i = 0; i < context->engine->block->step_count && enabled != 0; ++i) {
     context->steps[i].nanoseconds = 0;
@@ -42,5 +43,6 @@ trivet_status_t trivet_context_layer(const trivet_context_t* context, uint32_t i
     record.kernel = chosen->plan->kernel.data;
     record.tactic = chosen->plan->tactic.data;
   }
-  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_LAYER_RECORD, (uint32_t)sizeof(record));
+  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_LAYER_RECORD, (uint32_t)sizeof(record),
+                         (uint32_t)sizeof(record));
 }

@@ -94,7 +94,7 @@ class PlanMaker {
   }
   uint32_t Temporary(const std::string& name, uint32_t dtype, const Exprs& dims,
                      uint32_t flags = 0) {
-    buffers_.push_back({TVI_PLAN_BUFFER_ARENA, 0, Bytes(dtype, dims), 64, UINT32_MAX, 0});
+    buffers_.push_back({TVI_PLAN_BUFFER_ARENA, 0, Bytes(dtype, dims), 64, UINT32_MAX, 0, 0, 0});
     return Tensor(name, dtype, dims, DenseStrides(dims), Number(0), flags);
   }
   // A view of the buffer of another tensor.
@@ -117,7 +117,8 @@ class PlanMaker {
     constants_.push_back(constant);
     Exprs dims = {Number(constant.dims[0])};
     uint32_t index = static_cast<uint32_t>(constants_.size()) - 1;
-    buffers_.push_back({TVI_PLAN_BUFFER_CONSTANT, index, Bytes(TRIVET_DTYPE_F32, dims), 64, 0, 0});
+    buffers_.push_back(
+        {TVI_PLAN_BUFFER_CONSTANT, index, Bytes(TRIVET_DTYPE_F32, dims), 64, 0, 0, 0, 0});
     return Tensor(name, TRIVET_DTYPE_F32, dims, DenseStrides(dims), Number(0), 0);
   }
 
@@ -348,7 +349,7 @@ class PlanMaker {
   }
   uint32_t Binding(const std::string& name, uint32_t mode, uint32_t dtype, const Exprs& dims) {
     uint32_t index = static_cast<uint32_t>(bindings_.size());
-    buffers_.push_back({TVI_PLAN_BUFFER_BINDING, index, Bytes(dtype, dims), 1, 0, 0});
+    buffers_.push_back({TVI_PLAN_BUFFER_BINDING, index, Bytes(dtype, dims), 1, 0, 0, 0, 0});
     uint32_t tensor = Tensor(name, dtype, dims, DenseStrides(dims), Number(0), 0);
     bindings_.push_back({View(name), mode, tensor, 1, TVI_PLAN_NONE});
     return tensor;

@@ -54,12 +54,12 @@ class PlanSample {
     profiles = {{1, 0, profile_dims.data()}};
     plugins = {{TRIVET_SV("cpu_test"), TRIVET_SV("1.0")}};
 
-    buffers = {{TVI_PLAN_BUFFER_BINDING, 0, 7, 64, 0, 0},
-               {TVI_PLAN_BUFFER_BINDING, 1, 7, 64, 0, 0},
-               {TVI_PLAN_BUFFER_BINDING, 2, 8, 64, 0, 0},
-               {TVI_PLAN_BUFFER_CONSTANT, 0, 10, 64, 0, 0},
-               {TVI_PLAN_BUFFER_ARENA, TVI_PLAN_NONE, 7, 64, 0, 1},
-               {TVI_PLAN_BUFFER_CONSTANT, 1, 4, 16, 0, 0}};
+    buffers = {{TVI_PLAN_BUFFER_BINDING, 0, 7, 64, 0, 0, 0, 0},
+               {TVI_PLAN_BUFFER_BINDING, 1, 7, 64, 0, 0, 0, 0},
+               {TVI_PLAN_BUFFER_BINDING, 2, 8, 64, 0, 0, 0, 0},
+               {TVI_PLAN_BUFFER_CONSTANT, 0, 10, 64, 0, 0, 0, 0},
+               {TVI_PLAN_BUFFER_ARENA, TVI_PLAN_NONE, 7, 64, 0, 1, 0, 0},
+               {TVI_PLAN_BUFFER_CONSTANT, 1, 4, 16, 0, 0, 0, 0}};
     Constant(64);  // expression 10: bytes of the constant w
     Tensor("x", TRIVET_DTYPE_F32, 0, {5, 2}, {2, 1});
     Tensor("y", TRIVET_DTYPE_F32, 1, {5, 2}, {2, 1});

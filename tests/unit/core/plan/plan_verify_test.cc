@@ -271,12 +271,31 @@ TEST(PlanVerify, Steps) {
   });
 }
 
+TEST(PlanVerify, Memories) {
+  ExpectRefused({
+      {"plan section programs: program 0: buffer 0: memory 2",
+       [](PlanSample* s) { s->buffers[0].memory = 2; }},
+      // One buffer on the device means that kernels follow addresses of the device.
+      {"plan section programs: program 0: step 0: alternative 0: operand 0: tensor 0: buffer 0 "
+       "lies "
+       "in the memory of the host",
+       [](PlanSample* s) { s->buffers[4].memory = TRIVET_MEMORY_DEVICE; }},
+      {"plan section programs: program 0: step 0: alternative 0: operand 0: tensor 0: buffer 0 "
+       "lies "
+       "in the memory of the device",
+       [](PlanSample* s) {
+         for (auto& buffer : s->buffers) buffer.memory = TRIVET_MEMORY_DEVICE;
+         s->steps[0].kind = TVI_PLAN_STEP_HOST;
+       }},
+      {"plan section programs: program 0: step 0: alternative 0: a copy with 4 operands, 1 of them "
+       "outputs",
+       [](PlanSample* s) { s->steps[0].kind = TVI_PLAN_STEP_COPY; }},
+  });
+}
+
 TEST(PlanVerify, StepsThatCannotBeRunYetAreNamed) {
   ExpectRefused(
       {
-          {"plan section programs: program 0: block 0: step 1: steps of kind COPY cannot be run by "
-           "this version",
-           [](PlanSample* s) { s->steps[1].kind = TVI_PLAN_STEP_COPY; }},
           {"plan section programs: program 0: block 0: step 1: steps of kind BIND cannot be run by "
            "this version",
            [](PlanSample* s) { s->steps[1].kind = TVI_PLAN_STEP_BIND; }},

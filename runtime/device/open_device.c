@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Opens devices once and keeps them.
+#include "runtime/device/open_device.h"
+
+#include "core/base/allocator.h"
+#include "core/base/status.h"
+
+trivet_status_t tvi_device_list_init(tvi_device_list_t* list, trivet_allocator_t allocator) {
+  list->allocator = allocator;
+  list->first = NULL;
+  return tvi_mutex_init(&list->mutex);
+}
+
+void tvi_device_list_deinit(tvi_device_list_t* list) {
+  while (list->first != NULL) {
+    tvi_open_device_t* device = list->first;
+    list->first = device->next;
+    device->definition->close(device->definition, device->state);
+    tvi_free(list->allocator, device, sizeof(*device));
+  }
+  tvi_mutex_deinit(&list->mutex);
+}
+
+static trivet_status_t open_device(tvi_device_list_t* list, const trivet_device_t* definition,
+                                   uint32_t ordinal, tvi_open_device_t** out_device) {
+  tvi_open_device_t* device;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(list->allocator, sizeof(*device), &device));
+  device->definition = definition;
+  device->ordinal = ordinal;
+  device->info.header =
+      (trivet_header_t)TRIVET_HEADER(trivet_device_info_t, TRIVET_STRUCT_DEVICE_INFO);
+  trivet_status_t status = definition->open(definition, ordinal, &list->allocator, &device->state);
+  if (status == NULL) {
+    status = tvi_device_call(device, describe, &device->info);
+    if (status == NULL && (device->info.alignment & (device->info.alignment - 1)) != 0) {
+      status = TRIVET_STATUS(INTERNAL, "it aligns memory to %u", device->info.alignment);
+    }
+    if (status != NULL) definition->close(definition, device->state);
+  }
+  if (status != NULL) {
+    tvi_free(list->allocator, device, sizeof(*device));
+    return status;
+  }
+  device->info.name[sizeof(device->info.name) - 1] = '\0';
+  device->info.target[sizeof(device->info.target) - 1] = '\0';
+  device->info.signature[sizeof(device->info.signature) - 1] = '\0';
+  *out_device = device;
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_device_list_open(tvi_device_list_t* list, const trivet_device_t* definition,
+                                     uint32_t ordinal, const tvi_open_device_t** out_device) {
+  tvi_mutex_lock(&list->mutex);
+  tvi_open_device_t* device = list->first;
+  while (device != NULL && (device->definition != definition || device->ordinal != ordinal)) {
+    device = device->next;
+  }
+  trivet_status_t status = TRIVET_OK;
+  if (device == NULL) {
+    status = open_device(list, definition, ordinal, &device);
+    if (status == NULL) {
+      device->next = list->first;
+      list->first = device;
+    }
+  }
+  tvi_mutex_unlock(&list->mutex);
+  if (status != NULL) {
+    return trivet_status_annotate(status, "device %u of target '%s'", ordinal, definition->target);
+  }
+  *out_device = device;
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_device_enter(const tvi_open_device_t* device) {
+  return device != NULL ? device->definition->enter(device->definition, device->state) : TRIVET_OK;
+}
