@@ -64,6 +64,7 @@ static trivet_status_t open_tactics(build_t* b) {
   tvi_tactic_options_t options;
   memset(&options, 0, sizeof(options));
   options.target = config->target;
+  options.dump_folder = config->dump_folder;
   options.mode = config->tactics;
   options.thread_count = 1;
   options.symbols = b->shapes.opt;

@@ -37,6 +37,7 @@ typedef struct tvi_tactic_options_s {
   trivet_executor_t* executor;         // timed: threads to measure with
   const tvi_registry_t* run_registry;  // timed: where run halves are found
   trivet_progress_t progress;
+  const char* dump_folder;  // where kernels leave what they generate; NULL: nowhere
 } tvi_tactic_options_t;
 
 typedef struct tvi_tactic_context_s {

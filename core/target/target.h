@@ -53,6 +53,7 @@ struct trivet_region_s {
   uint32_t symbol_count;
   uint32_t reserved;
   const char* target;  // of the program, with its architecture: "cpu", "cuda:sm_90"
+  const char* dump_folder;  // for what kernels generate; NULL: none
 };
 
 // One tactic: a way to run the region with the given operand layouts.

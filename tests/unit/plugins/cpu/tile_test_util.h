@@ -458,6 +458,11 @@ inline void expect_equal(const tvi_kir_program_t* program, const std::vector<Ten
   }
 }
 
+#ifdef TRIVET_TEST_CUDA
+// The same programs as CUDA C; defined in tests/unit/plugins/cuda/cuda_test_util.h.
+void expect_same(Program& program, const std::vector<int64_t>& symbols, const Inputs& inputs,
+                 Options options = {});
+#else
 // Runs on every instruction set of this machine and compares with the evaluator.
 inline void expect_same(Program& program, const std::vector<int64_t>& symbols, const Inputs& inputs,
                         Options options = {}) {
@@ -473,6 +478,8 @@ inline void expect_same(Program& program, const std::vector<int64_t>& symbols, c
   }
 }
 
+#endif  // TRIVET_TEST_CUDA
+
 inline Tensor random_tensor(uint32_t dtype, std::vector<int64_t> dims, uint32_t seed = 1,
                             double low = -3, double high = 3, std::vector<uint32_t> order = {},
                             int64_t gap = 0) {
@@ -483,5 +490,9 @@ inline Tensor random_tensor(uint32_t dtype, std::vector<int64_t> dims, uint32_t 
 }
 
 }  // namespace tile_test
+
+#ifdef TRIVET_TEST_CUDA
+#include "tests/unit/plugins/cuda/cuda_test_util.h"
+#endif
 
 #endif  // TRIVET_TESTS_UNIT_PLUGINS_CPU_TILE_TEST_UTIL_H_

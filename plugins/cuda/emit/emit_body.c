@@ -1,0 +1,971 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Prints the scalar instructions of a stage as C, with the numbers of docs/kernel_ir.md, section 3.
+// Index arithmetic is done in 32 bits wherever its range is proven to fit.
+#include <math.h>
+#include <stdio.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/base/string_view.h"
+#include "core/dimension/dimension.h"
+#include "core/kernel_ir/affine.h"
+#include "core/kernel_ir/scalar.h"
+#include "plugins/cuda/emit/emit_print.h"
+
+#define P TVI_CUDA_PRINT
+
+void tvi_cuda_fail(tvi_cuda_printer_t* p, trivet_status_t status) {
+  if (p->status) {
+    trivet_status_free(status);
+  } else {
+    p->status = status;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Types
+// ---------------------------------------------------------------------------------------------
+
+typedef enum {
+  SMALL_FLOAT,
+  FLOAT,
+  DOUBLE,
+  NARROW,
+  NARROW_U,
+  INT,
+  UINT,
+  LONG,
+  ULONG,
+  BOOLEAN
+} kind_t;
+
+static kind_t kind_of(uint32_t dtype) {
+  if (dtype == TRIVET_DTYPE_BOOL) return BOOLEAN;
+  if (dtype == TRIVET_DTYPE_F64) return DOUBLE;
+  if (dtype == TRIVET_DTYPE_F32) return FLOAT;
+  if (tvi_dtype_is_float(dtype)) return SMALL_FLOAT;
+  const bool is_signed = tvi_dtype_is_signed_integer(dtype);
+  switch (tvi_dtype_bits(dtype)) {
+    case 64:
+      return is_signed ? LONG : ULONG;
+    case 32:
+      return is_signed ? INT : UINT;
+    default:
+      return is_signed ? NARROW : NARROW_U;
+  }
+}
+
+const char* tvi_cuda_register_type(uint32_t dtype) {
+  static const char* const types[] = {"float",    "float",     "double",
+                                      "int",      "unsigned",  "int",
+                                      "unsigned", "long long", "unsigned long long",
+                                      "bool"};
+  return types[kind_of(dtype)];
+}
+
+const char* tvi_cuda_storage_type(uint32_t dtype) {
+  switch (dtype) {
+    case TRIVET_DTYPE_F16:
+      return "tv_f16";
+    case TRIVET_DTYPE_BF16:
+      return "tv_bf16";
+    case TRIVET_DTYPE_F8E4M3FN:
+      return "tv_f8e4m3fn";
+    case TRIVET_DTYPE_F8E4M3FNUZ:
+      return "tv_f8e4m3fnuz";
+    case TRIVET_DTYPE_F8E5M2:
+      return "tv_f8e5m2";
+    case TRIVET_DTYPE_F8E5M2FNUZ:
+      return "tv_f8e5m2fnuz";
+    case TRIVET_DTYPE_F8E8M0:
+      return "tv_f8e8m0";
+    case TRIVET_DTYPE_F4E2M1:
+      return "tv_f4e2m1";
+    case TRIVET_DTYPE_BOOL:
+      return "tv_bool";
+    case TRIVET_DTYPE_I8:
+      return "signed char";
+    case TRIVET_DTYPE_I16:
+      return "short";
+    case TRIVET_DTYPE_U16:
+      return "unsigned short";
+    default:
+      return tvi_dtype_bits(dtype) <= 8 ? "unsigned char" : tvi_cuda_register_type(dtype);
+  }
+}
+
+// Temporaries keep the precision that they were computed in; packed ones get bytes.
+uint32_t tvi_cuda_stored_dtype(const tvi_kir_value_t* value) {
+  if (value->kind != TVI_KIR_TEMP) return value->dtype;
+  switch (kind_of(value->dtype)) {
+    case SMALL_FLOAT:
+      return TRIVET_DTYPE_F32;
+    case NARROW:
+      return tvi_dtype_bits(value->dtype) < 8 ? TRIVET_DTYPE_I8 : value->dtype;
+    case NARROW_U:
+      return tvi_dtype_bits(value->dtype) < 8 ? TRIVET_DTYPE_U8 : value->dtype;
+    default:
+      return value->dtype;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Names
+// ---------------------------------------------------------------------------------------------
+
+uint32_t tvi_cuda_parameter(tvi_cuda_printer_t* p, trivet_dim_t dim) {
+  if (!dim) {
+    tvi_cuda_fail(p, TRIVET_STATUS(OUT_OF_RANGE, "a size overflows 64 bits"));
+    return 0;
+  }
+  for (size_t i = 0; i < p->code->parameters.count; ++i)
+    if (p->code->parameters.data[i] == dim) return (uint32_t)i;
+  trivet_status_t status = tvi_vector_push(&p->code->parameters, dim);
+  if (status) {
+    tvi_cuda_fail(p, status);
+    return 0;
+  }
+  return (uint32_t)p->code->parameters.count - 1;
+}
+
+static void add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index) {
+  for (size_t i = 0; i < p->arguments.count; ++i)
+    if (p->arguments.data[i].kind == kind && p->arguments.data[i].index == index) return;
+  tvi_cuda_argument_t argument = {kind, index};
+  trivet_status_t status = tvi_vector_push(&p->arguments, argument);
+  if (status) tvi_cuda_fail(p, status);
+}
+
+static void print_integer(tvi_cuda_printer_t* p, int64_t value) {
+  if (value >= INT32_MIN + 1 && value <= INT32_MAX) {
+    P(p, value < 0 ? "(%lld)" : "%lld", (long long)value);
+  } else if (value == INT64_MIN) {
+    P(p, "(-9223372036854775807ll - 1)");
+  } else {
+    P(p, "(%lldll)", (long long)value);
+  }
+}
+
+void tvi_cuda_print_dim(tvi_cuda_printer_t* p, trivet_dim_t dim) {
+  int64_t value, low, high;
+  if (dim && tvi_dim_is_constant(dim, &value)) {
+    print_integer(p, value);
+    return;
+  }
+  const uint32_t number = tvi_cuda_parameter(p, dim);
+  if (!dim) return;
+  tvi_dim_range(p->program->dims, dim, &low, &high);
+  const bool is_short = low >= INT32_MIN && high <= INT32_MAX;
+  add_argument(p, is_short ? TVI_CUDA_ARGUMENT_I32 : TVI_CUDA_ARGUMENT_I64, number);
+  P(p, "n%u", number);
+}
+
+void tvi_cuda_print_pointer(tvi_cuda_printer_t* p, uint32_t value) {
+  if (p->program->values[value].kind == TVI_KIR_TEMP) {
+    const uint32_t offset = tvi_cuda_parameter(p, p->workspace_offsets[value]);
+    add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, offset);
+    P(p, "((%s*)w%u)", tvi_cuda_storage_type(tvi_cuda_stored_dtype(&p->program->values[value])),
+      offset);
+  } else {
+    add_argument(p, TVI_CUDA_ARGUMENT_OPERAND, p->operand_of_value[value]);
+    P(p, "p%u", p->operand_of_value[value]);
+  }
+}
+
+void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref) {
+  P(p, "a%u_%u", stage, ref);
+}
+
+// A body that is printed: of a stage, or of a join.
+typedef struct scope_t {
+  const tvi_kir_instr_t* instrs;
+  uint32_t stage;
+  bool is_join;
+} scope_t;
+
+static void print_ref(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
+  if (scope->is_join) {
+    P(p, "j%u", ref);
+  } else {
+    tvi_cuda_print_ref(p, scope->stage, ref);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Ranges
+// ---------------------------------------------------------------------------------------------
+
+static bool range_of(const tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref, int64_t* low,
+                     int64_t* high) {
+  int64_t unused;
+  trivet_dim_t min, max;
+  tvi_kir_index_range(p->program, &p->program->stages[stage], ref, &min, &max);
+  if (!min || !max) return false;
+  tvi_dim_range(p->program->dims, min, low, &unused);
+  tvi_dim_range(p->program->dims, max, &unused, high);
+  return true;
+}
+
+// Is an i64 instruction, with all that it is made of, within 32 bits?
+static bool is_short(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  if (!p->is_short[stage]) {
+    trivet_status_t status =
+        tvi_arena_alloc_array_zeroed(p->arena, (size_t)s->instr_count + 1, 1, &p->is_short[stage]);
+    if (status) {
+      tvi_cuda_fail(p, status);
+      return false;
+    }
+  }
+  uint8_t* known = &p->is_short[stage][ref];
+  if (*known) return *known == 2;
+  const tvi_kir_instr_t* instr = &s->instrs[ref];
+  int64_t low = 0, high = 0;
+  bool fits = instr->dtype == TRIVET_DTYPE_I64 && instr->opcode != TVI_KIR_LOAD &&
+              range_of(p, stage, ref, &low, &high) && low >= INT32_MIN + 1 && high <= INT32_MAX;
+  for (uint32_t i = 0; fits && i < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++i) {
+    const uint32_t dtype = s->instrs[instr->args[i]].dtype;
+    if (dtype == TRIVET_DTYPE_BOOL) continue;
+    fits = dtype == TRIVET_DTYPE_I64 && is_short(p, stage, instr->args[i]);
+  }
+  *known = fits ? 2 : 1;
+  return fits;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Instructions
+// ---------------------------------------------------------------------------------------------
+
+static void print_float(tvi_cuda_printer_t* p, uint32_t dtype, double value) {
+  char text[TVI_NUMBER_TEXT_SIZE];
+  const bool is_double = dtype == TRIVET_DTYPE_F64;
+  if (!is_double) value = (double)(float)value;
+  if (isnan(value) || isinf(value)) {
+    const char* bits = isnan(value) ? "7fc00000u" : value > 0 ? "7f800000u" : "ff800000u";
+    P(p, is_double ? "(double)tv_from_bits(0x%s)" : "tv_from_bits(0x%s)", bits);
+    return;
+  }
+  if (is_double) {
+    tvi_format_f64(value, text);
+    P(p, "%s", text);
+  } else {
+    tvi_format_f32((float)value, text);
+    P(p, "%sf", text);
+  }
+}
+
+static void print_constant(tvi_cuda_printer_t* p, uint32_t dtype, tvi_kir_scalar_t value) {
+  switch (kind_of(dtype)) {
+    case SMALL_FLOAT:
+    case FLOAT:
+    case DOUBLE:
+      print_float(p, dtype, value.f);
+      break;
+    case BOOLEAN:
+      P(p, value.i ? "true" : "false");
+      break;
+    case ULONG:
+      P(p, "%lluull", (unsigned long long)value.i);
+      break;
+    case UINT:
+    case NARROW_U:
+      P(p, "%uu", (unsigned)value.i);
+      break;
+    case INT:
+      if (value.i == INT32_MIN) {
+        P(p, "(-2147483647 - 1)");
+        break;
+      }
+      print_integer(p, value.i);
+      break;
+    default:
+      print_integer(p, value.i);
+  }
+}
+
+// Brackets around what brings a wide register value back to a narrow integer type.
+static const char* wrap_open(uint32_t dtype) {
+  switch (dtype) {
+    case TRIVET_DTYPE_I8:
+      return "(int)(signed char)(";
+    case TRIVET_DTYPE_U8:
+      return "(unsigned)(unsigned char)(";
+    case TRIVET_DTYPE_I16:
+      return "(int)(short)(";
+    case TRIVET_DTYPE_U16:
+      return "(unsigned)(unsigned short)(";
+    case TRIVET_DTYPE_I4:
+      return "tv_sign<4>((unsigned)(";
+    case TRIVET_DTYPE_U4:
+      return "(15u & (unsigned)(";
+    case TRIVET_DTYPE_I2:
+      return "tv_sign<2>((unsigned)(";
+    case TRIVET_DTYPE_U2:
+      return "(3u & (unsigned)(";
+    default:
+      return "(";
+  }
+}
+static const char* wrap_close(uint32_t dtype) { return tvi_dtype_bits(dtype) < 8 ? "))" : ")"; }
+
+static void print_limits(tvi_cuda_printer_t* p, uint32_t dtype) {
+  P(p, "(%s)", tvi_cuda_register_type(dtype));
+  print_constant(p, dtype, tvi_kir_scalar_limit(dtype, 1));
+  P(p, ", (%s)", tvi_cuda_register_type(dtype));
+  print_constant(p, dtype, tvi_kir_scalar_limit(dtype, 0));
+}
+
+static bool is_float_kind(kind_t kind) { return kind <= DOUBLE; }
+
+static void print_cast(tvi_cuda_printer_t* p, const scope_t* scope, const tvi_kir_instr_t* instr,
+                       bool saturate) {
+  const uint32_t from = scope->instrs[instr->args[0]].dtype, to = instr->dtype;
+  const kind_t from_kind = kind_of(from), to_kind = kind_of(to);
+  const char* type = tvi_cuda_register_type(to);
+  const tvi_kir_ref_t a = instr->args[0];
+  if (to_kind == BOOLEAN) {
+    print_ref(p, scope, a);
+    P(p, " != 0");
+  } else if (to_kind == SMALL_FLOAT) {
+    const bool clamps = saturate && tvi_dtype_bits(to) <= 8;
+    if (clamps) {
+      P(p, "tv_saturate(%s(), ", tvi_cuda_storage_type(to));
+    } else {
+      P(p, "tv_through<%s>(", tvi_cuda_storage_type(to));
+    }
+    const bool exact = from_kind == SMALL_FLOAT || from_kind == FLOAT || from_kind == NARROW ||
+                       from_kind == NARROW_U || from_kind == BOOLEAN;
+    P(p, exact ? "(float)" : "tv_odd((double)");
+    print_ref(p, scope, a);
+    P(p, exact ? ")" : "))");
+  } else if (is_float_kind(to_kind)) {
+    P(p, "(%s)", type);
+    print_ref(p, scope, a);
+  } else if (is_float_kind(from_kind)) {
+    P(p, "tv_to_int<%s>(", type);
+    if (saturate) P(p, "tv_round(");
+    print_ref(p, scope, a);
+    P(p, saturate ? "), " : ", ");
+    print_limits(p, to);
+    P(p, ")");
+  } else if (!saturate) {
+    P(p, "%s(%s)", wrap_open(to), type);
+    print_ref(p, scope, a);
+    P(p, "%s", wrap_close(to));
+  } else if (from_kind == ULONG || to_kind == ULONG) {
+    // Only one end can be passed.
+    if (from_kind == ULONG) {
+      P(p, "(%s)tv_min<unsigned long long>(", type);
+      print_ref(p, scope, a);
+      P(p, ", (unsigned long long)");
+      print_constant(p, to, tvi_kir_scalar_limit(to, 0));
+    } else {
+      P(p, "(%s)tv_max<long long>(", type);
+      print_ref(p, scope, a);
+      P(p, ", 0");
+    }
+    P(p, ")");
+  } else {
+    P(p, "(%s)tv_clamp<long long>(", type);
+    print_ref(p, scope, a);
+    P(p, ", ");
+    print_constant(p, to, tvi_kir_scalar_limit(to, 1));
+    P(p, ", ");
+    print_constant(p, to, tvi_kir_scalar_limit(to, 0));
+    P(p, ")");
+  }
+}
+
+static void print_bitcast(tvi_cuda_printer_t* p, const scope_t* scope,
+                          const tvi_kir_instr_t* instr) {
+  const uint32_t from = scope->instrs[instr->args[0]].dtype, to = instr->dtype;
+  const kind_t to_kind = kind_of(to), from_kind = kind_of(from);
+  if (to_kind == SMALL_FLOAT) {
+    P(p, "tv_from_code<%s>(", tvi_cuda_storage_type(to));
+  } else if (is_float_kind(to_kind)) {
+    P(p, "tv_from_bits((%s)", to_kind == FLOAT ? "unsigned" : "unsigned long long");
+  } else {
+    P(p, "%s(%s)", wrap_open(to), tvi_cuda_register_type(to));
+  }
+  if (from_kind == SMALL_FLOAT) {
+    P(p, "tv_to_code<%s>(", tvi_cuda_storage_type(from));
+  } else {
+    P(p, is_float_kind(from_kind) ? "tv_bits(" : "(");
+  }
+  print_ref(p, scope, instr->args[0]);
+  P(p, ")%s", is_float_kind(to_kind) ? ")" : wrap_close(to));
+}
+
+static void print_call(tvi_cuda_printer_t* p, const scope_t* scope, const char* function,
+                       const char* type, const tvi_kir_instr_t* instr) {
+  const uint32_t count = tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode);
+  P(p, "tv_%s%s(", function, type);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (i) P(p, ", ");
+    print_ref(p, scope, instr->args[i]);
+  }
+  P(p, ")");
+}
+
+static void print_infix(tvi_cuda_printer_t* p, const scope_t* scope, const char* op,
+                        const char* cast, const tvi_kir_instr_t* instr) {
+  P(p, "%s", cast);
+  print_ref(p, scope, instr->args[0]);
+  P(p, " %s %s", op, cast);
+  print_ref(p, scope, instr->args[1]);
+}
+
+// Quotients of what is certainly not negative.
+static bool divides_plainly(tvi_cuda_printer_t* p, const scope_t* scope,
+                            const tvi_kir_instr_t* instr) {
+  int64_t low, high;
+  if (scope->is_join || instr->dtype != TRIVET_DTYPE_I64) return false;
+  if (!range_of(p, scope->stage, instr->args[0], &low, &high) || low < 0) return false;
+  return range_of(p, scope->stage, instr->args[1], &low, &high) && low > 0;
+}
+
+static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
+  const tvi_kir_instr_t* instr = &scope->instrs[ref];
+  const uint32_t operand = scope->instrs[instr->args[0]].dtype;
+  const kind_t kind = kind_of(operand);
+  const bool is_float = is_float_kind(kind);
+  const bool index = !scope->is_join && operand == TRIVET_DTYPE_I64 &&
+                     instr->dtype == TRIVET_DTYPE_I64 && is_short(p, scope->stage, ref);
+  const char* unsigned_cast = is_float || index               ? ""
+                              : kind == LONG || kind == ULONG ? "(unsigned long long)"
+                              : kind == BOOLEAN               ? ""
+                                                              : "(unsigned)";
+  char type[32] = "";
+  if (!is_float && kind != BOOLEAN)
+    snprintf(type, sizeof(type), "<%s>", index ? "int" : tvi_cuda_register_type(operand));
+  char shift_type[48];
+  snprintf(shift_type, sizeof(shift_type), "<%u, %s>", tvi_dtype_bits(operand),
+           index ? "int" : tvi_cuda_register_type(operand));
+  const bool wraps = kind == NARROW || kind == NARROW_U;
+  const char* name = tvi_kir_opcode_name((tvi_kir_opcode_t)instr->opcode);
+  const bool to_number = instr->dtype != TRIVET_DTYPE_BOOL;
+  if (wraps && to_number && instr->opcode != TVI_KIR_SELECT) P(p, "%s", wrap_open(instr->dtype));
+  switch (instr->opcode) {
+    case TVI_KIR_ADD:
+    case TVI_KIR_SUB:
+    case TVI_KIR_MUL: {
+      const char* op = instr->opcode == TVI_KIR_ADD   ? "+"
+                       : instr->opcode == TVI_KIR_SUB ? "-"
+                                                      : "*";
+      if (!is_float && !index) P(p, "(%s)(", tvi_cuda_register_type(operand));
+      print_infix(p, scope, op, unsigned_cast, instr);
+      if (!is_float && !index) P(p, ")");
+      break;
+    }
+    case TVI_KIR_DIV:
+    case TVI_KIR_FLOORDIV:
+    case TVI_KIR_REM:
+    case TVI_KIR_MOD:
+      if (divides_plainly(p, scope, instr)) {
+        const bool quotient = instr->opcode == TVI_KIR_DIV || instr->opcode == TVI_KIR_FLOORDIV;
+        P(p, index ? "(int)(" : "(long long)(");
+        print_infix(p, scope, quotient ? "/" : "%", index ? "(unsigned)" : "(unsigned long long)",
+                    instr);
+        P(p, ")");
+        break;
+      }
+      print_call(p, scope, name, type, instr);
+      break;
+    case TVI_KIR_AND:
+    case TVI_KIR_OR:
+    case TVI_KIR_XOR: {
+      const char* op = instr->opcode == TVI_KIR_AND ? "&" : instr->opcode == TVI_KIR_OR ? "|" : "^";
+      print_infix(p, scope, op, "", instr);
+      break;
+    }
+    case TVI_KIR_NOT:
+      P(p, operand == TRIVET_DTYPE_BOOL ? "!" : "~");
+      print_ref(p, scope, instr->args[0]);
+      break;
+    case TVI_KIR_SHL:
+    case TVI_KIR_SHR:
+    case TVI_KIR_POPCOUNT:
+      print_call(p, scope, name, shift_type, instr);
+      break;
+    case TVI_KIR_EQ:
+      print_infix(p, scope, "==", "", instr);
+      break;
+    case TVI_KIR_NE:
+      print_infix(p, scope, "!=", "", instr);
+      break;
+    case TVI_KIR_LT:
+      print_infix(p, scope, "<", "", instr);
+      break;
+    case TVI_KIR_LE:
+      print_infix(p, scope, "<=", "", instr);
+      break;
+    case TVI_KIR_GT:
+      print_infix(p, scope, ">", "", instr);
+      break;
+    case TVI_KIR_GE:
+      print_infix(p, scope, ">=", "", instr);
+      break;
+    case TVI_KIR_ISNAN:
+      if (is_float) {
+        print_ref(p, scope, instr->args[0]);
+        P(p, " != ");
+        print_ref(p, scope, instr->args[0]);
+      } else {
+        P(p, "false");
+      }
+      break;
+    case TVI_KIR_ISINF:
+      if (is_float) {
+        print_call(p, scope, "isinf", "", instr);
+      } else {
+        P(p, "false");
+      }
+      break;
+    case TVI_KIR_SIGN:
+      print_call(p, scope, "sign_of", type, instr);
+      break;
+    case TVI_KIR_NEG:
+      if (is_float || index) {
+        P(p, "-");
+        print_ref(p, scope, instr->args[0]);
+        break;
+      }
+      print_call(p, scope, name, type, instr);
+      break;
+    default:
+      print_call(p, scope, name, is_float ? "" : type, instr);
+  }
+  if (wraps && to_number && instr->opcode != TVI_KIR_SELECT) P(p, "%s", wrap_close(instr->dtype));
+}
+
+static const tvi_cuda_access_t* access_of(const tvi_cuda_printer_t* p, uint32_t stage,
+                                          tvi_kir_ref_t ref) {
+  for (size_t i = 0; i < p->accesses.count; ++i)
+    if (p->accesses.data[i].stage == stage && p->accesses.data[i].load == ref)
+      return &p->accesses.data[i];
+  return NULL;
+}
+
+// A value that the kernel itself has computed: in a register of the row or of the point.
+static bool print_kept(tvi_cuda_printer_t* p, uint32_t value) {
+  const uint32_t producer = p->program->values[value].stage;
+  if (producer == TVI_KIR_NONE) return false;
+  const tvi_cuda_stage_t* placed = &p->schedule->stages[producer];
+  if (&p->schedule->groups[placed->group] != p->group) return false;
+  const bool row = placed->has_inner && p->shape.lanes != 0;
+  if (row && p->shape.chunks == 0) return false;  // lies in memory
+  if (!placed->has_inner) {
+    P(p, "v%u", value);
+  } else if (row) {
+    P(p, "v%u[c * %u + e]", value, p->shape.vector);
+  } else {
+    P(p, "v%u[e]", value);
+  }
+  return true;
+}
+
+static void print_element(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                          uint32_t base_loop) {
+  const uint32_t dtype = tvi_cuda_stored_dtype(&p->program->values[access->value]);
+  const uint32_t bits = tvi_dtype_bits(dtype);
+  if (bits < 8) {
+    const bool is_float = tvi_dtype_is_float(dtype);
+    if (is_float) {
+      P(p, "tv_from_code<%s>(", tvi_cuda_storage_type(dtype));
+    } else if (tvi_dtype_is_signed_integer(dtype)) {
+      P(p, "tv_sign<%u>(", bits);
+    }
+    P(p, "tv_code<%u>((const unsigned char*)", bits);
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, ", ");
+    tvi_cuda_print_offset(p, access, base_loop);
+    P(p, is_float || tvi_dtype_is_signed_integer(dtype) ? "))" : ")");
+    return;
+  }
+  P(p, "tv_get(");
+  tvi_cuda_print_pointer(p, access->value);
+  P(p, "[");
+  tvi_cuda_print_offset(p, access, base_loop);
+  P(p, "])");
+}
+
+static const char* bounds_prefix(const tvi_cuda_printer_t* p) {
+  return p->is_wide ? "(unsigned long long)" : "(unsigned)";
+}
+
+static void print_load(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
+  const tvi_kir_load_t* load = scope->instrs[ref].imm.load;
+  const tvi_kir_value_t* value = &p->program->values[load->value];
+  const tvi_cuda_access_t* access = access_of(p, scope->stage, ref);
+  const char* type = tvi_cuda_register_type(value->dtype);
+  const uint32_t producer = value->stage;
+  if (producer != TVI_KIR_NONE &&
+      &p->schedule->groups[p->schedule->stages[producer].group] == p->group) {
+    P(p, "const %s a%u_%u = ", type, scope->stage, ref);
+    if (print_kept(p, load->value)) {
+      P(p, ";\n");
+      return;
+    }
+    print_element(p, access, TVI_CUDA_NONE);
+    P(p, ";\n");
+    return;
+  }
+  for (uint32_t k = 0; k < access->atom_count; ++k) {
+    const uint32_t d = access->atom_dims[k];
+    if (d == TVI_CUDA_NONE) continue;
+    P(p, "long long w%u_%u_%u = ", scope->stage, ref, d);
+    print_ref(p, scope, load->indices[d]);
+    P(p, ";\n");
+    if (load->wrap[d] == TVI_KIR_WRAP_NEGATIVE) {
+      P(p, "if (w%u_%u_%u < 0) w%u_%u_%u += ", scope->stage, ref, d, scope->stage, ref, d);
+      tvi_cuda_print_dim(p, value->dims[d]);
+    } else {
+      P(p, "w%u_%u_%u = tv_max<long long>(tv_min<long long>(w%u_%u_%u, (long long)", scope->stage,
+        ref, d, scope->stage, ref, d);
+      tvi_cuda_print_dim(p, value->dims[d]);
+      P(p, " - 1), 0)");
+    }
+    P(p, ";\n");
+  }
+  P(p, "const %s a%u_%u = ", type, scope->stage, ref);
+  if (access->array != TVI_CUDA_NONE) {
+    if (access->is_cached) {
+      P(p, "x%u[c * %u + e];\n", access->array, p->shape.vector);
+    } else {
+      P(p, "x%u[e];\n", access->array);
+    }
+    return;
+  }
+  bool guarded = false;
+  for (uint32_t d = 0; access->is_guarded && d < load->index_count; ++d) {
+    if (!(access->guarded_dims >> d & 1)) continue;
+    P(p, guarded ? " && " : "(");
+    guarded = true;
+    bool wrapped = load->wrap && load->wrap[d] != TVI_KIR_WRAP_NONE;
+    const bool short_index = !wrapped && is_short(p, scope->stage, load->indices[d]);
+    P(p, "%s", short_index ? bounds_prefix(p) : "(unsigned long long)");
+    if (wrapped) {
+      P(p, "w%u_%u_%u", scope->stage, ref, d);
+    } else {
+      print_ref(p, scope, load->indices[d]);
+    }
+    P(p, " < %s", short_index ? bounds_prefix(p) : "(unsigned long long)");
+    tvi_cuda_print_dim(p, value->dims[d]);
+  }
+  if (guarded) P(p, ") ? ");
+  print_element(p, access, TVI_CUDA_NONE);
+  if (guarded) {
+    P(p, " : ");
+    if (load->bounds == TVI_KIR_BOUNDS_PAD) {
+      P(p, "(%s)", type);
+      print_ref(p, scope, load->pad);
+    } else {
+      P(p, "(%s)0", type);
+    }
+  }
+  P(p, ";\n");
+}
+
+static void print_instr(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
+  const tvi_kir_instr_t* instr = &scope->instrs[ref];
+  if (instr->opcode == TVI_KIR_LOAD) {
+    print_load(p, scope, ref);
+    return;
+  }
+  const bool index =
+      !scope->is_join && instr->dtype == TRIVET_DTYPE_I64 && is_short(p, scope->stage, ref);
+  P(p, "const %s ", index ? "int" : tvi_cuda_register_type(instr->dtype));
+  print_ref(p, scope, ref);
+  P(p, " = ");
+  switch (instr->opcode) {
+    case TVI_KIR_CONST: {
+      tvi_kir_scalar_t value;
+      if (tvi_dtype_is_float(instr->dtype)) {
+        value.f = instr->imm.f64;
+      } else {
+        value.i = instr->imm.i64;
+      }
+      print_constant(p, instr->dtype, value);
+      break;
+    }
+    case TVI_KIR_INDEX: {
+      const uint32_t loop =
+          p->schedule->stages[scope->stage].loop_of_index[(uint32_t)instr->imm.i64];
+      if (loop == TVI_CUDA_NONE) {
+        P(p, "0");
+      } else {
+        P(p, "q%u", p->loop_of_loop[loop]);
+      }
+      break;
+    }
+    case TVI_KIR_EXTENT:
+      tvi_cuda_print_dim(p, instr->imm.dim);
+      break;
+    case TVI_KIR_SELECT:
+      print_ref(p, scope, instr->args[0]);
+      P(p, " ? ");
+      print_ref(p, scope, instr->args[1]);
+      P(p, " : ");
+      print_ref(p, scope, instr->args[2]);
+      break;
+    case TVI_KIR_CAST:
+    case TVI_KIR_SATCAST:
+      if (instr->dtype == scope->instrs[instr->args[0]].dtype &&
+          kind_of(instr->dtype) != SMALL_FLOAT) {
+        print_ref(p, scope, instr->args[0]);
+        break;
+      }
+      print_cast(p, scope, instr, instr->opcode == TVI_KIR_SATCAST);
+      break;
+    case TVI_KIR_BITCAST:
+      print_bitcast(p, scope, instr);
+      break;
+    default:
+      print_arithmetic(p, scope, ref);
+  }
+  P(p, ";\n");
+}
+
+// ---------------------------------------------------------------------------------------------
+// Bodies
+// ---------------------------------------------------------------------------------------------
+
+// Marks what is printed: all that the results need, without what addresses say already.
+void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* is_needed) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const uint32_t count = s->kind == TVI_KIR_MAP ? 1 : s->monoid->element_count;
+  for (uint32_t r = 0; r < count; ++r) is_needed[s->results[r]] = 1;
+  for (uint32_t i = s->instr_count; i-- > 0;) {
+    if (!is_needed[i]) continue;
+    const tvi_kir_instr_t* instr = &s->instrs[i];
+    if (instr->opcode != TVI_KIR_LOAD) {
+      for (uint32_t k = 0; k < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++k)
+        is_needed[instr->args[k]] = 1;
+      continue;
+    }
+    const tvi_kir_load_t* load = instr->imm.load;
+    const tvi_cuda_access_t* access = access_of(p, stage, i);
+    if (!access || access->array != TVI_CUDA_NONE) continue;
+    if (load->bounds == TVI_KIR_BOUNDS_PAD) is_needed[load->pad] = 1;
+    for (uint32_t k = 0; k < access->atom_count; ++k) {
+      const uint32_t d = access->atom_dims[k];
+      is_needed[d == TVI_CUDA_NONE ? access->atoms[k] : load->indices[d]] = 1;
+    }
+    for (uint32_t d = 0; d < load->index_count; ++d)
+      if (access->guarded_dims >> d & 1) is_needed[load->indices[d]] = 1;
+  }
+}
+
+void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  uint8_t* is_needed = NULL;
+  trivet_status_t status =
+      tvi_arena_alloc_array_zeroed(p->arena, (size_t)s->instr_count + 1, 1, &is_needed);
+  if (status) {
+    tvi_cuda_fail(p, status);
+    return;
+  }
+  tvi_cuda_mark_needed(p, stage, is_needed);
+  const scope_t scope = {s->instrs, stage, false};
+  for (uint32_t i = 0; i < s->instr_count; ++i)
+    if (is_needed[i]) print_instr(p, &scope, i);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Monoids
+// ---------------------------------------------------------------------------------------------
+
+static uint32_t state_count(const tvi_kir_monoid_t* monoid) {
+  switch (monoid->kind) {
+    case TVI_KIR_ARGMAX:
+    case TVI_KIR_ARGMIN:
+    case TVI_KIR_SOFTMAX_STATE:
+      return 2;
+    case TVI_KIR_WELFORD:
+      return 3;
+    case TVI_KIR_DECLARED:
+      return monoid->state_count;
+    default:
+      return 1;
+  }
+}
+
+static const char* state_type(uint32_t dtype) {
+  return dtype == TRIVET_DTYPE_BOOL ? "int" : tvi_cuda_register_type(dtype);
+}
+
+static void print_declared_join(tvi_cuda_printer_t* p, const tvi_kir_monoid_t* monoid,
+                                uint32_t stage) {
+  const scope_t scope = {monoid->join, stage, true};
+  for (uint32_t i = 0; i < monoid->join_count; ++i) {
+    if (i < 2 * monoid->state_count) {
+      const uint32_t part = i % monoid->state_count;
+      P(p, "const %s j%u = %s.m%u;\n", tvi_cuda_register_type(monoid->dtypes[part]), i,
+        i < monoid->state_count ? "a" : "b", part);
+    } else {
+      print_instr(p, &scope, i);
+    }
+  }
+  for (uint32_t i = 0; i < monoid->state_count; ++i)
+    P(p, "r.m%u = j%u;\n", i, monoid->join_results[i]);
+}
+
+void tvi_cuda_print_monoid(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_kir_monoid_t* monoid = p->program->stages[stage].monoid;
+  const uint32_t dtype = monoid->dtypes[0];
+  const bool is_float = tvi_dtype_is_float(dtype);
+  const char* type = tvi_cuda_register_type(dtype);
+  P(p, "struct s%u_t {\n", stage);
+  for (uint32_t i = 0; i < state_count(monoid); ++i)
+    P(p, "%s m%u;\n", state_type(monoid->dtypes[i]), i);
+  P(p, "static TV_DEVICE s%u_t join(const s%u_t& a, const s%u_t& b) {\ns%u_t r = a;\n", stage,
+    stage, stage, stage);
+  switch (monoid->kind) {
+    case TVI_KIR_SUM:
+    case TVI_KIR_PROD: {
+      const char* op = monoid->kind == TVI_KIR_SUM ? "+" : "*";
+      if (is_float) {
+        P(p, "r.m0 = a.m0 %s b.m0;\n", op);
+      } else {
+        const char* wide = tvi_dtype_bits(dtype) == 64 ? "unsigned long long" : "unsigned";
+        P(p, "r.m0 = %s(%s)((%s)a.m0 %s (%s)b.m0)%s;\n", wrap_open(dtype), type, wide, op, wide,
+          wrap_close(dtype));
+      }
+      break;
+    }
+    case TVI_KIR_REDUCE_MIN:
+      P(p, "r.m0 = tv_min(a.m0, b.m0);\n");
+      break;
+    case TVI_KIR_REDUCE_MAX:
+      P(p, "r.m0 = tv_max(a.m0, b.m0);\n");
+      break;
+    case TVI_KIR_ANY:
+      P(p, "r.m0 = a.m0 | b.m0;\n");
+      break;
+    case TVI_KIR_ALL:
+      P(p, "r.m0 = a.m0 & b.m0;\n");
+      break;
+    case TVI_KIR_ARGMAX:
+    case TVI_KIR_ARGMIN:
+      // A position below 0: nothing was joined yet.
+      P(p, "if (b.m1 < 0) return a;\nif (a.m1 < 0) return b;\n");
+      if (is_float) {
+        P(p,
+          "const bool an = a.m0 != a.m0, bn = b.m0 != b.m0;\n"
+          "const bool better = an ? false : bn ? true : b.m0 %s a.m0;\n"
+          "const bool equal = (an && bn) || a.m0 == b.m0;\n",
+          monoid->kind == TVI_KIR_ARGMAX ? ">" : "<");
+      } else {
+        P(p, "const bool better = b.m0 %s a.m0, equal = b.m0 == a.m0;\n",
+          monoid->kind == TVI_KIR_ARGMAX ? ">" : "<");
+      }
+      P(p, "if (better || (equal && b.m1 < a.m1)) r = b;\n");
+      break;
+    case TVI_KIR_WELFORD:
+      P(p,
+        "const %s n = a.m2 + b.m2, d = b.m0 - a.m0, f = n == 0 ? 0 : b.m2 / n;\n"
+        "r.m0 = a.m0 + d * f;\nr.m1 = a.m1 + b.m1 + d * d * f * a.m2;\nr.m2 = n;\n",
+        type);
+      break;
+    case TVI_KIR_SOFTMAX_STATE:
+      P(p,
+        "r.m0 = tv_max(a.m0, b.m0);\n"
+        "r.m1 = (a.m0 == r.m0 ? a.m1 : a.m1 * tv_exp(a.m0 - r.m0)) +\n"
+        "       (b.m0 == r.m0 ? b.m1 : b.m1 * tv_exp(b.m0 - r.m0));\n");
+      break;
+    default:
+      print_declared_join(p, monoid, stage);
+  }
+  P(p, "return r;\n}\n};\n");
+}
+
+void tvi_cuda_print_identity(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_kir_monoid_t* monoid = p->program->stages[stage].monoid;
+  const uint32_t dtype = monoid->dtypes[0];
+  const bool is_float = tvi_dtype_is_float(dtype);
+  P(p, "s%u_t s%u;\n", stage, stage);
+  for (uint32_t i = 0; i < state_count(monoid); ++i) {
+    tvi_kir_scalar_t value;
+    value.i = 0;
+    bool is_part_float = tvi_dtype_is_float(monoid->dtypes[i]);
+    if (is_part_float) value.f = 0;
+    switch (monoid->kind) {
+      case TVI_KIR_PROD:
+        if (is_float) {
+          value.f = 1;
+        } else {
+          value.i = 1;
+        }
+        break;
+      case TVI_KIR_REDUCE_MIN:
+        value = tvi_kir_scalar_limit(dtype, 0);
+        if (is_float) value.f = HUGE_VAL;
+        break;
+      case TVI_KIR_REDUCE_MAX:
+        value = tvi_kir_scalar_limit(dtype, 1);
+        if (is_float) value.f = -HUGE_VAL;
+        break;
+      case TVI_KIR_ALL:
+        value.i = 1;
+        break;
+      case TVI_KIR_ARGMAX:
+      case TVI_KIR_ARGMIN:
+        if (i == 1) value.i = -1;
+        break;
+      case TVI_KIR_SOFTMAX_STATE:
+        if (i == 0) value.f = -HUGE_VAL;
+        break;
+      case TVI_KIR_DECLARED:
+        if (is_part_float) {
+          value.f = monoid->identity[i];
+        } else {
+          value.i = (int64_t)monoid->identity[i];
+        }
+        break;
+      default:
+        break;
+    }
+    P(p, "s%u.m%u = ", stage, i);
+    print_constant(p, monoid->dtypes[i], value);
+    P(p, ";\n");
+  }
+}
+
+void tvi_cuda_print_join(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const tvi_kir_monoid_t* monoid = s->monoid;
+  const tvi_kir_instr_t* product = &s->instrs[s->results[0]];
+  if (monoid->kind == TVI_KIR_SUM && product->opcode == TVI_KIR_MUL &&
+      is_float_kind(kind_of(product->dtype))) {
+    P(p, "s%u.m0 = tv_fma(", stage);
+    tvi_cuda_print_ref(p, stage, product->args[0]);
+    P(p, ", ");
+    tvi_cuda_print_ref(p, stage, product->args[1]);
+    P(p, ", s%u.m0);\n", stage);
+    return;
+  }
+  P(p, "{\ns%u_t t;\n", stage);
+  for (uint32_t i = 0; i < state_count(monoid); ++i) {
+    P(p, "t.m%u = ", i);
+    if (i < monoid->element_count) {
+      tvi_cuda_print_ref(p, stage, s->results[i]);
+    } else {
+      // welford: (x, 0, 1); softmaxstate: (x, 1)
+      P(p, monoid->kind == TVI_KIR_WELFORD && i == 1 ? "0" : "1");
+    }
+    P(p, ";\n");
+  }
+  P(p, "s%u = s%u_t::join(s%u, t);\n}\n", stage, stage, stage);
+}
+
+void tvi_cuda_print_finish(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  if (s->monoid->kind == TVI_KIR_ARGMAX || s->monoid->kind == TVI_KIR_ARGMIN)
+    P(p, "if (s%u.m1 < 0) s%u.m0 = 0, s%u.m1 = 0;\n", stage, stage, stage);
+  for (uint32_t i = 0; i < s->result_count; ++i) {
+    if (s->values[i] == TVI_KIR_NONE) continue;
+    P(p, "const %s v%u = (%s)s%u.m%u;\n", tvi_cuda_register_type(s->monoid->dtypes[i]),
+      s->values[i], tvi_cuda_register_type(s->monoid->dtypes[i]), stage, i);
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the printers of kernels share: the kernel under construction, its addresses as affine forms
+// over loops, and the printing of a stage's body. Not for others.
+#ifndef TRIVET_PLUGINS_CUDA_EMIT_EMIT_PRINT_H_
+#define TRIVET_PLUGINS_CUDA_EMIT_EMIT_PRINT_H_
+
+#include "plugins/cuda/emit/emit_code.h"
+#include "plugins/cuda/emit/emit_schedule.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TVI_CUDA_MAX_ATOMS 8u
+
+// Element offset of an access: constant + sum of coefficient * loop + sum of coefficient * atom
+// (an instruction of the stage that is no affine form of its indices).
+typedef struct tvi_cuda_access_s {
+  uint32_t stage;  // of the program
+  uint32_t value;
+  tvi_kir_ref_t load;     // TVI_KIR_NONE: a store
+  bool is_guarded;        // may be out of bounds
+  uint32_t guarded_dims;  // bit per dimension that is tested
+  bool is_direct;         // no atoms, no guard, no wrap: the offset is affine in the loops
+  trivet_dim_t constant;
+  trivet_dim_t coefficients[TVI_CUDA_MAX_LOOPS];  // NULL: 0
+  uint32_t atom_count;
+  tvi_kir_ref_t atoms[TVI_CUDA_MAX_ATOMS];
+  uint32_t
+      atom_dims[TVI_CUDA_MAX_ATOMS];  // wrapped index of that dimension; TVI_CUDA_NONE: an atom
+  trivet_dim_t atom_coefficients[TVI_CUDA_MAX_ATOMS];
+  uint32_t array;  // number of the array of registers that holds it; TVI_CUDA_NONE
+  bool is_cached;  // the array holds the whole row
+} tvi_cuda_access_t;
+
+// How the points of a row are spread over threads.
+typedef struct tvi_cuda_shape_s {
+  bool is_column;   // neighbouring threads have neighbouring rows, not neighbouring points
+  uint32_t lanes;   // threads of a row
+  uint32_t rows;    // rows of a block
+  uint32_t vector;  // elements that a thread takes at once
+  uint32_t chunks;  // times that a row is walked; 0: not known, it is walked in a loop
+} tvi_cuda_shape_t;
+
+typedef struct tvi_cuda_printer_s {
+  tvi_cuda_code_t* code;
+  const tvi_cuda_code_options_t* options;
+  const tvi_kir_program_t* program;  // of the schedule
+  const tvi_cuda_schedule_t* schedule;
+  tvi_arena_t* arena;
+  trivet_dim_t (*strides)[TRIVET_MAX_RANK];  // by value
+  trivet_dim_t* workspace_offsets;           // by value; NULL: not stored
+  const uint32_t* operand_of_value;
+  // The kernel under construction:
+  const tvi_cuda_group_t* group;
+  tvi_string_builder_t body;
+  uint32_t loop_count;  // after merging
+  trivet_dim_t extents[TVI_CUDA_MAX_LOOPS];
+  bool is_inner[TVI_CUDA_MAX_LOOPS];
+  uint32_t loop_of_loop[TVI_CUDA_MAX_LOOPS];  // merged loop of a loop of the group
+  bool is_raw[TVI_CUDA_MAX_LOOPS];            // loop of the group that is used as a number
+  bool is_wide;                               // offsets and points need 64 bits
+  tvi_cuda_shape_t shape;
+  TVI_VECTOR(tvi_cuda_access_t) accesses;
+  TVI_VECTOR(tvi_cuda_argument_t) arguments;  // of this kernel, in the order of its parameters
+  uint8_t** is_short;                         // by stage: i64 instructions that fit 32 bits, +1
+  trivet_status_t status;                     // first failure, owned
+  char name[TVI_CUDA_NAME_SIZE];
+} tvi_cuda_printer_t;
+
+#define TVI_CUDA_PRINT(p, ...) tvi_string_builder_appendf(&(p)->body, __VA_ARGS__)
+
+// Remembers the first failure.
+void tvi_cuda_fail(tvi_cuda_printer_t* p, trivet_status_t status);
+
+// |dim| as an expression of the kernel: a number, or a parameter that is added.
+void tvi_cuda_print_dim(tvi_cuda_printer_t* p, trivet_dim_t dim);
+// The number of a parameter of the step for |dim|.
+uint32_t tvi_cuda_parameter(tvi_cuda_printer_t* p, trivet_dim_t dim);
+
+// Type of the registers of an element type, and of its elements in memory.
+const char* tvi_cuda_register_type(uint32_t dtype);
+const char* tvi_cuda_storage_type(uint32_t dtype);
+// The element type that a temporary is stored with.
+uint32_t tvi_cuda_stored_dtype(const tvi_kir_value_t* value);
+
+// Fills |p->accesses| for all stages of the group, and the merged loops.
+void tvi_cuda_collect_accesses(tvi_cuda_printer_t* p);
+// Offset of an access at the loops q<number>; |base_loop|, where it is one, is called b<number>.
+void tvi_cuda_print_offset(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                           uint32_t base_loop);
+// Name of the pointer parameter of a value.
+void tvi_cuda_print_pointer(tvi_cuda_printer_t* p, uint32_t value);
+
+// The statements of a stage's body at one point (loops are q<number>), after which
+// tvi_cuda_print_ref prints the name of a result.
+// Marks the instructions of a stage that are printed: one byte for each.
+void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* is_needed);
+void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage);
+void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref);
+// The struct of a monoid's state, "s<stage>_t", with its join, before the kernels.
+void tvi_cuda_print_monoid(tvi_cuda_printer_t* p, uint32_t stage);
+// Statements that declare the state "s<stage>", join the results of a body to it, and make it what
+// the values of the stage are.
+void tvi_cuda_print_identity(tvi_cuda_printer_t* p, uint32_t stage);
+void tvi_cuda_print_join(tvi_cuda_printer_t* p, uint32_t stage);
+void tvi_cuda_print_finish(tvi_cuda_printer_t* p, uint32_t stage);
+
+// Loops [first, last) from the number r, innermost one fastest; the last one counts pieces of
+// |vector| elements and is called b<number> where |is_base|.
+void tvi_cuda_print_unravel(tvi_cuda_printer_t* p, uint32_t first, uint32_t last, uint32_t vector,
+                            bool is_base);
+// "int" or "long long", and the unsigned one.
+const char* tvi_cuda_index_type(const tvi_cuda_printer_t* p);
+const char* tvi_cuda_count_type(const tvi_cuda_printer_t* p);
+// The most elements that direct accesses along |loop| can take at once.
+uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop);
+// Can |access| move |vector| elements along |loop| at once?
+bool tvi_cuda_is_vector(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
+                        uint32_t vector);
+// Must this value be written to memory?
+bool tvi_cuda_is_written(const tvi_cuda_printer_t* p, uint32_t value);
+// Product of the extents of loops [first, last).
+trivet_dim_t tvi_cuda_extent_product(tvi_cuda_printer_t* p, uint32_t first, uint32_t last);
+
+// Prints the body of a kernel for the group with the vector that |p->shape| says, and its grid and
+// block into |variant|.
+void tvi_cuda_print_map(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
+void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
+void tvi_cuda_print_scan(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
+// Chooses |p->shape| for a group with reductions, but for alignment.
+void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p);
+void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TRIVET_PLUGINS_CUDA_EMIT_EMIT_PRINT_H_

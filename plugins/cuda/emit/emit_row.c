@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Kernels with reductions: some lanes of a block walk a row together. Where a row fits their
+// registers it is read once and every stage works on what was read; otherwise it is walked again
+// for each stage. Scans are walked by one thread a row.
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "plugins/cuda/emit/emit_print.h"
+
+#define P TVI_CUDA_PRINT
+// Elements of a row that a thread holds of each array.
+#define MAX_HELD 32
+#define ENOUGH_THREADS 67584
+
+static uint32_t outer_count(const tvi_cuda_printer_t* p) {
+  uint32_t count = 0;
+  while (count < p->loop_count && !p->is_inner[count]) ++count;
+  return count;
+}
+
+static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
+  return dim ? tvi_cuda_estimate(p->program->dims, dim, p->options->symbols,
+                                 p->options->symbol_count)
+             : 0;
+}
+
+static bool is_unit(trivet_dim_t dim) { return dim && tvi_dim_equals_constant(dim, 1); }
+
+// Do neighbouring rows lie nearer to each other in memory than neighbouring points?
+static bool prefers_columns(const tvi_cuda_printer_t* p, uint32_t rows_end) {
+  if (rows_end == 0 || rows_end == p->loop_count) return rows_end != 0;
+  uint32_t along_row = 0, across = 0;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    bool walks = false;
+    for (uint32_t l = rows_end; l < p->loop_count; ++l) walks |= access->coefficients[l] != NULL;
+    if (!walks) continue;
+    along_row += is_unit(access->coefficients[p->loop_count - 1]);
+    across += is_unit(access->coefficients[rows_end - 1]);
+  }
+  return across > along_row;
+}
+
+void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
+  memset(&p->shape, 0, sizeof(p->shape));
+  const uint32_t rows_end = outer_count(p), last = p->loop_count - 1;
+  const trivet_dim_t length = tvi_cuda_extent_product(p, rows_end, p->loop_count);
+  const int64_t rows = estimate(p, tvi_cuda_extent_product(p, 0, rows_end));
+  const int64_t row = estimate(p, length);
+  int64_t low, most;
+  if (!length) return;
+  tvi_dim_range(p->program->dims, length, &low, &most);
+  bool has_values = false;  // kept per point
+  for (uint32_t i = 0; i < p->group->stage_count; ++i)
+    has_values |= p->schedule->stages[p->schedule->order[p->group->stage_first + i]].has_inner;
+  tvi_cuda_shape_t* s = &p->shape;
+  s->vector = 1;
+  s->lanes = 1;
+  s->is_column = prefers_columns(p, rows_end);
+  if (s->is_column || row <= 8) {
+    while (s->lanes < 16 && s->lanes * 8 <= row && rows * s->lanes < ENOUGH_THREADS) s->lanes *= 2;
+    s->rows = s->lanes == 1 ? 128 : 32;
+    if (!s->is_column && s->lanes > 1) s->rows = 128 / s->lanes;
+  } else {
+    s->vector = tvi_cuda_choose_vector(p, last);
+    const int64_t pieces = (row + s->vector - 1) / s->vector;
+    while (s->lanes < 32 && s->lanes < pieces) s->lanes *= 2;
+    while (s->lanes < 1024 && pieces > (int64_t)s->lanes * 4) s->lanes *= 2;
+    while (s->lanes < 256 && pieces > s->lanes && rows * s->lanes < ENOUGH_THREADS / 4)
+      s->lanes *= 2;
+    s->rows = s->lanes >= 128 ? 1 : 128 / s->lanes;
+    while (s->rows > 1 && s->rows * s->lanes > 32 && rows / s->rows < 132) s->rows /= 2;
+  }
+  const int64_t per_chunk = (int64_t)s->lanes * s->vector;
+  const int64_t chunks = most / per_chunk + (most % per_chunk != 0);
+  if (chunks * s->vector <= MAX_HELD && (has_values || s->lanes > 1 || most <= 16))
+    s->chunks = chunks ? (uint32_t)chunks : 1;
+}
+
+// The loop over what this thread has of the row; ends with two braces.
+static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  const char* index = tvi_cuda_index_type(p);
+  const trivet_dim_t length = tvi_cuda_extent_product(p, rows_end, p->loop_count);
+  int64_t value;
+  if (s->chunks) {
+    P(p, "TV_UNROLL\nfor (int c = 0; c < %u; ++c) {\nconst %s k = (c * %u + lane) * %u;\n",
+      s->chunks, index, s->lanes, s->vector);
+    if (tvi_dim_is_constant(length, &value) && value == (int64_t)s->chunks * s->lanes * s->vector) {
+      P(p, "{\n");
+    } else {
+      P(p, "if (k < ");
+      tvi_cuda_print_dim(p, length);
+      P(p, ") {\n");
+    }
+  } else {
+    P(p, "{\nfor (%s k = lane * %u; k < ", index, s->vector);
+    tvi_cuda_print_dim(p, length);
+    P(p, "; k += %u) {\n", s->lanes * s->vector);
+  }
+  if (rows_end < p->loop_count) {
+    P(p, "%s r = (%s)k%s;\n", tvi_cuda_count_type(p), tvi_cuda_count_type(p),
+      s->vector == 1   ? ""
+      : s->vector == 2 ? " / 2u"
+      : s->vector == 4 ? " / 4u"
+      : s->vector == 8 ? " / 8u"
+                       : " / 16u");
+    tvi_cuda_print_unravel(p, rows_end, p->loop_count, s->vector, true);
+  }
+}
+
+static void open_elements(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", p->shape.vector);
+  if (rows_end < p->loop_count)
+    P(p, "const %s q%u = b%u + e;\n", tvi_cuda_index_type(p), p->loop_count - 1, p->loop_count - 1);
+}
+
+static void print_array_load(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                             uint32_t rows_end) {
+  const uint32_t vector = p->shape.vector, last = p->loop_count - 1;
+  char at[48] = "";
+  if (access->is_cached) snprintf(at, sizeof(at), " + c * %u", vector);
+  if (tvi_cuda_is_vector(p, access, last, vector)) {
+    P(p, "tv_load<%u>(x%u%s, ", vector, access->array, at);
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, access, last);
+    P(p, ");\n");
+    return;
+  }
+  open_elements(p, rows_end);
+  P(p, "x%u[e%s] = tv_get(", access->array, at);
+  tvi_cuda_print_pointer(p, access->value);
+  P(p, "[");
+  tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
+  P(p, "]);\n}\n");
+}
+
+static bool same_address(const tvi_cuda_access_t* a, const tvi_cuda_access_t* b) {
+  return a->value == b->value && a->constant == b->constant &&
+         memcmp(a->coefficients, b->coefficients, sizeof(a->coefficients)) == 0;
+}
+
+// Which loads are held in arrays: whole rows that several stages read, and pieces of 16 bytes.
+static void assign_arrays(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  uint32_t arrays = 0;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    tvi_cuda_access_t* access = &p->accesses.data[i];
+    access->array = TVI_CUDA_NONE;
+    access->is_cached = false;
+    bool walks = false;
+    for (uint32_t l = rows_end; l < p->loop_count; ++l) walks |= access->coefficients[l] != NULL;
+    if (access->load == TVI_KIR_NONE || !access->is_direct || !walks ||
+        tvi_dtype_bits(p->program->values[access->value].dtype) < 8)
+      continue;
+    const uint32_t producer = p->program->values[access->value].stage;
+    if (producer != TVI_KIR_NONE &&
+        &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
+      continue;
+    bool again = false;
+    for (size_t k = 0; k < p->accesses.count; ++k)
+      again |= p->accesses.data[k].load != TVI_KIR_NONE &&
+               p->accesses.data[k].stage != access->stage &&
+               same_address(&p->accesses.data[k], access);
+    access->is_cached = again && p->shape.chunks != 0;
+    if (!access->is_cached && (p->shape.vector == 1 ||
+                               !tvi_cuda_is_vector(p, access, p->loop_count - 1, p->shape.vector)))
+      continue;
+    for (size_t k = 0; k < i && access->is_cached; ++k)
+      if (p->accesses.data[k].array != TVI_CUDA_NONE && p->accesses.data[k].is_cached &&
+          same_address(&p->accesses.data[k], access))
+        access->array = p->accesses.data[k].array;
+    if (access->array == TVI_CUDA_NONE) access->array = arrays++;
+  }
+}
+
+static void print_cached_loads(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  bool any = false;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (!access->is_cached) continue;
+    bool first = true;
+    for (size_t k = 0; k < i; ++k)
+      first &= !p->accesses.data[k].is_cached || p->accesses.data[k].array != access->array;
+    if (!first) continue;
+    P(p, "%s x%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
+      access->array, p->shape.chunks * p->shape.vector);
+    any = true;
+  }
+  if (!any) return;
+  open_points(p, rows_end);
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    bool first = access->is_cached;
+    for (size_t k = 0; k < i; ++k)
+      first &= !p->accesses.data[k].is_cached || p->accesses.data[k].array != access->array;
+    if (first) print_array_load(p, access, rows_end);
+  }
+  P(p, "}\n}\n");
+}
+
+static void print_piece_loads(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->stage != stage || access->array == TVI_CUDA_NONE || access->is_cached) continue;
+    P(p, "%s x%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
+      access->array, p->shape.vector);
+    print_array_load(p, access, rows_end);
+  }
+}
+
+static const tvi_cuda_access_t* store_of(const tvi_cuda_printer_t* p, uint32_t stage,
+                                         uint32_t value) {
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->load == TVI_KIR_NONE && access->stage == stage && access->value == value)
+      return access;
+  }
+  return NULL;
+}
+
+static void print_scalar_store(tvi_cuda_printer_t* p, const tvi_cuda_access_t* store,
+                               const char* condition) {
+  if (tvi_dtype_bits(tvi_cuda_stored_dtype(&p->program->values[store->value])) < 8) {
+    tvi_cuda_fail(p, TRIVET_STATUS(INTERNAL, "a packed result of a reduction"));
+    return;
+  }
+  P(p, "%stv_put(", condition);
+  tvi_cuda_print_pointer(p, store->value);
+  P(p, "[");
+  tvi_cuda_print_offset(p, store, TVI_CUDA_NONE);
+  P(p, "], ");
+}
+
+static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const tvi_cuda_shape_t* shape = &p->shape;
+  tvi_cuda_print_identity(p, stage);
+  if (shape->lanes == 1 && shape->chunks == 0 && shape->vector == 1) {
+    for (uint32_t l = rows_end; l < p->loop_count; ++l) {
+      if (l + 1 == p->loop_count) P(p, "_Pragma(\"unroll 4\")\n");
+      P(p, "for (%s q%u = 0; q%u < ", tvi_cuda_index_type(p), l, l);
+      tvi_cuda_print_dim(p, p->extents[l]);
+      P(p, "; ++q%u) {\n", l);
+    }
+    if (rows_end == p->loop_count) P(p, "{\n");
+    tvi_cuda_print_body(p, stage);
+    tvi_cuda_print_join(p, stage);
+    for (uint32_t l = rows_end; l < p->loop_count; ++l) P(p, "}\n");
+    if (rows_end == p->loop_count) P(p, "}\n");
+  } else {
+    open_points(p, rows_end);
+    print_piece_loads(p, stage, rows_end);
+    open_elements(p, rows_end);
+    tvi_cuda_print_body(p, stage);
+    tvi_cuda_print_join(p, stage);
+    P(p, "}\n}\n}\n");
+    if (shape->lanes > 1) {
+      const bool shares = shape->is_column || shape->lanes > 32;
+      if (shares) {
+        P(p, "__shared__ __attribute__((aligned(16))) char m%u[sizeof(s%u_t) * %u];\n", stage,
+          stage, shape->is_column ? shape->lanes * shape->rows : shape->lanes * shape->rows / 32);
+      }
+      if (shape->is_column) {
+        P(p, "tv_join_column<%u, %u, s%u_t>(s%u, m%u);\n", shape->lanes, shape->rows, stage, stage,
+          stage);
+      } else if (shares) {
+        P(p, "tv_join_row<%u, s%u_t>(s%u, m%u);\n", shape->lanes, stage, stage, stage);
+      } else {
+        P(p, "tv_join_lanes<%u, s%u_t>(s%u);\n", shape->lanes, stage, stage);
+      }
+    }
+  }
+  tvi_cuda_print_finish(p, stage);
+  for (uint32_t i = 0; i < s->result_count; ++i) {
+    if (s->values[i] == TVI_KIR_NONE || !tvi_cuda_is_written(p, s->values[i])) continue;
+    print_scalar_store(p, store_of(p, stage, s->values[i]), "if (is_first) ");
+    P(p, "v%u);\n", s->values[i]);
+  }
+}
+
+static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const uint32_t value = s->values[0], vector = p->shape.vector;
+  const char* type = tvi_cuda_register_type(p->program->values[value].dtype);
+  const tvi_cuda_access_t* store = store_of(p, stage, value);
+  const bool is_written = tvi_cuda_is_written(p, value);
+  if (!p->schedule->stages[stage].has_inner) {
+    P(p, "%s v%u;\n{\n", type, value);
+    tvi_cuda_print_body(p, stage);
+    P(p, "v%u = ", value);
+    tvi_cuda_print_ref(p, stage, s->results[0]);
+    P(p, ";\n}\n");
+    if (!is_written) return;
+    print_scalar_store(p, store, "if (is_first) ");
+    P(p, "v%u);\n", value);
+    return;
+  }
+  const bool is_kept = p->shape.chunks != 0;
+  if (is_kept) P(p, "%s v%u[%u];\n", type, value, p->shape.chunks * vector);
+  open_points(p, rows_end);
+  print_piece_loads(p, stage, rows_end);
+  if (!is_kept) P(p, "%s v%u[%u];\n", type, value, vector);
+  open_elements(p, rows_end);
+  tvi_cuda_print_body(p, stage);
+  char at[48];
+  if (is_kept) {
+    snprintf(at, sizeof(at), "v%u[c * %u + e]", value, vector);
+  } else {
+    snprintf(at, sizeof(at), "v%u[e]", value);
+  }
+  P(p, "%s = ", at);
+  tvi_cuda_print_ref(p, stage, s->results[0]);
+  P(p, ";\n");
+  const bool whole = vector > 1 && tvi_cuda_is_vector(p, store, p->loop_count - 1, vector);
+  if (is_written && !whole) {
+    print_scalar_store(p, store, "if (is_live) ");
+    P(p, "%s);\n", at);
+  }
+  P(p, "}\n");
+  if (is_written && whole) {
+    P(p, "if (is_live) tv_store<%u>(", vector);
+    tvi_cuda_print_pointer(p, value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, store, p->loop_count - 1);
+    P(p, is_kept ? ", v%u + c * %u);\n" : ", v%u);\n", value, vector);
+  }
+  P(p, "}\n}\n");
+}
+
+// Rows of the block, and their loops.
+static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  const trivet_dim_t rows = tvi_cuda_extent_product(p, 0, rows_end);
+  const char* count = tvi_cuda_count_type(p);
+  if (s->is_column) {
+    P(p,
+      "const int lane = (int)threadIdx.x / %u;\n%s r = (%s)blockIdx.x * %uu + threadIdx.x %% "
+      "%uu;\n",
+      s->rows, count, count, s->rows, s->rows);
+  } else {
+    P(p,
+      "const int lane = (int)threadIdx.x %% %u;\n%s r = (%s)blockIdx.x * %uu + threadIdx.x / "
+      "%uu;\n",
+      s->lanes, count, count, s->rows, s->lanes);
+  }
+  P(p, "const bool is_live = r < ");
+  tvi_cuda_print_dim(p, rows);
+  P(p, ", is_first = is_live && lane == 0;\nif (!is_live) r = 0;\n");
+  tvi_cuda_print_unravel(p, 0, rows_end, 1, false);
+  return rows;
+}
+
+static void set_grid(tvi_cuda_printer_t* p, trivet_dim_t rows, tvi_cuda_variant_t* variant) {
+  tvi_dim_context_t* dims = p->program->dims;
+  variant->block = p->shape.lanes * p->shape.rows;
+  variant->grid = tvi_cuda_parameter(
+      p, tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, rows, tvi_dim_constant(dims, p->shape.rows)));
+}
+
+void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
+  const uint32_t rows_end = outer_count(p);
+  const trivet_dim_t rows = print_rows(p, rows_end);
+  assign_arrays(p, rows_end);
+  print_cached_loads(p, rows_end);
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->program->stages[stage].kind == TVI_KIR_REDUCE) {
+      print_reduction(p, stage, rows_end);
+    } else {
+      print_row_map(p, stage, rows_end);
+    }
+  }
+  set_grid(p, rows, variant);
+}
+
+void tvi_cuda_print_scan(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
+  const uint32_t rows_end = outer_count(p), loop = p->loop_count - 1;
+  const uint32_t stage = p->schedule->order[p->group->stage_first];
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  memset(&p->shape, 0, sizeof(p->shape));
+  p->shape.lanes = p->shape.vector = 1;
+  p->shape.rows = 128;
+  const trivet_dim_t rows = print_rows(p, rows_end);
+  for (size_t i = 0; i < p->accesses.count; ++i) p->accesses.data[i].array = TVI_CUDA_NONE;
+  P(p, "if (!is_live) return;\n");
+  tvi_cuda_print_identity(p, stage);
+  P(p, "for (%s i = 0; i < ", tvi_cuda_index_type(p));
+  tvi_cuda_print_dim(p, p->extents[loop]);
+  P(p, "; ++i) {\nconst %s q%u = ", tvi_cuda_index_type(p), loop);
+  if (s->scan_flags & TVI_KIR_SCAN_REVERSE) {
+    tvi_cuda_print_dim(p, p->extents[loop]);
+    P(p, " - 1 - i;\n");
+  } else {
+    P(p, "i;\n");
+  }
+  tvi_cuda_print_body(p, stage);
+  const bool exclusive = (s->scan_flags & TVI_KIR_SCAN_EXCLUSIVE) != 0;
+  if (!exclusive) tvi_cuda_print_join(p, stage);
+  for (uint32_t i = 0; i < s->result_count; ++i) {
+    if (s->values[i] == TVI_KIR_NONE || !tvi_cuda_is_written(p, s->values[i])) continue;
+    print_scalar_store(p, store_of(p, stage, s->values[i]), "");
+    P(p, "(%s)s%u.m%u);\n", tvi_cuda_register_type(s->monoid->dtypes[i]), stage, i);
+  }
+  if (exclusive) tvi_cuda_print_join(p, stage);
+  P(p, "}\n");
+  set_grid(p, rows, variant);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stands before a printed CUDA text that a host compiler reads: the threads of a block are fibers
+// that take turns at barriers and shuffles. Only for tests: slow, and blind to races.
+#ifndef TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_EMULATION_H_
+#define TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_EMULATION_H_
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <utility>
+
+#define TRIVET_EMULATION 1
+#define __device__
+#define __global__
+#define __launch_bounds__(...)
+#define __shared__ static
+#define __restrict__
+#define TV_DEVICE inline
+#define TV_UNROLL
+#define TV_BEGIN()
+
+struct tv_dim3 {
+  unsigned x;
+};
+static tv_dim3 threadIdx, blockIdx;
+
+// ---- Fibers.
+enum { TV_MAX_THREADS = 1024, TV_STACK = 64 * 1024 };
+static ucontext_t tv_fibers[TV_MAX_THREADS], tv_scheduler;
+static char* tv_stacks;
+static bool tv_done[TV_MAX_THREADS];
+static unsigned tv_threads, tv_exchange[TV_MAX_THREADS];
+static void (*tv_entry)(void** arguments);
+static void** tv_arguments;
+
+static void tv_yield() {
+  const unsigned self = threadIdx.x;
+  swapcontext(&tv_fibers[self], &tv_scheduler);
+  threadIdx.x = self;
+}
+static void tv_fiber() {
+  tv_entry(tv_arguments);
+  tv_done[threadIdx.x] = true;
+}
+// All threads of the block take the same way through barriers and shuffles, so that one turn of
+// every fiber is one barrier.
+static inline void __syncthreads() { tv_yield(); }
+static inline unsigned tv_shuffle_xor(unsigned v, int mask) {
+  const unsigned self = threadIdx.x;
+  tv_exchange[self] = v;
+  tv_yield();
+  const unsigned other = (self & ~31u) | ((self ^ (unsigned)mask) & 31u);
+  const unsigned got = tv_exchange[other];
+  tv_yield();
+  return got;
+}
+static inline unsigned tv_shuffle_up(unsigned v, int by) {
+  const unsigned self = threadIdx.x;
+  tv_exchange[self] = v;
+  tv_yield();
+  const unsigned got = (self & 31u) >= (unsigned)by ? tv_exchange[self - (unsigned)by] : v;
+  tv_yield();
+  return got;
+}
+static void tv_launch(void (*entry)(void**), void** arguments, unsigned blocks, unsigned threads) {
+  if (!tv_stacks) tv_stacks = (char*)malloc((size_t)TV_MAX_THREADS * TV_STACK);
+  tv_entry = entry;
+  tv_arguments = arguments;
+  tv_threads = threads;
+  for (unsigned b = 0; b < blocks; ++b) {
+    blockIdx.x = b;
+    for (unsigned t = 0; t < threads; ++t) {
+      tv_done[t] = false;
+      getcontext(&tv_fibers[t]);
+      tv_fibers[t].uc_stack.ss_sp = tv_stacks + (size_t)t * TV_STACK;
+      tv_fibers[t].uc_stack.ss_size = TV_STACK;
+      tv_fibers[t].uc_link = &tv_scheduler;
+      makecontext(&tv_fibers[t], tv_fiber, 0);
+    }
+    for (bool any = true; any;) {
+      any = false;
+      for (unsigned t = 0; t < threads; ++t) {
+        if (tv_done[t]) continue;
+        any = true;
+        threadIdx.x = t;
+        swapcontext(&tv_scheduler, &tv_fibers[t]);
+      }
+    }
+  }
+}
+
+// Calls a kernel with arguments that are given as addresses, as the driver does.
+template <class... A, size_t... I>
+static void tv_apply(void (*f)(A...), void** a, std::index_sequence<I...>) {
+  f(*(A*)a[I]...);
+}
+template <class... A>
+static void tv_call(void (*f)(A...), void** a) {
+  tv_apply(f, a, std::index_sequence_for<A...>());
+}
+
+// ---- What the device has instructions for.
+static inline unsigned tv_bits(float f) {
+  unsigned u;
+  memcpy(&u, &f, 4);
+  return u;
+}
+static inline float tv_from_bits(unsigned u) {
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+static inline unsigned long long tv_bits(double f) {
+  unsigned long long u;
+  memcpy(&u, &f, 8);
+  return u;
+}
+static inline double tv_from_bits(unsigned long long u) {
+  double f;
+  memcpy(&f, &u, 8);
+  return f;
+}
+static inline float tv_f16_to_f32(unsigned short u) {
+  const unsigned sign = (unsigned)(u & 0x8000u) << 16, rest = u & 0x7fffu;
+  if (rest >= 0x7c00u) return tv_from_bits(sign | 0x7f800000u | ((rest & 0x3ffu) << 13));
+  const float magnitude =
+      rest < 0x400u ? (float)rest * 0x1p-24f : tv_from_bits((rest << 13) + (112u << 23));
+  return tv_from_bits(tv_bits(magnitude) | sign);
+}
+static inline unsigned short tv_f64_to_f16(double f) {
+  const unsigned sign = signbit(f) ? 0x8000u : 0;
+  const double a = fabs(f);
+  if (a != a) return (unsigned short)(sign | 0x7e00u);
+  if (a >= 65520.0) return (unsigned short)(sign | 0x7c00u);
+  int exponent;
+  frexp(a, &exponent);
+  if (exponent < -13) return (unsigned short)(sign | (unsigned)rint(a * 0x1p24));
+  const unsigned mantissa = (unsigned)rint(ldexp(a, 11 - exponent));  // 1024 .. 2048
+  return (unsigned short)(sign | (((unsigned)(exponent + 14) << 10) + (mantissa - 1024u)));
+}
+static inline unsigned short tv_f32_to_f16(float f) { return tv_f64_to_f16(f); }
+static inline unsigned short tv_f32_to_bf16(float f) {
+  unsigned u = tv_bits(f);
+  if (f != f) return (unsigned short)((u >> 16) | 0x40u);
+  u += 0x7fffu + ((u >> 16) & 1u);
+  return (unsigned short)(u >> 16);
+}
+static inline float tv_min(float a, float b) {
+  if (a != a) return a;
+  if (b != b) return b;
+  if (a == b) return signbit(a) ? a : b;
+  return a < b ? a : b;
+}
+static inline float tv_max(float a, float b) {
+  if (a != a) return a;
+  if (b != b) return b;
+  if (a == b) return signbit(a) ? b : a;
+  return a > b ? a : b;
+}
+static inline float tv_odd(double f) {
+  float z = (float)f;
+  if (f != f || (double)z == f) return z;
+  if (fabs((double)z) > fabs(f)) z = tv_from_bits(tv_bits(z) - 1u);
+  return tv_from_bits(tv_bits(z) | 1u);
+}
+static inline int __popcll(unsigned long long v) { return __builtin_popcountll(v); }
+
+#endif  // TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_EMULATION_H_

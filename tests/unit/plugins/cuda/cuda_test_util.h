@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The programs of the tile compiler's tests as CUDA C: emulated on the host and compared with the
+// plain evaluator. Included at the end of tile_test_util.h where TRIVET_TEST_CUDA is defined.
+#ifndef TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_TEST_UTIL_H_
+#define TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_TEST_UTIL_H_
+
+#include "tests/unit/plugins/cuda/cuda_emulator.h"
+
+namespace tile_test {
+
+// The outputs by the emulated kernels; entry per value. |unaligned|: the variants that ask for
+// nothing.
+inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symbols,
+                                    const Inputs& inputs, const Options& options, bool unaligned,
+                                    std::string* out_text) {
+  const tvi_kir_program_t* program = p.get();
+  std::vector<Tensor> out(program->value_count);
+  std::vector<std::vector<trivet_dim_t>> strides(program->value_count);
+  std::vector<const trivet_dim_t*> stride_pointers(program->value_count, nullptr);
+  size_t output_count = 0;
+  for (uint32_t v = 0; v < program->value_count; ++v) {
+    const tvi_kir_value_t& value = program->values[v];
+    if (value.kind == TVI_KIR_TEMP) continue;
+    if (value.kind == TVI_KIR_OUTPUT) {
+      std::vector<uint32_t> order;
+      if (output_count < options.output_orders.size()) order = options.output_orders[output_count];
+      ++output_count;
+      out[v] = Tensor::make(value.dtype, shape_of(value, symbols), order, options.output_gap);
+      memset(out[v].bytes.data(), 0x5a, out[v].bytes.size());
+    } else {
+      bool found = false;
+      for (const auto& input : inputs)
+        if (input.first == v) out[v] = input.second, found = true;
+      if (!found) out[v] = Tensor::make(value.dtype, shape_of(value, symbols));
+    }
+    // Dense strides are what the program says, so that symbolic extents stay symbolic.
+    const bool dense =
+        out[v].strides == Tensor::make(value.dtype, shape_of(value, symbols)).strides;
+    if (dense) continue;
+    strides[v].resize(TRIVET_MAX_RANK);
+    for (uint32_t d = 0; d < value.rank; ++d) strides[v][d] = p.dim(out[v].strides[d]);
+    stride_pointers[v] = strides[v].data();
+  }
+  tvi_cuda_code_options_t code_options = {"test", stride_pointers.data(), symbols.data(),
+                                          (uint32_t)symbols.size()};
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, trivet_allocator_system(), 0);
+  tvi_cuda_code_t code = {};
+  trivet_status_t status =
+      tvi_cuda_code_make(program, &code_options, &arena, trivet_allocator_system(), &code);
+  tvi_arena_deinit(&arena);
+  check(status);
+  const char* first = strstr(code.source.data, "\nextern");
+  if (out_text) *out_text = first ? first : code.source.data;
+  std::vector<int64_t> parameters;
+  for (size_t i = 0; i < code.parameters.count; ++i)
+    parameters.push_back(evaluate(code.parameters.data[i], symbols));
+  std::vector<uint8_t> memory((size_t)parameters[code.workspace] + 512, 0x5a);
+  auto workspace = reinterpret_cast<uintptr_t>(memory.data());
+  workspace = (workspace + 255) & ~(uintptr_t)255;
+  cuda_emulator::Module module(code);
+  // Operands at addresses of the alignment that is tested.
+  std::vector<std::vector<uint8_t>> buffers(code.operands.count);
+  std::vector<uint64_t> addresses(code.operands.count);
+  for (size_t i = 0; i < code.operands.count; ++i) {
+    const Tensor& tensor = out[code.operands.data[i]];
+    buffers[i].assign(tensor.bytes.size() + 64, 0x5a);
+    addresses[i] = (reinterpret_cast<uintptr_t>(buffers[i].data()) + 15) & ~(uintptr_t)15;
+    if (unaligned) addresses[i] += 8;
+    memcpy(reinterpret_cast<void*>(addresses[i]), tensor.bytes.data(), tensor.bytes.size());
+  }
+  for (int run = 0; run < 2; ++run) {
+    for (size_t l = 0; l < code.launches.count; ++l) {
+      const tvi_cuda_launch_t& launch = code.launches.data[l];
+      const tvi_cuda_variant_t& variant = launch.variants[unaligned ? launch.variant_count - 1 : 0];
+      std::vector<uint64_t> slots(launch.argument_count);
+      std::vector<void*> pointers(launch.argument_count);
+      for (uint32_t a = 0; a < launch.argument_count; ++a) {
+        const tvi_cuda_argument_t& argument = code.arguments.data[launch.argument_first + a];
+        pointers[a] = &slots[a];
+        slots[a] = argument.kind == TVI_CUDA_ARGUMENT_OPERAND ? addresses[argument.index]
+                   : argument.kind == TVI_CUDA_ARGUMENT_WORKSPACE
+                       ? workspace + (uint64_t)parameters[argument.index]
+                       : (uint64_t)parameters[argument.index];
+      }
+      module.launch(variant.name, pointers.data(), (unsigned)parameters[variant.grid],
+                    variant.block);
+    }
+  }
+  for (size_t i = 0; i < code.operands.count; ++i) {
+    Tensor& tensor = out[code.operands.data[i]];
+    memcpy(tensor.bytes.data(), reinterpret_cast<void*>(addresses[i]), tensor.bytes.size());
+  }
+  tvi_cuda_code_deinit(&code);
+  return out;
+}
+
+inline void expect_same(Program& program, const std::vector<int64_t>& symbols, const Inputs& inputs,
+                        Options options) {
+  const std::vector<Tensor> want = reference(program.get(), symbols, inputs);
+  for (bool unaligned : {false, true}) {
+    std::string text;
+    expect_equal(program.get(), run_cuda(program, symbols, inputs, options, unaligned, &text), want,
+                 options.tolerance);
+    if (::testing::Test::HasFailure()) {
+      ADD_FAILURE() << (unaligned ? "unaligned" : "aligned") << "\n" << text;
+      return;
+    }
+  }
+}
+
+}  // namespace tile_test
+
+#endif  // TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_TEST_UTIL_H_
