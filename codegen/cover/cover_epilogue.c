@@ -43,7 +43,6 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
   out_region->operands = operands;
   out_region->program = source->program;
   out_region->made_by = source->made_by;
-  out_region->target = tactics->options.target;
   out_region->dump_folder = tactics->options.dump_folder;
   out_region->symbols = tactics->options.symbols;
   out_region->symbol_count = tactics->options.symbol_count;

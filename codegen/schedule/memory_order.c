@@ -66,7 +66,6 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
   asked.operands = operands;
   asked.program = region->program;
   asked.made_by = region->made_by;
-  asked.target = s->tactics->options.target;
   asked.dump_folder = s->tactics->options.dump_folder;
   asked.symbols = s->tactics->options.symbols;
   asked.symbol_count = s->tactics->options.symbol_count;
