@@ -21,7 +21,10 @@ def main():
         line = line.rstrip("\n")
         if not line.strip() or line.strip().startswith("//"):
             continue
-        out.append('    "%s\\n"\n' % line.replace("\\", "\\\\").replace('"', '\\"'))
+        pieces = [line[i:i + 80] for i in range(0, len(line), 80)]
+        for i, piece in enumerate(pieces):
+            end = "\\n" if i + 1 == len(pieces) else ""
+            out.append('    "%s%s"\n' % (piece.replace("\\", "\\\\").replace('"', '\\"'), end))
     out[-1] = out[-1].rstrip("\n") + ";\n"
     out.append("// clang-format on\n")
     with open(os.path.join(HERE, "emit_prelude.c"), "w", encoding="utf-8") as f:
