@@ -52,7 +52,7 @@ struct trivet_region_s {
                            // symbol index
   uint32_t symbol_count;
   uint32_t reserved;
-  const char* target;  // of the program, with its architecture: "cpu", "cuda:sm_90"
+  const char* target;       // of the program, with its architecture: "cpu", "cuda:sm_90"
   const char* dump_folder;  // for what kernels generate; NULL: none
 };
 
