@@ -44,6 +44,10 @@ static uint64_t resident_bytes(void) {
 }
 
 typedef struct figures_s {
+  bool on_device;
+  double device_median, device_minimum;  // from begin to end on the device, ms
+  double queued;                         // ms a run when runs are queued one behind the other
+  double host;                           // ms of the host a run, queueing
   double median, minimum, mean, p90, p99;
   unsigned long long own_allocations;
   long long library_growth;  // bytes that the process's heap grew by while running
@@ -72,6 +76,39 @@ static trivet_status_t measure(session_t* s, int64_t warmup, int64_t iterations,
   out_figures->mean = sum / (double)iterations;
   out_figures->p90 = times[iterations * 9 / 10];
   out_figures->p99 = times[iterations * 99 / 100];
+  return TRIVET_OK;
+}
+
+// Times that the device takes itself, of single runs and of runs one behind the other.
+static trivet_status_t measure_device(session_t* s, int64_t iterations, figures_t* f) {
+  double* times = NULL;
+  f->on_device = true;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array(&s->arena, (size_t)iterations, sizeof(double), &times));
+  uint64_t ns = 0;
+  for (int64_t i = 0; i < iterations; ++i) {
+    TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 0));
+    TRIVET_RETURN_IF_ERROR(trivet_context_enqueue(s->context));
+    TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 1));
+    TRIVET_RETURN_IF_ERROR(trivet_context_synchronize(s->context));
+    TRIVET_RETURN_IF_ERROR(trivet_context_elapsed(s->context, &ns));
+    times[i] = (double)ns * 1e-6;
+  }
+  qsort(times, (size_t)iterations, sizeof(double), compare_doubles);
+  f->device_median = times[iterations / 2];
+  f->device_minimum = times[0];
+  TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 0));
+  for (int64_t i = 0; i < iterations; ++i) {
+    int64_t start = tvi_clock_now_ns();
+    TRIVET_RETURN_IF_ERROR(trivet_context_enqueue(s->context));
+    times[i] = (double)(tvi_clock_now_ns() - start) * 1e-6;
+  }
+  TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 1));
+  TRIVET_RETURN_IF_ERROR(trivet_context_synchronize(s->context));
+  TRIVET_RETURN_IF_ERROR(trivet_context_elapsed(s->context, &ns));
+  f->queued = (double)ns * 1e-6 / (double)iterations;
+  qsort(times, (size_t)iterations, sizeof(double), compare_doubles);
+  f->host = times[iterations / 2];
   return TRIVET_OK;
 }
 
@@ -129,6 +166,14 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
       (unsigned long long)statistics.arena_size, (unsigned long long)statistics.arena_lower_bound,
       (unsigned long long)statistics.weights_size, (unsigned long long)statistics.workspace_size,
       (unsigned long long)resident_bytes(), f->own_allocations, f->library_growth);
+  if (f->on_device) {
+    tvi_string_builder_appendf(
+        &out,
+        ",\n \"device_ms\": {\"median\": %.6f, \"min\": %.6f, \"queued\": %.6f},\n"
+        " \"host_us\": %.3f, \"device_bytes\": %llu, \"replayed\": %llu",
+        f->device_median, f->device_minimum, f->queued, f->host * 1e3,
+        (unsigned long long)statistics.device_size, (unsigned long long)statistics.replay_count);
+  }
   if (with_layers) {
     tvi_string_builder_append_cstr(&out, ",\n \"layers\": [");
     for (uint32_t i = 0; i < trivet_context_layer_count(s->context); ++i) {
@@ -160,7 +205,11 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--warmup", 5, 0, 1000000, &warmup));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--iterations", 50, 1, 10000000, &iterations));
   figures_t figures;
+  memset(&figures, 0, sizeof(figures));
   TRIVET_RETURN_IF_ERROR(measure(s, warmup, iterations, &figures));
+  if (trivet_engine_has_device(s->engine)) {
+    TRIVET_RETURN_IF_ERROR(measure_device(s, iterations, &figures));
+  }
   uint64_t plan_bytes = 0;
   TRIVET_RETURN_IF_ERROR(tvi_file_size(arguments->words[0], &plan_bytes));
   bool layers = option_given(arguments, "--profile");
@@ -168,6 +217,11 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   printf("latency  median %.3f ms, min %.3f, mean %.3f, p90 %.3f, p99 %.3f; %.1f runs/s\n",
          figures.median, figures.minimum, figures.mean, figures.p90, figures.p99,
          1000 / figures.mean);
+  if (figures.on_device) {
+    printf("device   median %.4f ms, min %.4f; queued %.4f ms a run, host %.1f us a run; %s\n",
+           figures.device_median, figures.device_minimum, figures.queued, figures.host * 1e3,
+           trivet_engine_target(s->engine));
+  }
   printf("plan     %.1f MB, loaded in %.2f ms, prepared in %.2f ms\n", (double)plan_bytes * 1e-6,
          s->load_ms, s->prepare_ms);
   trivet_context_statistics_t statistics;
@@ -178,6 +232,11 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   printf("memory   arena %.2f MB (%.2f at least), workspace %.2f MB, weights %.1f MB\n",
          (double)statistics.arena_size * 1e-6, (double)statistics.arena_lower_bound * 1e-6,
          (double)statistics.workspace_size * 1e-6, (double)statistics.weights_size * 1e-6);
+  if (figures.on_device) {
+    printf("device   %.2f MB taken, staging %.2f MB; %llu of %llu runs replayed\n",
+           (double)statistics.device_size * 1e-6, (double)statistics.staging_size * 1e-6,
+           (unsigned long long)statistics.replay_count, (unsigned long long)statistics.run_count);
+  }
   printf("run      %llu allocations of ours, library heaps grew by %lld bytes\n",
          figures.own_allocations, figures.library_growth);
   if (layers) TRIVET_RETURN_IF_ERROR(print_layers(s));
@@ -192,6 +251,10 @@ static int run(int argc, char** argv) {
                         {"--iterations", "-n", true, false, 0, {0}, 0},
                         {"--warmup", NULL, true, false, 0, {0}, 0},
                         {"--profile", NULL, false, false, 0, {0}, 0},
+                        {"--device", NULL, true, false, 0, {0}, 0},
+                        {"--no-graph", NULL, false, false, 0, {0}, 0},
+                        {"--host-io", NULL, false, false, 0, {0}, 0},
+                        {"--memory-limit", NULL, true, false, 0, {0}, 0},
                         {"--json", NULL, true, false, 0, {0}, 0},
                         {"--verify-weights", NULL, false, false, 0, {0}, 0},
                         {"--no-verify", NULL, false, false, 0, {0}, 0},
@@ -220,6 +283,8 @@ static int run(int argc, char** argv) {
   runtime.allocator.deallocate = counted_deallocate;
   runtime.logger = stderr_logger(&arguments);
   session_t session;
+  init_session(&session);
+  session.device_io = !option_given(&arguments, "--host-io");
   trivet_status_t status = open_session(&session, arguments.words[0], &arguments, &runtime);
   if (!status) status = bench(&session, &arguments);
   close_session(&session);
@@ -236,6 +301,11 @@ const command_t kBenchCommand = {
     "\n"
     "  -n, --iterations N     measured runs (50), after --warmup N (5)\n"
     "  --profile              time of every layer, from runs of their own\n"
+    "  --device N             which device, for targets that have several (0)\n"
+    "  --host-io              inputs and outputs on the host, copied in every run; by default they\n"
+    "                         lie in the device's memory\n"
+    "  --no-graph             launches step by step\n"
+    "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --json FILE            all figures for tools\n"
     "  --verify-weights       hashes the weights on loading, as 'trivet run' does\n"
     "  -i, --inputs, --shapes, --threads, --plugin, --plugin-path   as in 'trivet run'\n",

@@ -77,7 +77,13 @@ typedef struct session_s {
   double load_ms, prepare_ms;
   uint32_t tensor_count;
   void* addresses[256];  // by tensor index
+  // With |device_io|: what the context gets, where the plan's target has memory of its own.
+  bool device_io;
+  void* device_addresses[256];
+  uint64_t device_sizes[256];
 } session_t;
+// Clears |session|; commands may set |device_io| then.
+void init_session(session_t* session);
 trivet_status_t open_session(session_t* session, const char* plan, const arguments_t* arguments,
                              const trivet_runtime_options_t* options);
 void close_session(session_t* session);

@@ -238,6 +238,29 @@ static trivet_status_t run_plan(trivet_runtime_t* runtime, const tvi_string_buil
   return status;
 }
 
+// What the targets with memory of their own find here.
+static void devices(trivet_runtime_t* runtime) {
+  const char* target;
+  for (uint32_t i = 0; (target = trivet_runtime_device_target(runtime, i)) != NULL; ++i) {
+    for (uint32_t ordinal = 0; ordinal < 64; ++ordinal) {
+      trivet_device_record_t record;
+      memset(&record, 0, sizeof(record));
+      record.header.struct_size = sizeof(record);
+      record.header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
+      trivet_status_t status = trivet_runtime_device(runtime, target, ordinal, &record);
+      if (status) {
+        if (ordinal == 0) note("device", trivet_status_message(status));
+        trivet_status_free(status);
+        break;
+      }
+      char line[256];
+      snprintf(line, sizeof(line), "%u: %s, target %s, %.1f of %.1f GB free", ordinal, record.name,
+               record.target, (double)record.memory_free * 1e-9, (double)record.memory_size * 1e-9);
+      good("device", line);
+    }
+  }
+}
+
 static trivet_status_t try_network(doctor_t* doctor) {
   trivet_network_t* network = NULL;
   trivet_config_t* config = NULL;
@@ -250,6 +273,7 @@ static trivet_status_t try_network(doctor_t* doctor) {
   if (!status) status = build_network(network, config, &plan);
   if (!status) status = trivet_runtime_create(NULL, &runtime);
   if (!status) status = load_runtime_plugins(runtime, doctor->arguments);
+  if (!status) devices(runtime);
   if (!status) status = run_plan(runtime, &plan);
   trivet_runtime_destroy(runtime);
   trivet_config_destroy(config);

@@ -54,6 +54,8 @@ static int run(int argc, char** argv) {
       {"--shapes", NULL, true, false, 0, {0}, 0},      {"--threads", NULL, true, false, 0, {0}, 0},
       {"--no-verify", NULL, false, false, 0, {0}, 0},  {"--plugin", NULL, true, true, 0, {0}, 0},
       {"--plugin-path", NULL, true, false, 0, {0}, 0}, {"--verbose", "-v", false, false, 0, {0}, 0},
+      {"--device", NULL, true, false, 0, {0}, 0},      {"--no-graph", NULL, false, false, 0, {0}, 0},
+      {"--memory-limit", NULL, true, false, 0, {0}, 0},
       {"--help", "-h", false, false, 0, {0}, 0}};
   arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
   if (!parse_arguments(&kRunCommand, argc, argv, &arguments)) return 2;
@@ -71,6 +73,7 @@ static int run(int argc, char** argv) {
   runtime.header.struct_type = TRIVET_STRUCT_RUNTIME_OPTIONS;
   runtime.logger = stderr_logger(&arguments);
   session_t session;
+  init_session(&session);
   trivet_status_t status = open_session(&session, arguments.words[0], &arguments, &runtime);
   if (!status) {
     int64_t start = tvi_clock_now_ns();
@@ -102,5 +105,7 @@ const command_t kRunCommand = {
     "  --shapes SHAPES        NAME:AxBxC,... for inputs without an array of their own\n"
     "  --threads N            threads of one inference (1)\n"
     "  --no-verify            does not hash the weights\n"
+    "  --device N             which device, for targets that have several (0)\n"
+    "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n",
     run};

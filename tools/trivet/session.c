@@ -139,6 +139,20 @@ static const named_shape_t* find_shape(const named_shape_t* shapes, size_t count
   return NULL;
 }
 
+// Gives the context the address, or that of a copy on the device.
+static trivet_status_t set_address(session_t* s, uint32_t index, const char* name, void* memory,
+                                   uint64_t size) {
+  s->addresses[index] = memory;
+  if (!s->device_io || !trivet_engine_has_device(s->engine)) {
+    return trivet_context_set_address(s->context, name, memory);
+  }
+  s->device_sizes[index] = size;
+  TRIVET_RETURN_IF_ERROR(trivet_engine_allocate(s->engine, size, &s->device_addresses[index]));
+  TRIVET_RETURN_IF_ERROR(
+      trivet_engine_copy(s->engine, s->device_addresses[index], memory, size));
+  return trivet_context_set_address(s->context, name, s->device_addresses[index]);
+}
+
 static trivet_status_t bind_input(session_t* s, uint32_t index, const trivet_tensor_info_t* info,
                                   const inputs_t* inputs, const named_shape_t* shape) {
   const tvi_npy_array_t* array = NULL;
@@ -183,8 +197,7 @@ static trivet_status_t bind_input(session_t* s, uint32_t index, const trivet_ten
   } else {
     fill_random(info->dtype, memory, (uint64_t)count, index + 1);
   }
-  s->addresses[index] = memory;
-  return trivet_context_set_address(s->context, info->name, memory);
+  return set_address(s, index, info->name, memory, bytes);
 }
 
 // Memory for an output: of the shape after prepare, or of the bound where it depends on data.
@@ -197,8 +210,11 @@ static trivet_status_t bind_output(session_t* s, uint32_t index, const trivet_te
   void* memory = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_aligned(&s->arena, size + 64, 64, &memory));
   memset(memory, 0xee, size);  // what is not written shows
-  s->addresses[index] = memory;
-  return trivet_context_set_address(s->context, info->name, memory);
+  if (info->mode != TRIVET_TENSOR_OUTPUT) {  // observed values are copied out
+    s->addresses[index] = memory;
+    return trivet_context_set_address(s->context, info->name, memory);
+  }
+  return set_address(s, index, info->name, memory, size);
 }
 
 static trivet_status_t read_inputs(session_t* s, const arguments_t* arguments, inputs_t* inputs) {
@@ -261,10 +277,13 @@ static trivet_status_t bind_all(session_t* s, const arguments_t* arguments) {
   return TRIVET_OK;
 }
 
-trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* arguments,
-                             const trivet_runtime_options_t* options) {
+void init_session(session_t* s) {
   memset(s, 0, sizeof(*s));
   tvi_arena_init(&s->arena, trivet_allocator_system(), 1 << 20);
+}
+
+trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* arguments,
+                             const trivet_runtime_options_t* options) {
   TRIVET_RETURN_IF_ERROR(trivet_runtime_create(options, &s->runtime));
   TRIVET_RETURN_IF_ERROR(load_runtime_plugins(s->runtime, arguments));
   trivet_engine_options_t engine;
@@ -272,6 +291,11 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
   engine.header.struct_size = sizeof(engine);
   engine.header.struct_type = TRIVET_STRUCT_ENGINE_OPTIONS;
   if (!option_given(arguments, "--no-verify")) engine.flags = TRIVET_ENGINE_VERIFY_WEIGHTS;
+  int64_t number = 0;
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--device", 0, 0, 4096, &number));
+  engine.device = (uint32_t)number;
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--memory-limit", 0, 0, INT64_MAX, &number));
+  engine.memory_limit = (uint64_t)number;
   int64_t start = tvi_clock_now_ns();
   TRIVET_RETURN_IF_ERROR(trivet_engine_load(s->runtime, plan, &engine, &s->engine));
   s->load_ms = (double)(tvi_clock_now_ns() - start) * 1e-6;
@@ -282,6 +306,8 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
   int64_t threads = 0;
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 1, 1, 4096, &threads));
   context.thread_count = (uint32_t)threads;
+  context.memory_limit = engine.memory_limit;
+  if (option_given(arguments, "--no-graph")) context.flags = TRIVET_CONTEXT_NO_GRAPH;
   TRIVET_RETURN_IF_ERROR(trivet_context_create(s->engine, &context, &s->context));
   s->tensor_count = trivet_engine_tensor_count(s->engine);
   if (s->tensor_count > 256) return TRIVET_STATUS(OUT_OF_RANGE, "more than 256 tensors");
@@ -290,6 +316,9 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
 
 void close_session(session_t* s) {
   trivet_context_destroy(s->context);
+  for (uint32_t t = 0; t < s->tensor_count; ++t) {
+    trivet_engine_release(s->engine, s->device_addresses[t], s->device_sizes[t]);
+  }
   trivet_engine_destroy(s->engine);
   trivet_runtime_destroy(s->runtime);
   tvi_arena_deinit(&s->arena);
