@@ -67,6 +67,10 @@ def build(model, plan, inputs, profile, threads=None, tactics="heuristic", timin
         options += ["--timing-cache", timing_cache]
     if report:
         options += ["--json", report]
+    # What to build for, for scripts that know nothing of it: $TRIVET_TARGET, $TRIVET_BUILD_OPTIONS.
+    if os.environ.get("TRIVET_TARGET"):
+        options += ["--target", os.environ["TRIVET_TARGET"]]
+    options += os.environ.get("TRIVET_BUILD_OPTIONS", "").split()
     call("build", model, "-o", plan, *options)
 
 

@@ -49,14 +49,18 @@ static trivet_status_t write_outputs(const session_t* s, const char* path) {
 }
 
 static int run(int argc, char** argv) {
-  option_t options[] = {
-      {"--inputs", "-i", true, true, 0, {0}, 0},       {"--outputs", "-o", true, false, 0, {0}, 0},
-      {"--shapes", NULL, true, false, 0, {0}, 0},      {"--threads", NULL, true, false, 0, {0}, 0},
-      {"--no-verify", NULL, false, false, 0, {0}, 0},  {"--plugin", NULL, true, true, 0, {0}, 0},
-      {"--plugin-path", NULL, true, false, 0, {0}, 0}, {"--verbose", "-v", false, false, 0, {0}, 0},
-      {"--device", NULL, true, false, 0, {0}, 0},      {"--no-graph", NULL, false, false, 0, {0}, 0},
-      {"--memory-limit", NULL, true, false, 0, {0}, 0},
-      {"--help", "-h", false, false, 0, {0}, 0}};
+  option_t options[] = {{"--inputs", "-i", true, true, 0, {0}, 0},
+                        {"--outputs", "-o", true, false, 0, {0}, 0},
+                        {"--shapes", NULL, true, false, 0, {0}, 0},
+                        {"--threads", NULL, true, false, 0, {0}, 0},
+                        {"--no-verify", NULL, false, false, 0, {0}, 0},
+                        {"--plugin", NULL, true, true, 0, {0}, 0},
+                        {"--plugin-path", NULL, true, false, 0, {0}, 0},
+                        {"--verbose", "-v", false, false, 0, {0}, 0},
+                        {"--device", NULL, true, false, 0, {0}, 0},
+                        {"--no-graph", NULL, false, false, 0, {0}, 0},
+                        {"--memory-limit", NULL, true, false, 0, {0}, 0},
+                        {"--help", "-h", false, false, 0, {0}, 0}};
   arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
   if (!parse_arguments(&kRunCommand, argc, argv, &arguments)) return 2;
   if (option_given(&arguments, "--help")) {

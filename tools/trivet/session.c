@@ -148,8 +148,7 @@ static trivet_status_t set_address(session_t* s, uint32_t index, const char* nam
   }
   s->device_sizes[index] = size;
   TRIVET_RETURN_IF_ERROR(trivet_engine_allocate(s->engine, size, &s->device_addresses[index]));
-  TRIVET_RETURN_IF_ERROR(
-      trivet_engine_copy(s->engine, s->device_addresses[index], memory, size));
+  TRIVET_RETURN_IF_ERROR(trivet_engine_copy(s->engine, s->device_addresses[index], memory, size));
   return trivet_context_set_address(s->context, name, s->device_addresses[index]);
 }
 
@@ -209,7 +208,7 @@ static trivet_status_t bind_output(session_t* s, uint32_t index, const trivet_te
   TRIVET_RETURN_IF_ERROR(trivet_context_tensor_size(s->context, info->name, &size));
   void* memory = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_aligned(&s->arena, size + 64, 64, &memory));
-  memset(memory, 0xee, size);  // what is not written shows
+  memset(memory, 0xee, size);                // what is not written shows
   if (info->mode != TRIVET_TENSOR_OUTPUT) {  // observed values are copied out
     s->addresses[index] = memory;
     return trivet_context_set_address(s->context, info->name, memory);

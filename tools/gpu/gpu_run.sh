@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh of the GPU bundle: prepares the environment and runs one of the things below on the machine's GPU. The folders of
+# CUDA's libraries are found here and nowhere else: $TRIVET_CUDA_LIBRARIES (a:b), the NVIDIA wheels that python3 sees, the
+# usual installation.
+#
+#   run.sh doctor                    what is here
+#   run.sh digits                    a small trained network, checked against the CPU target
+#   run.sh build MODEL [OPTIONS]     fills and compiles a model of tests/models/models.json into MODEL.plan
+#   run.sh compare [MODEL...]        outputs against the references, for the target
+#   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
+#   run.sh test                      the tests of the bundle
+#   run.sh trivet ARGS               the command itself
+# $TRIVET_TARGET: cuda by default, the device says which architecture.
+set -uo pipefail
+here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+PYTHON=${PYTHON:-python3}
+wheels=$("$PYTHON" - <<'P' 2>/dev/null
+import glob, os, sys
+found = []
+for folder in sys.path:
+    found += sorted(glob.glob(os.path.join(folder, "nvidia", "*", "lib")))
+print(":".join(found))
+P
+)
+export LD_LIBRARY_PATH=$here/lib${TRIVET_CUDA_LIBRARIES:+:$TRIVET_CUDA_LIBRARIES}${wheels:+:$wheels}:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export TRIVET=$here/bin/trivet TRIVET_PLUGIN_PATH=$here/lib/trivet/plugins
+export TRIVET_CACHE=${TRIVET_CACHE:-$here/cache}
+export TRIVET_TARGET=${TRIVET_TARGET:-cuda} PYTHONDONTWRITEBYTECODE=1
+
+model_path() { "$PYTHON" "$here/tests/models/models.py" --only "$1" --list 2>/dev/null | awk -v m="$1" '$1 == m { print $2 }'; }
+build() { # build MODEL [OPTIONS]
+  local name=$1 path
+  shift
+  path=$(model_path "$name")
+  [ -n "$path" ] || { echo "run.sh: there is no model $name" >&2; return 1; }
+  "$TRIVET" build "$path" -o "$name.plan" --target "$TRIVET_TARGET" "$@"
+}
+
+case ${1:-doctor} in
+  doctor) nvidia-smi -L 2>/dev/null; "$TRIVET" doctor ;;
+  digits)
+    model=$(model_path digits)
+    "$TRIVET" build "$model" -o digits_gpu.plan --target "$TRIVET_TARGET" &&
+      "$TRIVET" build "$model" -o digits_cpu.plan &&
+      "$TRIVET" run digits_gpu.plan -o digits_gpu.npz && "$TRIVET" run digits_cpu.plan -o digits_cpu.npz &&
+      "$PYTHON" - <<'P'
+import numpy as np
+gpu, cpu = np.load("digits_gpu.npz"), np.load("digits_cpu.npz")
+for name in gpu.files:
+    error = np.abs(gpu[name] - cpu[name]).sum() / np.abs(cpu[name]).sum()
+    print(f"{name}: mean relative error {error:.2e}")
+    assert error < 1e-3, name
+P
+    ;;
+  build) shift; build "$@" ;;
+  compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
+  bench)
+    name=$2
+    shift 2
+    build "$name" "$@" && "$TRIVET" bench "$name.plan" -n 200 --warmup 20 --profile --json "$name.json"
+    ;;
+  test)
+    passed=0 failed=0
+    for what in doctor digits; do
+      if "$0" "$what"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED $what"; fi
+    done
+    while read -r name; do
+      if (cd "$here/tests/gpu/$name.runfiles/trivet" && "$here/tests/gpu/$name"); then
+        passed=$((passed + 1))
+      else
+        failed=$((failed + 1)); echo "FAILED $name"
+      fi
+    done < <(cat "$here/tests/gpu/list" 2>/dev/null)
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    ;;
+  trivet) shift; exec "$TRIVET" "$@" ;;
+  *) sed -n '/^#   run.sh/p' "$0"; exit 2 ;;
+esac
