@@ -224,6 +224,17 @@ static bool is_plain_copy(const lower_t* l, const tvi_kir_stage_t* stage, uint32
   return true;
 }
 
+// A let whose stage now writes another value is read from there.
+static void move_let(lower_t* l, uint32_t from, uint32_t to) {
+  for (uint32_t i = 0; i < l->body->statement_count; ++i) {
+    let_t* let = &l->lets[i];
+    if (let->kind != TVI_KIR_LET_VALUE && let->kind != TVI_KIR_LET_STATE) continue;
+    for (uint32_t part = 0; part < TVI_KIR_MAX_STATE; ++part) {
+      if (let->values[part] == from) let->values[part] = to;
+    }
+  }
+}
+
 // The stages of one statement whose indices are in |scope|. |value| TVI_KIR_NONE: makes one.
 static bool make_statement(lower_t* l, const tvi_kir_statement_t* statement, scope_t* scope,
                            uint32_t dtype, uint32_t* value, let_t* let) {
@@ -269,6 +280,7 @@ static bool make_statement(lower_t* l, const tvi_kir_statement_t* statement, sco
   uint32_t part = 0;
   if (is_plain_copy(l, &stage, first_stage, &part)) {
     tvi_kir_stage_t* last = &l->program->stages[l->program->stage_count - 1];
+    move_let(l, last->values[part], *value);
     last->values[part] = *value;
     l->program->values[*value].stage = l->program->stage_count - 1;
     return true;

@@ -86,6 +86,8 @@ static trivet_status_t make_slots(assembler_t* a) {
   for (uint32_t v = 0; v < program->value_count; ++v) {
     const tvi_kir_value_t* value = &program->values[v];
     if (value->kind != TVI_KIR_TEMP || !is_read[v]) continue;
+    if (value->stage >= program->stage_count || !a->schedule.stages[value->stage].is_computed)
+      return TRIVET_STATUS(INTERNAL, "value '%s' is read, but no stage computes it", value->name);
     const tvi_tile_stage_t* stage = &a->schedule.stages[value->stage];
     const uint32_t outer_count = a->schedule.sections.data[stage->section].outer_count;
     tvi_tile_slot_t slot = {

@@ -160,6 +160,40 @@ TEST_F(OperatorInstanceTest, AReductionThatIsTheWholeStatementWritesTheOutput) {
   EXPECT_EQ(p->stage_count, 2u);
 }
 
+// The stage of a let writes the output that copies it; whoever else reads the let reads that.
+TEST_F(OperatorInstanceTest, ALetThatAnOutputCopiesIsReadByOthersToo) {
+  struct {
+    const char* statements;
+    std::vector<double> y, z;
+  } const cases[] = {
+      {"let m[n: N, k: K] = x[n, k] * 2\ny[n, k] = m[n, k]\nz[n, k] = m[n, k]",
+       {2, 4, 6, 8},
+       {2, 4, 6, 8}},
+      {"let m[n: N, k: K] = x[n, k]\ny[n, k] = m[n, k]\nz[n, k] = m[n, k] + 1",
+       {1, 2, 3, 4},
+       {2, 3, 4, 5}},
+      {"let m[n: N, k: K] = x[n, k] * 2\nlet o[n: N, k: K] = m[n, k]\n"
+       "y[n, k] = o[n, k] + m[n, k]\nz[n, k] = m[n, k] - o[k, n]",
+       {4, 8, 12, 16},
+       {0, -2, 2, 0}},
+      {"let m[n: N, k: K] = sum(j: K){ x[n, j] }\ny[n, k] = m[n, k]\nz[n, k] = x[n, k] - m[n, k]",
+       {3, 3, 7, 7},
+       {-2, -1, -4, -3}},
+  };
+  for (const auto& c : cases) {
+    auto* p =
+        Instantiate(std::string("op a.Two/1 (x: T[N, K]) -> (y: T[N, K], z: T[N, K]) where T: "
+                                "float\n") +
+                        c.statements + "\n",
+                    {"f32[2, 2]"});
+    ASSERT_NE(p, nullptr) << error_;
+    auto results = Evaluate(p, {Tensor::F32({2, 2}, {1, 2, 3, 4})});
+    ASSERT_EQ(results.size(), 2u) << error_;
+    EXPECT_EQ(results[0].Values(), c.y) << c.statements;
+    EXPECT_EQ(results[1].Values(), c.z) << c.statements;
+  }
+}
+
 TEST_F(OperatorInstanceTest, OptionalVariadicAndUnwanted) {
   const char* text =
       "op a.B/1 (x: T[N], b?: T[N]) -> (y: T[N], z?: T[N]) where T: float\n"
