@@ -39,7 +39,8 @@ def make_session(model, arrays, threads, arena):
     for info in onnx.load(model, load_external_data=False).graph.input:
         if info.name in arrays:
             for dim, size in zip(info.type.tensor_type.shape.dim, arrays[info.name].shape):
-                if dim.dim_param:
+                # Some exporters write "?" for every dimension that they do not know.
+                if any(c.isalpha() for c in dim.dim_param):
                     options.add_free_dimension_override_by_name(dim.dim_param, size)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -24,11 +24,16 @@ trivet_status_t onednn_check(dnnl_status_t status, const char* call) {
   }
 }
 
+// Whether the channels of an image lie next to each other; of one channel, what |otherwise| says.
+static bool is_channels_last(const trivet_operand_t* operand, const uint8_t* map, bool otherwise) {
+  if (map[1] == ONEDNN_NONE || map[1] >= operand->rank) return otherwise;
+  return operand->dims[map[1]] == 1 ? otherwise : operand->strides[map[1]] == 1;
+}
+
 // A descriptor from dimensions of an operand; ONEDNN_NONE stands for an extent of 1.
 static trivet_status_t describe(const trivet_operand_t* operand, const uint8_t* map, uint32_t rank,
-                                dnnl_memory_desc_t* out) {
+                                bool channels_last, dnnl_memory_desc_t* out) {
   dnnl_dims_t dims, strides;
-  int64_t outermost = 1;
   for (uint32_t p = 0; p < rank; ++p) {
     bool absent = map[p] == ONEDNN_NONE;
     if (!absent && map[p] >= operand->rank) {
@@ -41,15 +46,17 @@ static trivet_status_t describe(const trivet_operand_t* operand, const uint8_t* 
     if (dims[p] > 1 && strides[p] <= 0) {
       return TRIVET_STATUS(UNIMPLEMENTED, "a broadcast or reversed operand");
     }
-    int64_t reach = 0;
-    if (!tvi_checked_mul_i64(strides[p], dims[p], &reach)) {
+  }
+  // The stride of an extent of 1 is never used, but oneDNN recognises a format by all of them: each
+  // gets the one that it has where everything is dense.
+  int64_t run = 1;
+  for (uint32_t k = 0; k < rank; ++k) {
+    uint32_t p = rank - 1 - k;
+    if (channels_last && p != 0) p = k == 0 ? 1 : rank - k;
+    if (dims[p] == 1) strides[p] = run;
+    if (!tvi_checked_mul_i64(strides[p], dims[p], &run)) {
       return TRIVET_STATUS(OUT_OF_RANGE, "an operand's size overflows 64 bits");
     }
-    if (reach > outermost) outermost = reach;
-  }
-  // The stride of an extent of 1 is never used; one that fits keeps the format recognisable.
-  for (uint32_t p = 0; p < rank; ++p) {
-    if (strides[p] <= 0) strides[p] = outermost;
   }
   return onednn_check(dnnl_memory_desc_init_by_strides(out, (int)rank, dims, dnnl_f32, strides),
                       "memory descriptor");
@@ -123,7 +130,7 @@ static trivet_status_t describe_matrix(const onednn_problem_t* p, const trivet_o
 // Weights of a grouped convolution have the groups as a dimension of their own.
 static trivet_status_t describe_filter(const onednn_problem_t* p, const trivet_operand_t* operand,
                                        dnnl_memory_desc_t* out) {
-  if (p->groups == 1) return describe(operand, p->w_dims, p->rank, out);
+  if (p->groups == 1) return describe(operand, p->w_dims, p->rank, false, out);
   dnnl_dims_t dims, strides;
   for (uint32_t d = 0; d < p->rank; ++d) {
     if (p->w_dims[d] >= operand->rank) {
@@ -146,8 +153,16 @@ static trivet_status_t describe_filter(const onednn_problem_t* p, const trivet_o
       "weights descriptor");
 }
 
+// The format of a convolution's or pool's images, which their strides say unless they have one
+// channel only.
+static bool images_are_channels_last(const onednn_problem_t* p, const trivet_operand_t* operands) {
+  const trivet_operand_t* y = &operands[p->operand_count - 1];
+  return is_channels_last(y, p->y_dims, is_channels_last(&operands[0], p->x_dims, false));
+}
+
 static trivet_status_t describe_postops(const onednn_problem_t* p, const trivet_operand_t* operands,
                                         onednn_descriptors_t* out) {
+  bool images_last = p->kind != ONEDNN_MATMUL && images_are_channels_last(p, operands);
   for (uint32_t i = 0; i < p->postop_count; ++i) {
     const onednn_postop_t* postop = &p->postops[i];
     if (postop->kind == ONEDNN_POST_ELTWISE) continue;
@@ -177,7 +192,7 @@ static trivet_status_t describe_postops(const onednn_problem_t* p, const trivet_
       ONEDNN_RETURN_IF_ERROR(dnnl_memory_desc_init_by_strides(md, 1, dims, dnnl_f32, strides),
                              "bias descriptor");
     } else {
-      TRIVET_RETURN_IF_ERROR(describe(operand, postop->dims, p->rank, md));
+      TRIVET_RETURN_IF_ERROR(describe(operand, postop->dims, p->rank, images_last, md));
     }
     if (postop->kind == ONEDNN_POST_BIAS) out->has_bias = true;
   }
@@ -199,8 +214,9 @@ trivet_status_t onednn_describe(const onednn_problem_t* p, const trivet_operand_
     TRIVET_RETURN_IF_ERROR(describe_matrix(p, y, p->c_role, m, p->m_count, n, p->n_count, &out->y));
     out->has_weights = true;
   } else {
-    TRIVET_RETURN_IF_ERROR(describe(&operands[0], p->x_dims, p->rank, &out->x));
-    TRIVET_RETURN_IF_ERROR(describe(y, p->y_dims, p->rank, &out->y));
+    bool last = images_are_channels_last(p, operands);
+    TRIVET_RETURN_IF_ERROR(describe(&operands[0], p->x_dims, p->rank, last, &out->x));
+    TRIVET_RETURN_IF_ERROR(describe(y, p->y_dims, p->rank, last, &out->y));
     out->has_weights = p->kind != ONEDNN_POOL;
     if (out->has_weights && !packed) {
       TRIVET_RETURN_IF_ERROR(describe_filter(p, &operands[1], &out->weights));
