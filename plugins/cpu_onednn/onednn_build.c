@@ -77,11 +77,59 @@ typedef struct asked_s {
   onednn_match_t match;
   trivet_operand_t operands[ONEDNN_MAX_POSTOPS + 3];
   onednn_descriptors_t descriptors;
+  onednn_descriptors_t chunk;  // of one, where the problem is done in chunks
   dnnl_engine_t engine;
   dnnl_primitive_desc_t pd;  // NULL: declined
   const char* reason;
   char text[160];
 } asked_t;
+
+static trivet_status_t create(asked_t* a, const onednn_descriptors_t* d, onednn_part_t part,
+                              const dnnl_memory_desc_t* weights, dnnl_primitive_desc_t* out_pd) {
+  return onednn_create_descriptor(&a->match.problem, d, part, weights, false, a->engine, out_pd);
+}
+
+// Splits a long sum over constant weights into chunks, where oneDNN offers all primitives that this
+// takes with one packing of the weights.
+static trivet_status_t split(asked_t* a) {
+  onednn_problem_t* p = &a->match.problem;
+  dnnl_primitive_desc_t first = NULL, last = NULL;
+  if (!a->descriptors.has_weights || !a->operands[1].constant) return TRIVET_OK;
+  p->chunk = onednn_choose_chunk(p, &a->descriptors);
+  if (p->chunk == 0) return TRIVET_OK;
+  trivet_status_t status = NULL;
+  bool possible = onednn_describe_chunk(p, &a->descriptors, &a->chunk);
+  // Columns of weights one behind the other: a product of one row is then a sum of many lanes.
+  const dnnl_memory_desc_t* fixed = NULL;
+  dnnl_memory_desc_t columns;
+  if (possible && p->kind == ONEDNN_MATMUL) {
+    dnnl_dims_t strides = {1, (dnnl_dim_t)p->chunk};
+    fixed = &columns;
+    possible = dnnl_memory_desc_init_by_strides(&columns, 2, a->chunk.weights.dims, dnnl_f32,
+                                                strides) == dnnl_success;
+  }
+  // The last one, which does the most, decides how weights are packed.
+  if (possible) status = create(a, &a->chunk, ONEDNN_LAST, fixed, &last);
+  const dnnl_memory_desc_t* wanted =
+      last ? dnnl_primitive_desc_query_md(last, dnnl_query_weights_md, 0) : NULL;
+  possible = wanted && onednn_packing_from(wanted, &p->packing);
+  if (possible && !status) status = create(a, &a->chunk, ONEDNN_FIRST, wanted, &first);
+  p->packing.present = 0;
+  if (first) {
+    if (a->pd) dnnl_primitive_desc_destroy(a->pd);
+    a->pd = last;
+    dnnl_primitive_desc_destroy(first);
+    return TRIVET_OK;
+  }
+  if (last) dnnl_primitive_desc_destroy(last);
+  p->chunk = 0;
+  trivet_status_code_t code = trivet_status_code(status);
+  if (code == TRIVET_STATUS_UNIMPLEMENTED || code == TRIVET_STATUS_INVALID_ARGUMENT) {
+    trivet_status_free(status);
+    return TRIVET_OK;
+  }
+  return status;
+}
 
 // From the region to a primitive descriptor, or a reason why there is none.
 static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
@@ -96,8 +144,7 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
   bool fixed = a->descriptors.has_weights && !a->operands[1].constant;
   if (!status) {
     status =
-        onednn_create_descriptor(&a->match.problem, &a->descriptors,
-                                 fixed ? &a->descriptors.weights : NULL, false, a->engine, &a->pd);
+        create(a, &a->descriptors, ONEDNN_WHOLE, fixed ? &a->descriptors.weights : NULL, &a->pd);
   }
   trivet_status_code_t code = trivet_status_code(status);
   if (code == TRIVET_STATUS_UNIMPLEMENTED || code == TRIVET_STATUS_INVALID_ARGUMENT) {
@@ -106,7 +153,7 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
     trivet_status_free(status);
     return TRIVET_OK;
   }
-  return status;
+  return status ? status : split(a);
 }
 
 static void finish(asked_t* a) {
@@ -129,7 +176,7 @@ static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_regio
   memset(&tactic, 0, sizeof(tactic));
   tactic.kernel = kernel;
   tactic.price = price(p, &a->descriptors, impl);
-  snprintf(tactic.name, sizeof(tactic.name), "%s", impl);
+  snprintf(tactic.name, sizeof(tactic.name), p->chunk ? "%s, sums of %u" : "%s", impl, p->chunk);
   return proposal->add(proposal->self, &tactic);
 }
 
@@ -153,9 +200,16 @@ static trivet_status_t pack(asked_t* a, const trivet_region_t* region, trivet_em
   *out_packed = false;
   if (!a->descriptors.has_weights || !a->operands[1].constant) return TRIVET_OK;
   const dnnl_memory_desc_t* wanted = dnnl_primitive_desc_query_md(a->pd, dnnl_query_weights_md, 0);
-  if (dnnl_memory_desc_equal(wanted, &a->descriptors.weights)) return TRIVET_OK;
+  const dnnl_memory_desc_t* given = p->chunk ? &a->chunk.weights : &a->descriptors.weights;
+  if (!p->chunk && dnnl_memory_desc_equal(wanted, given)) return TRIVET_OK;
   if (!onednn_packing_from(wanted, &p->packing)) return TRIVET_OK;
-  size_t size = dnnl_memory_desc_get_size(wanted);
+  size_t each = onednn_packed_size(wanted), size = each;
+  int64_t step = 0;  // elements of the unpacked weights from chunk to chunk
+  if (p->chunk) {
+    int along = p->kind == ONEDNN_CONVOLUTION ? 1 : given->ndims - 2;
+    size *= (size_t)(a->descriptors.weights.dims[along] / p->chunk);
+    step = p->chunk * given->format_desc.blocking.strides[along];
+  }
   void* data = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_aligned(emission->arena, size + 64, 64, &data));
   memset(data, 0, size);
@@ -165,19 +219,21 @@ static trivet_status_t pack(asked_t* a, const trivet_region_t* region, trivet_em
   dnnl_memory_t in = NULL, out = NULL;
   dnnl_status_t s = dnnl_stream_create(&stream, a->engine, 0);
   if (s == dnnl_success) {
-    s = dnnl_reorder_primitive_desc_create(&pd, &a->descriptors.weights, a->engine, wanted,
-                                           a->engine, NULL);
+    s = dnnl_reorder_primitive_desc_create(&pd, given, a->engine, wanted, a->engine, NULL);
   }
   if (s == dnnl_success) s = dnnl_primitive_create(&primitive, pd);
   if (s == dnnl_success) {
-    s = dnnl_memory_create(&in, &a->descriptors.weights, a->engine, (void*)a->operands[1].constant);
+    s = dnnl_memory_create(&in, given, a->engine, (void*)a->operands[1].constant);
   }
   if (s == dnnl_success) s = dnnl_memory_create(&out, wanted, a->engine, data);
-  if (s == dnnl_success) {
+  const float* source = (const float*)a->operands[1].constant;
+  for (size_t at = 0; at < size && s == dnnl_success; at += each, source += step) {
     dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, in}, {DNNL_ARG_TO, out}};
-    s = dnnl_primitive_execute(primitive, stream, 2, args);
+    s = dnnl_memory_set_data_handle(in, (void*)source);
+    if (s == dnnl_success) s = dnnl_memory_set_data_handle(out, (char*)data + at);
+    if (s == dnnl_success) s = dnnl_primitive_execute(primitive, stream, 2, args);
+    if (s == dnnl_success) s = dnnl_stream_wait(stream);
   }
-  if (s == dnnl_success) s = dnnl_stream_wait(stream);
   if (out) dnnl_memory_destroy(out);
   if (in) dnnl_memory_destroy(in);
   if (primitive) dnnl_primitive_destroy(primitive);

@@ -233,15 +233,78 @@ trivet_status_t onednn_describe(const onednn_problem_t* p, const trivet_operand_
   return describe_postops(p, operands, out);
 }
 
+// --- Chunks -------------------------------------------------------------------------------------
+
+#define LONGEST_CHAIN 256
+#define CHUNK_CHAIN 320
+#define LEAST_WORK 5e4  // operations that are worth several executions
+#define CHUNK_LEAST 16  // channels: what a vector holds
+
+uint32_t onednn_choose_chunk(const onednn_problem_t* p, const onednn_descriptors_t* whole) {
+  const dnnl_memory_desc_t *x = &whole->x, *y = &whole->y;
+  int64_t window = 1, terms = x->dims[p->kind == ONEDNN_MATMUL ? x->ndims - 1 : 1];
+  if (p->kind == ONEDNN_CONVOLUTION) {
+    if (p->groups != 1) return 0;
+    for (uint32_t s = 0; s + 2 < p->rank; ++s) window *= p->window[s];
+  } else if (p->kind != ONEDNN_MATMUL || p->batch_count != 0) {
+    return 0;
+  }
+  // Short work is not worth several executions.
+  double work = 2.0 * (double)terms * (double)window;
+  for (int d = 0; d < y->ndims; ++d) work *= (double)y->dims[d];
+  if (terms * window <= LONGEST_CHAIN || work < LEAST_WORK) return 0;
+  for (int64_t chunk = terms / 2; chunk >= CHUNK_LEAST; --chunk) {
+    if (terms % chunk != 0 || chunk % CHUNK_LEAST != 0) continue;
+    if (chunk * window <= CHUNK_CHAIN || chunk == CHUNK_LEAST) return (uint32_t)chunk;
+  }
+  return 0;
+}
+
+bool onednn_describe_chunk(const onednn_problem_t* p, const onednn_descriptors_t* whole,
+                           onednn_descriptors_t* out) {
+  *out = *whole;
+  int rank = whole->x.ndims;
+  bool images = p->kind == ONEDNN_CONVOLUTION;
+  int along = images ? 1 : rank - 1;
+  if (p->chunk == 0 || whole->x.dims[along] % p->chunk != 0) return false;
+  dnnl_dims_t dims, strides;
+  memcpy(dims, whole->x.dims, sizeof(dims));
+  memcpy(strides, whole->x.format_desc.blocking.strides, sizeof(strides));
+  dims[along] = p->chunk;
+  if (images) {
+    if (strides[1] != 1) return false;
+    int64_t run = p->chunk;
+    for (int k = 0; k + 1 < rank; ++k) {
+      int d = k + 2 < rank ? rank - 1 - k : 0;
+      strides[d] = run;
+      run *= dims[d];
+    }
+  }
+  if (dnnl_memory_desc_init_by_strides(&out->x, rank, dims, dnnl_f32, strides) != dnnl_success) {
+    return false;
+  }
+  int terms = images ? 1 : whole->weights.ndims - 2;
+  if (whole->weights.dims[terms] == (int64_t)p->chunk) return true;  // packed
+  memcpy(dims, whole->weights.dims, sizeof(dims));
+  memcpy(strides, whole->weights.format_desc.blocking.strides, sizeof(strides));
+  dims[terms] = p->chunk;
+  return dnnl_memory_desc_init_by_strides(&out->weights, whole->weights.ndims, dims, dnnl_f32,
+                                          strides) == dnnl_success;
+}
+
 static trivet_status_t make_attributes(const onednn_problem_t* p, const onednn_descriptors_t* d,
-                                       dnnl_primitive_attr_t* out) {
+                                       onednn_part_t part, dnnl_primitive_attr_t* out) {
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_post_ops_t postops = NULL;
   ONEDNN_RETURN_IF_ERROR(dnnl_primitive_attr_create(&attributes), "attributes");
   dnnl_status_t status =
       dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
   if (status == dnnl_success) status = dnnl_post_ops_create(&postops);
-  for (uint32_t i = 0; i < p->postop_count && status == dnnl_success; ++i) {
+  if (status == dnnl_success && (part == ONEDNN_MIDDLE || part == ONEDNN_LAST)) {
+    status = dnnl_post_ops_append_sum(postops, 1.0f);
+  }
+  bool ends = part == ONEDNN_WHOLE || part == ONEDNN_LAST;
+  for (uint32_t i = 0; ends && i < p->postop_count && status == dnnl_success; ++i) {
     const onednn_postop_t* postop = &p->postops[i];
     if (postop->kind == ONEDNN_POST_ELTWISE) {
       status = dnnl_post_ops_append_eltwise(postops, 1.0f, (dnnl_alg_kind_t)postop->alg,
@@ -269,8 +332,10 @@ typedef union operation_u {
 } operation_t;
 
 static dnnl_status_t make_operation(const onednn_problem_t* p, const onednn_descriptors_t* d,
-                                    const dnnl_memory_desc_t* weights, operation_t* out) {
-  const dnnl_memory_desc_t* bias = d->has_bias ? &d->bias : NULL;
+                                    onednn_part_t part, const dnnl_memory_desc_t* weights,
+                                    operation_t* out) {
+  bool ends = part == ONEDNN_WHOLE || part == ONEDNN_LAST;
+  const dnnl_memory_desc_t* bias = ends && d->has_bias ? &d->bias : NULL;
   if (p->kind == ONEDNN_MATMUL)
     return dnnl_matmul_desc_init(&out->matmul, &d->x, weights, bias, &d->y);
   dnnl_dims_t strides, dilations, left, right, window;
@@ -316,8 +381,8 @@ static bool acceptable(const onednn_problem_t* p, const onednn_descriptors_t* d,
 }
 
 trivet_status_t onednn_create_descriptor(const onednn_problem_t* p, const onednn_descriptors_t* d,
-                                         const dnnl_memory_desc_t* weights, bool any_implementation,
-                                         dnnl_engine_t engine,
+                                         onednn_part_t part, const dnnl_memory_desc_t* weights,
+                                         bool any_implementation, dnnl_engine_t engine,
                                          dnnl_primitive_desc_t* out_descriptor) {
   dnnl_memory_desc_t any = d->weights;
   if (d->has_weights && !weights) {
@@ -327,9 +392,9 @@ trivet_status_t onednn_create_descriptor(const onednn_problem_t* p, const onednn
     weights = &any;
   }
   operation_t operation;
-  ONEDNN_RETURN_IF_ERROR(make_operation(p, d, weights, &operation), "operation descriptor");
+  ONEDNN_RETURN_IF_ERROR(make_operation(p, d, part, weights, &operation), "operation descriptor");
   dnnl_primitive_attr_t attributes = NULL;
-  TRIVET_RETURN_IF_ERROR(make_attributes(p, d, &attributes));
+  TRIVET_RETURN_IF_ERROR(make_attributes(p, d, part, &attributes));
   dnnl_primitive_desc_iterator_t iterator = NULL;
   dnnl_status_t status =
       dnnl_primitive_desc_iterator_create(&iterator, &operation, attributes, engine, NULL);
@@ -377,6 +442,10 @@ bool onednn_packing_from(const dnnl_memory_desc_t* md, onednn_packing_t* out) {
     out->block_dims[b] = blocking->inner_idxs[b];
   }
   return md->offset0 == 0;
+}
+
+size_t onednn_packed_size(const dnnl_memory_desc_t* md) {
+  return (dnnl_memory_desc_get_size(md) + 63) & ~(size_t)63;
 }
 
 trivet_status_t onednn_packing_to(const onednn_packing_t* packing, dnnl_memory_desc_t* out) {

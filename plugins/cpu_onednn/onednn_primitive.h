@@ -21,10 +21,28 @@ typedef struct onednn_descriptors_s {
   bool has_weights, has_bias;
 } onednn_descriptors_t;
 
+// Which executions of a problem in chunks a primitive is for: those before the last leave out bias
+// and post-operations, those behind the first add to the result.
+typedef enum onednn_part_e {
+  ONEDNN_WHOLE = 0,
+  ONEDNN_FIRST = 1,
+  ONEDNN_MIDDLE = 2,
+  ONEDNN_LAST = 3,
+} onednn_part_t;
+
 // |operands| as in the step. Errors: what oneDNN cannot express (OUT_OF_RANGE, UNIMPLEMENTED).
 // |packed| true: operand 1 is packed, its dimensions come from the problem.
 trivet_status_t onednn_describe(const onednn_problem_t* problem, const trivet_operand_t* operands,
                                 bool packed, onednn_descriptors_t* out_descriptors);
+
+// Descriptors of one chunk (problem->chunk): images get a dense buffer of the chunk's channels,
+// matrices are looked at in place. False: the whole cannot be split.
+bool onednn_describe_chunk(const onednn_problem_t* problem, const onednn_descriptors_t* whole,
+                           onednn_descriptors_t* out_chunk);
+
+// How many terms to sum at a time: rounding errors grow with the square root of the length of a
+// chain of additions, and oneDNN adds all terms in one chain. 0: the chain is short.
+uint32_t onednn_choose_chunk(const onednn_problem_t* problem, const onednn_descriptors_t* whole);
 
 // The primitive descriptor. |weights|: as oneDNN likes them (format any) when NULL. Takes the
 // implementation that the problem names, else the first that is not a plain reference. Where there
@@ -32,13 +50,15 @@ trivet_status_t onednn_describe(const onednn_problem_t* problem, const trivet_op
 // UNIMPLEMENTED.
 trivet_status_t onednn_create_descriptor(const onednn_problem_t* problem,
                                          const onednn_descriptors_t* descriptors,
-                                         const dnnl_memory_desc_t* weights, bool any_implementation,
-                                         dnnl_engine_t engine,
+                                         onednn_part_t part, const dnnl_memory_desc_t* weights,
+                                         bool any_implementation, dnnl_engine_t engine,
                                          dnnl_primitive_desc_t* out_descriptor);
 
 // Between oneDNN's descriptors and what a blob may hold. False: a format that has no blocks and
 // strides (Winograd, for one).
 bool onednn_packing_from(const dnnl_memory_desc_t* descriptor, onednn_packing_t* out_packing);
+// Bytes from one chunk's packed weights to the next one's.
+size_t onednn_packed_size(const dnnl_memory_desc_t* descriptor);
 trivet_status_t onednn_packing_to(const onednn_packing_t* packing,
                                   dnnl_memory_desc_t* out_descriptor);
 

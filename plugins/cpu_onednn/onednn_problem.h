@@ -9,7 +9,7 @@
 #include "core/target/target.h"
 
 #define ONEDNN_MAGIC 0x4e4e4431u
-#define ONEDNN_VERSION 1u
+#define ONEDNN_VERSION 2u
 #define ONEDNN_MAX_POSTOPS 8u
 #define ONEDNN_NONE 255u
 #define ONEDNN_MAX_SPATIAL 3u
@@ -55,12 +55,13 @@ typedef struct onednn_problem_s {
   int64_t groups;
   uint32_t pool_alg;
   uint32_t batch_count, m_count, n_count, k_count;  // matrix products
-  uint32_t reserved;
+  uint32_t chunk;  // input channels, or terms of a matrix product, that one execution sums; the
+                   // executions add up in the result. 0: all at once. Needs packed weights
   uint8_t x_dims[TRIVET_MAX_RANK], w_dims[TRIVET_MAX_RANK], y_dims[TRIVET_MAX_RANK];
   // Matrix products: dimensions of a, b and the result for each role, in the order batch, m, n, k.
   uint8_t a_role[TRIVET_MAX_RANK * 2], b_role[TRIVET_MAX_RANK * 2], c_role[TRIVET_MAX_RANK * 2];
   onednn_postop_t postops[ONEDNN_MAX_POSTOPS];
-  onednn_packing_t packing;
+  onednn_packing_t packing;  // of the weights, or of those of one chunk; chunks follow each other
   char impl[ONEDNN_IMPL_SIZE];  // wanted implementation; the first one if oneDNN offers it no more
 } onednn_problem_t;
 

@@ -82,6 +82,13 @@ static trivet_status_t check_postops(const onednn_problem_t* p) {
 
 static trivet_status_t check_packing(const onednn_problem_t* p) {
   const onednn_packing_t* packing = &p->packing;
+  if (p->chunk != 0) {
+    bool images = p->kind == ONEDNN_CONVOLUTION && p->groups == 1;
+    if (!packing->present || (!images && (p->kind != ONEDNN_MATMUL || p->batch_count != 0)) ||
+        packing->rank < 2 || packing->dims[images ? 1 : packing->rank - 2] != (int64_t)p->chunk) {
+      return TRIVET_STATUS(DATA_LOSS, "oneDNN step: chunks of %u", p->chunk);
+    }
+  }
   if (!packing->present) return TRIVET_OK;
   uint32_t expected = p->rank + (p->kind != ONEDNN_MATMUL && p->groups > 1 ? 1 : 0);
   if (p->kind == ONEDNN_POOL || packing->rank != expected || packing->rank > TRIVET_MAX_RANK ||
