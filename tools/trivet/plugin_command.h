@@ -7,5 +7,6 @@
 #include "tools/trivet/command.h"
 
 int new_plugin(int argc, char** argv);
+int check_plugin(int argc, char** argv);
 
 #endif  // TRIVET_TOOLS_TRIVET_PLUGIN_COMMAND_H_
