@@ -66,10 +66,10 @@ static void print_counts(const char* text) {
   for (const char* line = strchr(text, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
     char kind[32], name[256];
     if (sscanf(line + 1, "  %31s %255s", kind, name) != 2) continue;
-    // Lines of definitions hold two words; the summary does not.
+    // Lines of definitions hold two words, a kind and a name; the summary does not.
     const char* end = strchr(line + 1, '\n');
     size_t length = end ? (size_t)(end - line - 1) : strlen(line + 1);
-    if (length != 3 + strlen(kind) + strlen(name)) continue;
+    if (length != 3 + strlen(kind) + strlen(name) || kind[0] < 'a' || kind[0] > 'z') continue;
     unsigned k = 0;
     while (k < used && strcmp(kinds[k], kind) != 0) ++k;
     if (k == 16) continue;
