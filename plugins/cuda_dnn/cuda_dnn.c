@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plugin: convolutions by cuDNN's graphs. It is no loss to the plans of others where the
+// library is missing: they name the plugin only where it won.
+#include "plugins/cuda_dnn/dnn_build.h"
+#include "plugins/cuda_dnn/dnn_run.h"
+
+static const trivet_kernel_t graph = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "cuda_dnn.graph",
+    .target = "cuda",
+    .summary = "convolutions with epilogues",
+    .version = DNN_VERSION,
+    .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+    .propose = dnn_propose,
+    .emit = dnn_emit,
+    .load = dnn_load,
+    .unload = dnn_unload,
+    .prepare = dnn_prepare,
+    .release = dnn_release,
+    .run = dnn_run};
+
+TRIVET_PLUGIN_HALVES("cuda_dnn", "0.1", "convolutions by cuDNN 9",
+                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &graph)

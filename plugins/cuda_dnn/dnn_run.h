@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The run half of the cuDNN kernel: callbacks of trivet_kernel_t.
+#ifndef TRIVET_PLUGINS_CUDA_DNN_DNN_RUN_H_
+#define TRIVET_PLUGINS_CUDA_DNN_DNN_RUN_H_
+
+#include "trivet/plugin.h"
+
+trivet_status_t dnn_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
+                         void** out_loaded);
+void dnn_unload(const trivet_kernel_t* kernel, void* loaded, const trivet_allocator_t* allocator);
+trivet_status_t dnn_prepare(const trivet_kernel_t* kernel, void* loaded,
+                            const trivet_kernel_prepare_t* prepare, uint64_t* out_workspace_size,
+                            void** out_prepared);
+void dnn_release(const trivet_kernel_t* kernel, void* prepared,
+                 const trivet_allocator_t* allocator);
+trivet_status_t dnn_run(const trivet_kernel_t* kernel, void* prepared,
+                        const trivet_kernel_launch_t* launch);
+
+#endif  // TRIVET_PLUGINS_CUDA_DNN_DNN_RUN_H_
