@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The whole way of the data on one screen: graph -> passes -> cover -> schedule -> plan -> bytes.
+#include <stdio.h>
 #include <string.h>
 
 #include "codegen/build/build_internal.h"
@@ -8,7 +9,9 @@
 #include "codegen/cover/cover.h"
 #include "codegen/schedule/schedule.h"
 #include "core/base/cpu_info.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
+#include "core/base/string_view.h"
 #include "runtime/device/device.h"
 
 // Everything that a build makes on its way, so that one function frees it.
@@ -25,6 +28,11 @@ typedef struct build_s {
   tvi_cover_t* cover;
   tvi_schedule_t* schedule;
   tvi_shape_choice_t shapes;
+  const char* target;         // with the architecture that was found
+  tvi_device_list_t devices;  // where |has_devices|
+  bool has_devices;
+  const tvi_open_device_t* device;
+  tvi_measure_device_t* measure;
 } build_t;
 
 static void free_build(build_t* b) {
@@ -33,6 +41,8 @@ static void free_build(build_t* b) {
   tvi_tactic_context_destroy(b->tactics);
   tvi_timing_cache_destroy(b->cache);
   tvi_device_pool_destroy(b->pool);
+  tvi_measure_device_destroy(b->measure);
+  if (b->has_devices) tvi_device_list_deinit(&b->devices);
   tvi_pass_manager_destroy(b->passes);
   tvi_arena_deinit(&b->arena);
 }
@@ -59,6 +69,41 @@ static trivet_status_t rewrite(build_t* b) {
   return status;
 }
 
+// A target with memory of its own is asked for its architecture where the config names none, and is
+// what is measured on. Where it is not there, plans can be made, but not timed.
+static trivet_status_t open_device(build_t* b, tvi_tactic_options_t* options) {
+  const trivet_config_t* config = b->config;
+  bool is_timed = config->tactics == TRIVET_TACTICS_TIMED;
+  bool is_named = strcmp(config->target, options->device ? options->device->target : "") != 0;
+  if (!options->device || (is_named && !is_timed)) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_device_list_init(&b->devices, b->allocator));
+  b->has_devices = true;
+  trivet_status_t status = tvi_device_list_open(&b->devices, options->device, 0, &b->device);
+  if (status && !is_timed) {
+    tvi_log(b->network->builder->logger, TRIVET_SEVERITY_INFO,
+            "the target's usual architecture is built for: %s", trivet_status_message(status));
+    trivet_status_free(status);
+    return TRIVET_OK;
+  }
+  if (status) return trivet_status_annotate(status, "tactics are to be timed");
+  if (!is_named) {
+    options->target = b->device->info.target;
+  } else if (strcmp(config->target, b->device->info.target) != 0) {
+    char asked[64];
+    snprintf(asked, sizeof(asked), "arch:%s", config->target + strlen(options->device->target) + 1);
+    if (!tvi_device_call(b->device, meets, tvi_sv(asked))) {
+      return TRIVET_STATUS(INCOMPATIBLE,
+                           "tactics of target '%s' cannot be timed on '%s', which is '%s'",
+                           config->target, b->device->info.name, b->device->info.target);
+    }
+  }
+  if (is_timed) {
+    TRIVET_RETURN_IF_ERROR(tvi_measure_device_create(b->device, b->allocator, &b->measure));
+    options->measure = b->measure;
+  }
+  return TRIVET_OK;
+}
+
 static trivet_status_t open_tactics(build_t* b) {
   const trivet_config_t* config = b->config;
   tvi_tactic_options_t options;
@@ -74,12 +119,14 @@ static trivet_status_t open_tactics(build_t* b) {
   options.disabled = config->disabled.data;
   options.disabled_count = (uint32_t)config->disabled.count;
   options.run_registry = b->network->builder->run_registry;
-  trivet_string_view_t target = {config->target, strlen(config->target)};
-  options.device = tvi_registry_device(options.run_registry, target);
+  options.device = tvi_registry_device(options.run_registry, tvi_sv(config->target));
   options.progress = config->progress;
+  TRIVET_RETURN_IF_ERROR(open_device(b, &options));
+  b->target = options.target;
   if (config->tactics != TRIVET_TACTICS_HEURISTIC) {
-    char device[128];
-    tvi_cpu_describe(device, sizeof(device));
+    char device[128] = "";
+    if (!options.device) tvi_cpu_describe(device, sizeof(device));
+    if (b->device) snprintf(device, sizeof(device), "%s", b->device->info.signature);
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_create(device, b->allocator, &b->cache));
     if (config->timing_cache)
       TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
@@ -97,7 +144,7 @@ static trivet_status_t open_tactics(build_t* b) {
 static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
   tvi_schedule_plan_options_t options;
   memset(&options, 0, sizeof(options));
-  options.target = b->config->target;
+  options.target = b->target;
   options.name.data = b->network->name;
   options.name.size = strlen(b->network->name);
   tvi_string_builder_t info;

@@ -15,6 +15,7 @@
 #define MIN_RUNS 5
 #define MAX_RUNS 50
 #define BUDGET_NS 30000000
+#define DEVICE_ALIGNMENT 16  // of bindings on a device; most buffers have more
 
 typedef struct bench_s {
   tvi_tactic_context_t* context;
@@ -22,6 +23,7 @@ typedef struct bench_s {
   tvi_arena_t arena;
   TVI_VECTOR(trivet_operand_t) operands;
   TVI_VECTOR(void*) addresses;
+  TVI_VECTOR(uint64_t) sizes;  // bytes at the addresses
   TVI_VECTOR(int64_t) parameters;
   const void* blob;
   uint64_t blob_size;
@@ -34,7 +36,7 @@ static trivet_status_t value_of(const bench_t* b, trivet_dim_t dim, int64_t* out
 // Memory that covers a strided operand. Floats are small and differ; integers are small enough to
 // be indices into anything.
 static trivet_status_t make_memory(bench_t* b, uint32_t dtype, uint32_t rank, const int64_t* dims,
-                                   const int64_t* strides, void** out_memory) {
+                                   const int64_t* strides, void** out_memory, uint64_t* out_size) {
   int64_t last = 0;
   for (uint32_t d = 0; d < rank; ++d) {
     int64_t reach = 0;
@@ -52,8 +54,13 @@ static trivet_status_t make_memory(bench_t* b, uint32_t dtype, uint32_t rank, co
   if (dtype == TRIVET_DTYPE_F32) {
     float* f = (float*)memory;
     for (int64_t i = 0; i <= last; ++i) f[i] = (float)((i * 37 % 101) - 50) * 0.01f;
+  } else if (dtype == TRIVET_DTYPE_F16 || dtype == TRIVET_DTYPE_BF16) {
+    for (int64_t i = 0; i <= last; ++i) {
+      tvi_dtype_write_f64(dtype, memory, i, (double)((i * 37 % 101) - 50) * 0.01);
+    }
   }
   *out_memory = memory;
+  *out_size = bytes;
   return TRIVET_OK;
 }
 
@@ -74,16 +81,19 @@ static trivet_status_t add_operand(void* self, uint32_t index) {
     TRIVET_RETURN_IF_ERROR(value_of(b, from->strides[d], &operand.strides[d]));
   }
   void* memory = NULL;
+  uint64_t size = 0;
   if (value->constant && value->constant->data) {
     memory = (void*)value->constant->data;
+    size = value->constant->size;
     operand.flags |= TRIVET_OPERAND_CONSTANT;
     operand.constant = memory;
     operand.alignment = 1;
   } else {
     TRIVET_RETURN_IF_ERROR(
-        make_memory(b, operand.dtype, operand.rank, operand.dims, operand.strides, &memory));
+        make_memory(b, operand.dtype, operand.rank, operand.dims, operand.strides, &memory, &size));
   }
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->operands, operand));
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->sizes, size));
   return tvi_vector_push(&b->addresses, memory);
 }
 
@@ -93,6 +103,7 @@ static trivet_status_t add_absent(void* self) {
   memset(&operand, 0, sizeof(operand));
   operand.flags = TRIVET_OPERAND_ABSENT;
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->operands, operand));
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->sizes, 0));
   return tvi_vector_push(&b->addresses, NULL);
 }
 
@@ -115,6 +126,7 @@ static trivet_status_t add_packed(void* self, const tvi_packed_constant_t* packe
     stride *= packed->dims[d];
   }
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->operands, operand));
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&b->sizes, packed->size));
   return tvi_vector_push(&b->addresses, memory);
 }
 
@@ -182,6 +194,19 @@ static trivet_status_t measure(bench_t* b, const tvi_tactic_t* tactic, double* o
   load.blob = (const uint8_t*)b->blob;
   load.blob_size = b->blob_size;
   load.allocator = allocator;
+  tvi_measure_device_t* on_device = b->context->options.measure;
+  if (on_device) {
+    const tvi_open_device_t* device = tvi_measure_device_device(on_device);
+    TRIVET_RETURN_IF_ERROR(tvi_device_enter(device));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_measure_device_upload(on_device, b->addresses.data, b->sizes.data, b->addresses.count));
+    for (size_t i = 0; i < b->operands.count; ++i) {
+      trivet_operand_t* operand = &b->operands.data[i];
+      if (operand->constant) operand->constant = b->addresses.data[i];
+      operand->alignment = DEVICE_ALIGNMENT;
+    }
+    load.device = device->state;
+  }
   void *loaded = NULL, *prepared = NULL, *workspace = NULL;
   uint64_t workspace_size = 0;
   TRIVET_RETURN_IF_ERROR(runner->load(runner, &load, &loaded));
@@ -195,7 +220,11 @@ static trivet_status_t measure(bench_t* b, const tvi_tactic_t* tactic, double* o
   prepare.allocator = allocator;
   prepare.executor = b->context->options.executor;
   trivet_status_t status = runner->prepare(runner, loaded, &prepare, &workspace_size, &prepared);
-  if (!status) {
+  if (!status && on_device) {
+    status = tvi_measure_device_run(on_device, runner, prepared, b->addresses.data, workspace_size,
+                                    out_nanoseconds);
+    runner->release(runner, prepared, allocator);
+  } else if (!status) {
     status = tvi_arena_alloc_aligned(&b->arena, workspace_size + 64, 64, &workspace);
     if (!status) status = run_all(b, runner, prepared, workspace, out_nanoseconds);
     runner->release(runner, prepared, allocator);
@@ -214,10 +243,12 @@ trivet_status_t tvi_tactic_measure(tvi_tactic_context_t* context, const trivet_r
   tvi_vector_init(&bench.operands, context->allocator);
   tvi_vector_init(&bench.addresses, context->allocator);
   tvi_vector_init(&bench.parameters, context->allocator);
+  tvi_vector_init(&bench.sizes, context->allocator);
   trivet_status_t status = measure(&bench, tactic, out_nanoseconds);
   tvi_vector_deinit(&bench.operands);
   tvi_vector_deinit(&bench.addresses);
   tvi_vector_deinit(&bench.parameters);
+  tvi_vector_deinit(&bench.sizes);
   tvi_arena_deinit(&bench.arena);
   return trivet_status_annotate(status, "measuring tactic \"%s\" of kernel %s", tactic->name,
                                 tactic->kernel->name);

@@ -201,7 +201,17 @@ static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_regi
       continue;
     // Far more expensive by price than the cheapest: not worth the time.
     if (list->data[i].price > 20 * list->data[cheapest(list)].price + 1e5) continue;
-    TRIVET_RETURN_IF_ERROR(tvi_tactic_measure(context, region, &list->data[i], &time));
+    trivet_status_t status = tvi_tactic_measure(context, region, &list->data[i], &time);
+    if (status && context->options.measure &&
+        trivet_status_code(status) != TRIVET_STATUS_OUT_OF_MEMORY) {
+      // What a library cannot run on this device is no candidate.
+      tvi_tactic_note(context, list->data[i].kernel->name, region->graph,
+                      region->node_count ? region->nodes[0] : 0, true, "%s: %s", list->data[i].name,
+                      trivet_status_message(status));
+      trivet_status_free(status);
+      continue;
+    }
+    TRIVET_RETURN_IF_ERROR(status);
     TRIVET_RETURN_IF_ERROR(
         tvi_timing_cache_add(context->options.cache, signature, key, list->data[i].name, time));
   }

@@ -7,6 +7,7 @@
 #ifndef TRIVET_CODEGEN_TACTIC_TACTIC_H_
 #define TRIVET_CODEGEN_TACTIC_TACTIC_H_
 
+#include "codegen/tactic/measure_device.h"
 #include "codegen/tactic/timing_cache.h"
 #include "core/base/vector.h"
 #include "core/registry/registry.h"
@@ -36,6 +37,7 @@ typedef struct tvi_tactic_options_s {
   tvi_timing_cache_t* cache;           // timed, locked: required
   trivet_executor_t* executor;         // timed: threads to measure with
   const tvi_registry_t* run_registry;  // timed: where run halves are found
+  tvi_measure_device_t* measure;       // timed, with a device: what to measure on
   trivet_progress_t progress;
   const char* dump_folder;  // where kernels leave what they generate; NULL: nowhere
 } tvi_tactic_options_t;

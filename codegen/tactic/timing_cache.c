@@ -178,6 +178,10 @@ static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t
     } else if (number == 2) {
       if (length < 7 || memcmp(line, "device ", 7) != 0)
         return TRIVET_STATUS(DATA_LOSS, "%s:2: no device line", path);
+      // Without a device of one's own, what a file locks is taken as it is.
+      if (!*cache->device) {
+        TRIVET_RETURN_IF_ERROR(copy_text(cache, line + 7, length - 7, &cache->device));
+      }
       if (length - 7 != strlen(cache->device) || memcmp(line + 7, cache->device, length - 7) != 0) {
         return TRIVET_STATUS(INCOMPATIBLE, "%s holds times of device \"%.*s\", this is \"%s\"",
                              path, (int)(length - 7), line + 7, cache->device);

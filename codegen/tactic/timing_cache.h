@@ -16,6 +16,7 @@
 
 typedef struct tvi_timing_cache_s tvi_timing_cache_t;
 
+// |device| empty: that of the file that is loaded first.
 trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator,
                                         tvi_timing_cache_t** out_cache);
 void tvi_timing_cache_destroy(tvi_timing_cache_t* cache);

@@ -145,5 +145,28 @@ const trivet_kernel_t null_kernel = {
     .run = run,
 };
 
+// A second way to do the same, for choices by time: it costs what it says, twice the work.
+static trivet_status_t run_twice(const trivet_kernel_t* kernel, void* prepared,
+                                 const trivet_kernel_launch_t* launch) {
+  TRIVET_RETURN_IF_ERROR(run(kernel, prepared, launch));
+  return run(kernel, prepared, launch);
+}
+
+static const trivet_kernel_t null_twice = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "null.twice",
+    .target = "null",
+    .summary = "the same two times over, for choices by time",
+    .version = TVI_TILE_VERSION,
+    .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+    .propose = tvi_tile_propose,
+    .emit = tvi_tile_emit,
+    .load = load,
+    .unload = unload,
+    .prepare = prepare,
+    .release = release,
+    .run = run_twice,
+};
+
 TRIVET_PLUGIN_HALVES("null", "0.1", "a target for tests, and to copy from",
-                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &null_device, &null_kernel)
+                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &null_device, &null_kernel, &null_twice)

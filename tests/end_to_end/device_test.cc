@@ -5,6 +5,9 @@
 // refusals, limits, leaks. Judged by closed formulas.
 
 #include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "tests/end_to_end/compiled.h"
@@ -282,7 +285,7 @@ TEST_F(DeviceTest, HostFunctionsBetweenLaunches) {
 
 TEST_F(DeviceTest, Refusals) {
   EXPECT_EQ(TextOf(Load(PlanOf(Simple, "null"), 7)),
-            "UNAVAILABLE: the plan is for target 'null': device 7 of target 'null': there are 2 "
+            "UNAVAILABLE: the plan is for target 'null:v1': device 7 of target 'null': there are 2 "
             "null devices, wanted is number 7");
   EXPECT_EQ(TextOf(Load(PlanOf(Simple, "null:v2"))),
             "INCOMPATIBLE: the plan is for target 'null:v2', device 0 is 'null device 0', target "
@@ -314,6 +317,38 @@ TEST_F(DeviceTest, MemoryLimit) {
   small.Check();
   EXPECT_LE(Statistics(context).device_size, 600u);
   trivet_context_destroy(context);
+}
+
+// Both kernels of the target are timed on the device; its signature keys the cache.
+TEST_F(DeviceTest, TacticsAreTimedOnTheDevice) {
+  const std::string path = testing::TempDir() + "/null_device.times";
+  std::remove(path.c_str());
+  Recipe recipe;
+  recipe.plugins = {kOps, kPasses, kNull};
+  recipe.network = Simple;
+  recipe.config = [&path](trivet_network_t*, trivet_config_t* config) {
+    RETURN_IF_ERROR(trivet_config_set_target(config, "null"));
+    RETURN_IF_ERROR(trivet_config_set_tactics(config, TRIVET_TACTICS_TIMED));
+    return trivet_config_set_timing_cache(config, path.c_str());
+  };
+  std::string plan;
+  ExpectOk(Compile(recipe, &plan));
+  std::ifstream file(path);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_NE(text.find("device null v1\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("null.kernel/"), std::string::npos) << text;
+  EXPECT_NE(text.find("null.twice/"), std::string::npos) << text;
+  // "null" alone: the device said which architecture.
+  ExpectOk(Load(plan));
+  EXPECT_STREQ(trivet_engine_target(engine_), "null:v1");
+  recipe.config = [](trivet_network_t*, trivet_config_t* config) {
+    RETURN_IF_ERROR(trivet_config_set_target(config, "null:v9"));
+    return trivet_config_set_tactics(config, TRIVET_TACTICS_TIMED);
+  };
+  EXPECT_EQ(
+      TextOf(Compile(recipe, &plan)),
+      "INCOMPATIBLE: tactics of target 'null:v9' cannot be timed on 'null device 0', which is "
+      "'null:v1'");
 }
 
 TEST_F(DeviceTest, ManyContextsOfManyShapesLeakNothing) {
