@@ -190,6 +190,8 @@ static bool read_bytes(check_t* check, trivet_builder_t* builder, const trivet_f
     free(copy);
   }
   bool taken = status == NULL;
+  snprintf(check->tally->last_refusal, sizeof(check->tally->last_refusal), "%s",
+           trivet_status_message(status));
   trivet_status_free(status);
   return taken;
 }
@@ -199,7 +201,8 @@ static void read_altered(check_t* check, trivet_builder_t* builder,
   size_t size;
   char* bytes = read_file(path, &size);
   check_doing(check, "reading %s", path);
-  if (!read_bytes(check, builder, frontend, bytes, size)) check_fault(check, "%s is refused", path);
+  if (!read_bytes(check, builder, frontend, bytes, size))
+    check_fault(check, "%s is refused: %s", path, check->tally->last_refusal);
   for (size_t k = 0; k < 200; ++k) {
     size_t cut = size * k / 200;
     check_doing(check, "reading %s cut at byte %zu", path, cut);

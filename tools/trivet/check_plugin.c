@@ -75,6 +75,16 @@ static trivet_status_t open_registry(check_t* check) {
   return tvi_registry_load(check->registry, check->path);
 }
 
+// Loading as every build will do it.
+static trivet_status_t try_builder(const check_t* check) {
+  trivet_builder_t* builder = NULL;
+  TRIVET_RETURN_IF_ERROR(trivet_builder_create(NULL, &builder));
+  trivet_status_t status = load_builder_plugins(builder, check->arguments);
+  if (!status) status = trivet_builder_load_plugin(builder, check->path);
+  trivet_builder_destroy(builder);
+  return status;
+}
+
 static const trivet_plugin_t* plugin_of(const check_t* check) {
   uint32_t count = tvi_registry_plugin_count(check->registry);
   return tvi_registry_plugin(check->registry, count - 1);
@@ -110,6 +120,7 @@ static void run_definition(check_t* check, const void* definition) {
 // In a child. |index| UINT32_MAX: only loads, and counts.
 static int child(check_t* check, uint32_t index) {
   trivet_status_t status = open_registry(check);
+  if (!status && index == UINT32_MAX) status = try_builder(check);
   if (status) {
     printf("  FAULT: refused: %s\n", trivet_status_message(status));
     ++check->tally->faults;
