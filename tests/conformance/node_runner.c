@@ -215,6 +215,8 @@ static trivet_status_t build(const case_t* c, session_t* s) {
   RETURN_IF_ERROR(trivet_network_create(s->builder, "case", &s->network));
   RETURN_IF_ERROR(trivet_network_parse_file(s->network, path, NULL));
   RETURN_IF_ERROR(trivet_config_create(s->builder, &s->config));
+  const char* target = getenv("TRIVET_TARGET");  // as for the other scripts; the host if not given
+  if (target != NULL) RETURN_IF_ERROR(trivet_config_set_target(s->config, target));
   RETURN_IF_ERROR(trivet_config_set_thread_count(s->config, 1));
   RETURN_IF_ERROR(add_profile(c, s));
   trivet_sink_t sink = {.self = &s->plan, .write = append};

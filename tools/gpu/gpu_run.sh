@@ -9,6 +9,7 @@
 #   run.sh digits                    a small trained network, checked against the CPU target
 #   run.sh build MODEL [OPTIONS]     fills and compiles a model of tests/models/models.json into MODEL.plan
 #   run.sh compare [MODEL...]        outputs against the references, for the target
+#   run.sh conformance [OPTIONS]     every operator of ONNX against its published data (./dev onnx-tests --help)
 #   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
 #   run.sh test                      the tests of the bundle
 #   run.sh trivet ARGS               the command itself
@@ -25,7 +26,7 @@ print(":".join(found))
 P
 )
 export LD_LIBRARY_PATH=$here/lib${TRIVET_CUDA_LIBRARIES:+:$TRIVET_CUDA_LIBRARIES}${wheels:+:$wheels}:/usr/local/cuda/lib64${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export TRIVET=$here/bin/trivet TRIVET_PLUGIN_PATH=$here/lib/trivet/plugins
+export TRIVET_NODE_RUNNER=$here/bin/node_runner TRIVET=$here/bin/trivet TRIVET_PLUGIN_PATH=$here/lib/trivet/plugins
 export TRIVET_CACHE=${TRIVET_CACHE:-$here/cache}
 export TRIVET_TARGET=${TRIVET_TARGET:-cuda} PYTHONDONTWRITEBYTECODE=1
 
@@ -56,6 +57,10 @@ P
     ;;
   build) shift; build "$@" ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
+  conformance)
+    shift
+    exec "$PYTHON" "$here/tests/conformance/onnx_node_tests.py" "$@"
+    ;;
   bench)
     name=$2
     shift 2
