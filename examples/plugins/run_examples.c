@@ -238,6 +238,37 @@ static int run_chain(trivet_builder_t* builder, trivet_runtime_t* runtime, const
   return statistics.step_count != 1 || !(fabs(memory[1][0] - wanted) < 1e-6);
 }
 
+// The pass put before one of the built-in ones, which would find the same; then switched off.
+static int run_pass(trivet_builder_t* builder, const char* plan) {
+  int wrong = 0;
+  for (int disabled = 0; disabled < 2; ++disabled) {
+    trivet_network_t* network;
+    trivet_config_t* config;
+    trivet_report_t* report;
+    trivet_value_t operands[2], y;
+    check(trivet_network_create(builder, "swish", &network));
+    check(trivet_network_add_input(network, "x", TRIVET_DTYPE_F32, 1, (int64_t[]){8}, NULL,
+                                   &operands[0]));
+    check(trivet_network_add_node(network, "std.Sigmoid", operands, 1, NULL, 0, "s", 1,
+                                  &operands[1]));
+    check(trivet_network_add_node(network, "std.Mul", operands, 2, NULL, 0, "m", 1, &y));
+    check(trivet_network_mark_output(network, y, "y"));
+    check(trivet_config_create(builder, &config));
+    check(trivet_config_insert_pass(config, "acme-silu", "recognize-swish", 1));
+    if (disabled) check(trivet_config_disable_pass(config, "acme-silu"));
+    check(trivet_config_set_flags(config, TRIVET_BUILD_EXPLAIN));
+    check(trivet_build_file(network, config, plan, &report));
+    const char* found = strstr(trivet_report_text(report, TRIVET_REPORT_PASSES), "acme-silu");
+    long changes = found ? strtol(found + strlen("acme-silu"), NULL, 10) : 0;
+    printf("the pass acme-silu %s: %ld changes\n", disabled ? "switched off" : "inserted", changes);
+    wrong |= changes != !disabled;
+    trivet_report_destroy(report);
+    trivet_config_destroy(config);
+    trivet_network_destroy(network);
+  }
+  return wrong;
+}
+
 int main(int argc, char** argv) {
   if (argc != 4)
     return fprintf(stderr, "usage: run_examples PLUGIN_FOLDER EXAMPLE_FOLDER PLAN\n"), 2;
@@ -257,6 +288,7 @@ int main(int argc, char** argv) {
   for (size_t i = 0; i < EXAMPLE_COUNT; ++i)
     wrong |= run_example(builder, runtime, &kExamples[i], argv[3]);
   wrong |= run_chain(builder, runtime, argv[3]);
+  wrong |= run_pass(builder, argv[3]);
   trivet_runtime_destroy(runtime);
   trivet_builder_destroy(builder);
   return wrong;

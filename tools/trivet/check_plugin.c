@@ -113,7 +113,7 @@ static void run_definition(check_t* check, const void* definition) {
       check_frontend(check, definition);
       break;
     default:
-      break;
+      printf("  note: nothing is run for this kind beyond loading\n");
   }
 }
 
