@@ -136,6 +136,7 @@ static inline unsigned short tv_f64_to_f16(double f) {
   const double a = fabs(f);
   if (a != a) return (unsigned short)(sign | 0x7e00u);
   if (a >= 65520.0) return (unsigned short)(sign | 0x7c00u);
+  if (a == 0) return (unsigned short)sign;
   int exponent;
   frexp(a, &exponent);
   if (exponent < -13) return (unsigned short)(sign | (unsigned)rint(a * 0x1p24));

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -80,6 +82,18 @@ class Module {
  private:
   void* handle_ = nullptr;
 };
+
+// The module of a text; the last one is kept, as the same program is run several times.
+inline Module& module_of(const tvi_cuda_code_t& code) {
+  static std::string text;
+  static std::unique_ptr<Module> module;
+  if (!module || text != code.source.data) {
+    module.reset();
+    module.reset(new Module(code));
+    text = code.source.data;
+  }
+  return *module;
+}
 
 }  // namespace cuda_emulator
 

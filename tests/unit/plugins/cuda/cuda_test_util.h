@@ -59,7 +59,7 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
   std::vector<uint8_t> memory((size_t)parameters[code.workspace] + 512, 0x5a);
   auto workspace = reinterpret_cast<uintptr_t>(memory.data());
   workspace = (workspace + 255) & ~(uintptr_t)255;
-  cuda_emulator::Module module(code);
+  cuda_emulator::Module& module = cuda_emulator::module_of(code);
   // Operands at addresses of the alignment that is tested.
   std::vector<std::vector<uint8_t>> buffers(code.operands.count);
   std::vector<uint64_t> addresses(code.operands.count);

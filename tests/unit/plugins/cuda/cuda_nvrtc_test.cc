@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compiles what the printer writes with NVRTC for three architectures: every instruction in every
+// element type, and the kinds of kernels. Skipped, with the reason, where there is no NVRTC.
+
+#include <map>
+
+#include "tests/unit/plugins/cpu/tile_test_util.h"
+
+extern "C" {
+#include "plugins/cuda/emit/cuda_nvrtc.h"
+}
+
+namespace tile_test {
+namespace {
+
+const char* const kArchitectures[] = {"sm_80", "sm_90a", "sm_100"};
+
+// The text of a program, or an exception.
+std::string print(Program& p) {
+  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0};
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, trivet_allocator_system(), 0);
+  tvi_cuda_code_t code = {};
+  trivet_status_t status =
+      tvi_cuda_code_make(p.get(), &options, &arena, trivet_allocator_system(), &code);
+  tvi_arena_deinit(&arena);
+  check(status);
+  std::string text(code.source.data, code.source.size);
+  tvi_cuda_code_deinit(&code);
+  return text;
+}
+
+class Compile : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    uint8_t* cubin = nullptr;
+    size_t size = 0;
+    trivet_status_t status = tvi_cuda_nvrtc_compile(
+        "__global__ void k() {}", "sm_80", trivet_allocator_system(), &cubin, &size, nullptr);
+    if (!status) {
+      tvi_free(trivet_allocator_system(), cubin, size);
+      return;
+    }
+    const std::string message = trivet_status_message(status);
+    const bool missing = trivet_status_code(status) == TRIVET_STATUS_UNAVAILABLE;
+    trivet_status_free(status);
+    ASSERT_TRUE(missing) << message;
+    GTEST_SKIP() << message;
+  }
+  void expect_compiles(Program& p) {
+    const std::string text = print(p);
+    for (const char* architecture : kArchitectures) {
+      uint8_t* cubin = nullptr;
+      size_t size = 0;
+      tvi_string_builder_t log;
+      tvi_string_builder_init(&log, trivet_allocator_system());
+      trivet_status_t status = tvi_cuda_nvrtc_compile(
+          text.c_str(), architecture, trivet_allocator_system(), &cubin, &size, &log);
+      if (status) {
+        ADD_FAILURE() << trivet_status_message(status) << text.substr(text.find("\nextern"));
+        trivet_status_free(status);
+      } else {
+        EXPECT_GT(size, 1000u);
+        // An object file for a GPU.
+        EXPECT_EQ(memcmp(cubin, "\x7f" "ELF", 4), 0);
+        tvi_free(trivet_allocator_system(), cubin, size);
+      }
+      tvi_string_builder_deinit(&log);
+      if (HasFailure()) return;
+    }
+  }
+};
+
+TEST_F(Compile, EveryInstructionInEveryType) {
+  for (uint32_t dtype : {F32, F64, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, BOOL}) {
+    Program p;
+    const bool is_float = tvi_dtype_is_float(dtype);
+    auto x = p.input(dtype, {3, 40}), y = p.input(dtype, {3, 40}), z = p.input(dtype, {40});
+    for (int op = TVI_KIR_CONST; op < TVI_KIR_OPCODE_COUNT; ++op) {
+      const auto opcode = (tvi_kir_opcode_t)op;
+      const uint32_t count = tvi_kir_opcode_operands(opcode);
+      if (count == 0 || opcode == TVI_KIR_CAST || opcode == TVI_KIR_SATCAST ||
+          opcode == TVI_KIR_BITCAST || opcode == TVI_KIR_SELECT)
+        continue;
+      const uint32_t operands[3] = {dtype, dtype, dtype};
+      const uint32_t result = tvi_kir_result_dtype(opcode, operands);
+      if (tvi_kir_type_error(opcode, result, operands)) continue;
+      auto out = p.output(result, {3, 40});
+      Stage s = p.map({3, 40});
+      Ref a = s.at(x), b = s.at(y), c = s.load(z, {s.index(1)});
+      s.finish({out}, {s.op(opcode, result, a, b, c)});
+    }
+    for (uint32_t to : {F32, F64, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, BOOL,
+                        (uint32_t)TRIVET_DTYPE_F8E4M3FN, (uint32_t)TRIVET_DTYPE_F8E5M2,
+                        (uint32_t)TRIVET_DTYPE_F8E4M3FNUZ, (uint32_t)TRIVET_DTYPE_F8E5M2FNUZ}) {
+      for (auto opcode : {TVI_KIR_CAST, TVI_KIR_SATCAST, TVI_KIR_BITCAST}) {
+        if (tvi_kir_type_error(opcode, to, &dtype)) continue;
+        auto out = p.output(to, {3, 40});
+        Stage s = p.map({3, 40});
+        s.finish({out}, {s.op(opcode, to, s.at(x))});
+      }
+    }
+    {
+      auto out = p.output(dtype, {3, 40});
+      Stage s = p.map({3, 40});
+      Ref a = s.at(x), b = s.at(y);
+      Ref less = is_float ? s.op(TVI_KIR_ISNAN, BOOL, a) : s.op(TVI_KIR_EQ, BOOL, a, b);
+      s.finish({out}, {s.op(TVI_KIR_SELECT, dtype, less, a, b)});
+    }
+    SCOPED_TRACE(tvi_dtype_name(dtype));
+    expect_compiles(p);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(Compile, ReductionsOfEveryType) {
+  for (uint32_t dtype : {F32, F64, F16, BF16, I8, U8, I32, I64}) {
+    for (int64_t row : {7, 768, 5000}) {
+      Program p;
+      auto x = p.input(dtype, {64, row});
+      for (auto kind : {TVI_KIR_SUM, TVI_KIR_PROD, TVI_KIR_REDUCE_MIN, TVI_KIR_REDUCE_MAX}) {
+        auto y = p.output(dtype, {64});
+        Stage s = p.reduce({64}, {row});
+        s.finish({y}, {s.load(x, {s.index(0), s.index(1)})}, p.monoid(kind, dtype));
+      }
+      auto at = p.output(I64, {64});
+      Stage s = p.reduce({64}, {row});
+      s.finish({TVI_KIR_NONE, at}, {s.load(x, {s.index(0), s.index(1)}), s.index(1)},
+               p.monoid(TVI_KIR_ARGMAX, dtype));
+      SCOPED_TRACE(tvi_dtype_name(dtype));
+      expect_compiles(p);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(Compile, SymbolicShapes) {
+  Program p;
+  trivet_dim_t n = p.symbol("n"), k = p.symbol("k");
+  auto x = p.value(TVI_KIR_INPUT, F16, {n, k}), y = p.value(TVI_KIR_OUTPUT, F16, {n, k});
+  auto sum = p.value(TVI_KIR_TEMP, F16, {n});
+  {
+    Stage s(&p, TVI_KIR_REDUCE, {n}, {k});
+    s.finish({sum}, {s.op(TVI_KIR_EXP, F16, s.load(x, {s.index(0), s.index(1)}))},
+             p.monoid(TVI_KIR_SUM, F16));
+  }
+  Stage s(&p, TVI_KIR_MAP, {n, k}, {});
+  s.finish({y}, {s.op(TVI_KIR_DIV, F16, s.op(TVI_KIR_EXP, F16, s.at(x)), s.at(sum))});
+  expect_compiles(p);
+}
+
+TEST(CompileErrors, NameTheArchitectureAndTheLog) {
+  uint8_t* cubin = nullptr;
+  size_t size = 0;
+  trivet_status_t status = tvi_cuda_nvrtc_compile("this is no program", "sm_80",
+                                                  trivet_allocator_system(), &cubin, &size, nullptr);
+  ASSERT_NE(status, nullptr);
+  const std::string message = trivet_status_message(status);
+  const bool missing = trivet_status_code(status) == TRIVET_STATUS_UNAVAILABLE;
+  trivet_status_free(status);
+  EXPECT_EQ(cubin, nullptr);
+  if (missing) GTEST_SKIP() << message;
+  EXPECT_NE(message.find("sm_80"), std::string::npos) << message;
+  EXPECT_NE(message.find("error"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace tile_test
