@@ -44,6 +44,7 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
   out_region->program = source->program;
   out_region->made_by = source->made_by;
   out_region->dump_folder = tactics->options.dump_folder;
+  out_region->code_cache = &tactics->code_cache;
   out_region->symbols = tactics->options.symbols;
   out_region->symbol_count = tactics->options.symbol_count;
   return TRIVET_OK;

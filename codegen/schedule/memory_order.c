@@ -67,6 +67,7 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
   asked.program = region->program;
   asked.made_by = region->made_by;
   asked.dump_folder = s->tactics->options.dump_folder;
+  asked.code_cache = &s->tactics->code_cache;
   asked.symbols = s->tactics->options.symbols;
   asked.symbol_count = s->tactics->options.symbol_count;
   tvi_tactic_list_t list;

@@ -236,6 +236,7 @@ static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* p
   out_region->program = program;
   out_region->made_by = made_by;
   out_region->dump_folder = s->tactics->options.dump_folder;
+  out_region->code_cache = &s->tactics->code_cache;
   out_region->symbols = s->tactics->options.symbols;
   out_region->symbol_count = s->tactics->options.symbol_count;
   return TRIVET_OK;

@@ -22,6 +22,7 @@ trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,
   context->allocator = allocator;
   tvi_vector_init(&context->kernels, allocator);
   tvi_vector_init(&context->notes, allocator);
+  tvi_code_cache_init(&context->code_cache, allocator);
   trivet_status_t status = tvi_alloc_zeroed(allocator, sizeof(*context->arena), &context->arena);
   if (!status) tvi_arena_init(context->arena, allocator, 1 << 16);
   bool general = false;
@@ -54,6 +55,7 @@ void tvi_tactic_context_destroy(tvi_tactic_context_t* context) {
   trivet_allocator_t allocator = context->allocator;
   tvi_vector_deinit(&context->kernels);
   tvi_vector_deinit(&context->notes);
+  tvi_code_cache_deinit(&context->code_cache);
   if (context->arena) {
     tvi_arena_deinit(context->arena);
     tvi_free(allocator, context->arena, sizeof(*context->arena));

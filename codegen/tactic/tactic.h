@@ -50,6 +50,7 @@ typedef struct tvi_tactic_context_s {
   TVI_VECTOR(const trivet_kernel_t*)
   kernels;  // of the target, with a build half, in order of registration
   TVI_VECTOR(tvi_explain_note_t) notes;
+  tvi_code_cache_t code_cache;
 } tvi_tactic_context_t;
 
 trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,

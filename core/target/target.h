@@ -8,6 +8,7 @@
 #define TRIVET_CORE_TARGET_TARGET_H_
 
 #include "core/graph/graph.h"
+#include "core/target/code_cache.h"
 
 // Memory order of a dense value: dimensions from outermost to innermost. NCHW is 0,1,2,3; channels
 // last is 0,2,3,1.
@@ -52,8 +53,9 @@ struct trivet_region_s {
                            // symbol index
   uint32_t symbol_count;
   uint32_t reserved;
-  const char* target;       // of the program, with its architecture: "cpu", "cuda:sm_90"
-  const char* dump_folder;  // for what kernels generate; NULL: none
+  const char* target;            // of the program, with its architecture: "cpu", "cuda:sm_90"
+  const char* dump_folder;       // for what kernels generate; NULL: none
+  tvi_code_cache_t* code_cache;  // of the build; NULL: none
 };
 
 // One tactic: a way to run the region with the given operand layouts.

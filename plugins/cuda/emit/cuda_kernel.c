@@ -156,6 +156,53 @@ static trivet_status_t write_blob(const trivet_region_t* region, const tvi_cuda_
   return status;
 }
 
+static trivet_status_t dump_all(const trivet_region_t* region, const char* name,
+                                const tvi_cuda_code_t* code, const uint8_t* cubin, size_t size,
+                                const tvi_string_builder_t* log) {
+  const trivet_allocator_t allocator = region->graph->allocator;
+  if (!region->dump_folder) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(
+      dump(region->dump_folder, name, "cu", code->source.data, code->source.size, allocator));
+  if (cubin)
+    TRIVET_RETURN_IF_ERROR(dump(region->dump_folder, name, "cubin", cubin, size, allocator));
+  if (log->size)
+    TRIVET_RETURN_IF_ERROR(dump(region->dump_folder, name, "log", log->data, log->size, allocator));
+  return TRIVET_OK;
+}
+
+static trivet_status_t compile_and_write(const trivet_region_t* region, const tvi_cuda_code_t* code,
+                                         const char* architecture,
+                                         const tvi_cuda_blob_operand_t* operands, const char* name,
+                                         trivet_emission_t* emission) {
+  const trivet_allocator_t allocator = region->graph->allocator;
+  tvi_hash128_state_t hash;
+  tvi_hash128_init(&hash, TVI_CUDA_BLOB_VERSION);
+  tvi_hash128_update(&hash, architecture, strlen(architecture) + 1);
+  tvi_hash128_update(&hash, code->source.data, code->source.size);
+  const tvi_hash128_t key = tvi_hash128_digest(&hash);
+  const tvi_cached_code_t* known =
+      region->code_cache ? tvi_code_cache_find(region->code_cache, key) : NULL;
+  if (known) return write_blob(region, code, known->data, known->size, operands, emission);
+  uint8_t* cubin = NULL;
+  size_t size = 0;
+  tvi_string_builder_t log;
+  tvi_string_builder_init(&log, allocator);
+  trivet_status_t status =
+      tvi_cuda_nvrtc_compile(code->source.data, architecture, allocator, &cubin, &size, &log);
+  trivet_status_t dumped = dump_all(region, name, code, cubin, size, &log);
+  if (status) {
+    trivet_status_free(dumped);
+  } else {
+    status = dumped;
+  }
+  if (!status && region->code_cache)
+    status = tvi_code_cache_add(region->code_cache, key, cubin, size);
+  if (!status) status = write_blob(region, code, cubin, size, operands, emission);
+  if (cubin) tvi_free(allocator, cubin, size);
+  tvi_string_builder_deinit(&log);
+  return status;
+}
+
 static trivet_status_t find_parameter(tvi_cuda_code_t* code, trivet_dim_t dim, uint32_t* out) {
   if (!dim) return TRIVET_STATUS(OUT_OF_RANGE, "a shape or stride overflows 64 bits");
   for (size_t i = 0; i < code->parameters.count; ++i) {
@@ -170,7 +217,6 @@ static trivet_status_t find_parameter(tvi_cuda_code_t* code, trivet_dim_t dim, u
 static trivet_status_t emit_code(const trivet_region_t* region, tvi_cuda_code_t* code,
                                  const uint32_t* operand_of_value, const char* name,
                                  trivet_emission_t* emission) {
-  const trivet_allocator_t allocator = region->graph->allocator;
   tvi_cuda_blob_operand_t* operands = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(emission->arena, code->operands.count + 1,
                                                       sizeof(*operands), &operands));
@@ -193,29 +239,7 @@ static trivet_status_t emit_code(const trivet_region_t* region, tvi_cuda_code_t*
   architecture_of(region->target, architecture, sizeof(architecture));
   snprintf(requirement, sizeof(requirement), "arch:%s", architecture);
   TRIVET_RETURN_IF_ERROR(emission->require(emission->self, requirement));
-  uint8_t* cubin = NULL;
-  size_t size = 0;
-  tvi_string_builder_t log;
-  tvi_string_builder_init(&log, allocator);
-  trivet_status_t status =
-      tvi_cuda_nvrtc_compile(code->source.data, architecture, allocator, &cubin, &size, &log);
-  if (region->dump_folder) {
-    trivet_status_t dumped =
-        dump(region->dump_folder, name, "cu", code->source.data, code->source.size, allocator);
-    if (!dumped && !status)
-      dumped = dump(region->dump_folder, name, "cubin", cubin, size, allocator);
-    if (!dumped && log.size)
-      dumped = dump(region->dump_folder, name, "log", log.data, log.size, allocator);
-    if (status) {
-      trivet_status_free(dumped);
-    } else {
-      status = dumped;
-    }
-  }
-  if (!status) status = write_blob(region, code, cubin, size, operands, emission);
-  if (cubin) tvi_free(allocator, cubin, size);
-  tvi_string_builder_deinit(&log);
-  return status;
+  return compile_and_write(region, code, architecture, operands, name, emission);
 }
 
 static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,

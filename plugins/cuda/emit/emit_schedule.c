@@ -207,6 +207,11 @@ static bool match(const grouper_t* g, const tvi_cuda_group_t* group, uint32_t nu
   if (stage->kind == TVI_KIR_REDUCE) {
     for (uint32_t l = 0; l < group->loop_count; ++l)
       if (!is_taken[l]) return false;
+    // What rows are is settled by the first reduction, also where it walks no loop.
+    for (uint32_t i = 0; i < group->stage_count; ++i)
+      if (!has_inner_loops && stage->reduced_count > 0 &&
+          !g->schedule->stages[g->schedule->order[group->stage_first + i]].has_inner)
+        return false;
     for (uint32_t i = 0; i < index_count(stage); ++i) {
       if (loop_of_index[i] == TVI_CUDA_NONE) continue;
       const bool reduced = i >= stage->parallel_count;

@@ -48,9 +48,14 @@ class Compile : public ::testing::Test {
     ASSERT_TRUE(missing) << message;
     GTEST_SKIP() << message;
   }
-  void expect_compiles(Program& p) {
+  // For all architectures, or for one of them in turn.
+  void expect_compiles(Program& p, bool all = true) {
     const std::string text = print(p);
-    for (const char* architecture : kArchitectures) {
+    static size_t turn = 0;
+    ++turn;
+    for (size_t i = 0; i < 3; ++i) {
+      const char* architecture = kArchitectures[i];
+      if (!all && turn % 3 != i) continue;
       uint8_t* cubin = nullptr;
       size_t size = 0;
       tvi_string_builder_t log;
@@ -63,7 +68,11 @@ class Compile : public ::testing::Test {
       } else {
         EXPECT_GT(size, 1000u);
         // An object file for a GPU.
-        EXPECT_EQ(memcmp(cubin, "\x7f" "ELF", 4), 0);
+        EXPECT_EQ(memcmp(cubin,
+                         "\x7f"
+                         "ELF",
+                         4),
+                  0);
         tvi_free(trivet_allocator_system(), cubin, size);
       }
       tvi_string_builder_deinit(&log);
@@ -109,7 +118,7 @@ TEST_F(Compile, EveryInstructionInEveryType) {
       s.finish({out}, {s.op(TVI_KIR_SELECT, dtype, less, a, b)});
     }
     SCOPED_TRACE(tvi_dtype_name(dtype));
-    expect_compiles(p);
+    expect_compiles(p, dtype == F32 || dtype == F16 || dtype == BF16);
     if (HasFailure()) return;
   }
 }
@@ -129,7 +138,7 @@ TEST_F(Compile, ReductionsOfEveryType) {
       s.finish({TVI_KIR_NONE, at}, {s.load(x, {s.index(0), s.index(1)}), s.index(1)},
                p.monoid(TVI_KIR_ARGMAX, dtype));
       SCOPED_TRACE(tvi_dtype_name(dtype));
-      expect_compiles(p);
+      expect_compiles(p, dtype == F32 || dtype == F16);
       if (HasFailure()) return;
     }
   }
@@ -153,8 +162,8 @@ TEST_F(Compile, SymbolicShapes) {
 TEST(CompileErrors, NameTheArchitectureAndTheLog) {
   uint8_t* cubin = nullptr;
   size_t size = 0;
-  trivet_status_t status = tvi_cuda_nvrtc_compile("this is no program", "sm_80",
-                                                  trivet_allocator_system(), &cubin, &size, nullptr);
+  trivet_status_t status = tvi_cuda_nvrtc_compile(
+      "this is no program", "sm_80", trivet_allocator_system(), &cubin, &size, nullptr);
   ASSERT_NE(status, nullptr);
   const std::string message = trivet_status_message(status);
   const bool missing = trivet_status_code(status) == TRIVET_STATUS_UNAVAILABLE;

@@ -1,16 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The programs of the tile compiler's tests as CUDA C: emulated on the host and compared with the
-// plain evaluator. Included at the end of tile_test_util.h where TRIVET_TEST_CUDA is defined.
+// The programs of the tile compiler's tests as CUDA C: run on the device of this machine, or
+// emulated on the host where there is none, and compared with the plain evaluator. Included at the
+// end of tile_test_util.h where TRIVET_TEST_CUDA is defined.
 #ifndef TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_TEST_UTIL_H_
 #define TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_TEST_UTIL_H_
 
 #include "tests/unit/plugins/cuda/cuda_emulator.h"
 
+extern "C" {
+#include "plugins/cuda/device/cuda_device.h"
+#include "plugins/cuda/emit/cuda_blob.h"
+#include "plugins/cuda/emit/cuda_nvrtc.h"
+#include "plugins/cuda/emit/cuda_run.h"
+}
+
 namespace tile_test {
 
-// The outputs by the emulated kernels; entry per value. |unaligned|: the variants that ask for
-// nothing.
+// The device of this machine; NULL state: there is none, and programs are emulated.
+struct Device {
+  Device() {
+    trivet_status_t status = definition->open(definition, 0, &allocator, &state);
+    if (status) {
+      printf("emulated on the host: %s\n", trivet_status_message(status));
+      trivet_status_free(status);
+      state = nullptr;
+    } else {
+      check(definition->enter(definition, state));
+      check(definition->stream_create(definition, state, &stream));
+    }
+  }
+  static Device& get() {
+    static Device device;
+    return device;
+  }
+  const trivet_device_t* definition = &tvi_cuda_device_definition;
+  trivet_allocator_t allocator = trivet_allocator_system();
+  void* state = nullptr;
+  void* stream = nullptr;
+};
+
+// Memory of the device with the bytes of |host|.
+class DeviceBuffer {
+ public:
+  explicit DeviceBuffer(size_t size) : size_(size + 64) {
+    Device& d = Device::get();
+    check(d.definition->allocate(d.definition, d.state, TRIVET_MEMORY_DEVICE, size_, &address));
+  }
+  ~DeviceBuffer() {
+    Device& d = Device::get();
+    d.definition->release(d.definition, d.state, TRIVET_MEMORY_DEVICE, address, size_);
+  }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  void* address = nullptr;
+
+ private:
+  size_t size_;
+};
+
+// Compiles the text for the device and runs it twice through the run half of the kernel.
+inline void run_on_device(const tvi_cuda_code_t& code, const std::vector<int64_t>& parameters,
+                          std::vector<Tensor>& tensors, bool unaligned) {
+  Device& d = Device::get();
+  auto* device = (tvi_cuda_device_t*)d.state;
+  char architecture[32];
+  snprintf(architecture, sizeof(architecture), "sm_%d%d%s", device->major, device->minor,
+           device->major >= 9 ? "a" : "");
+  uint8_t* cubin = nullptr;
+  size_t cubin_size = 0;
+  check(tvi_cuda_nvrtc_compile(code.source.data, architecture, d.allocator, &cubin, &cubin_size,
+                               nullptr));
+  std::vector<tvi_cuda_blob_operand_t> described(code.operands.count + 1);
+  std::vector<trivet_operand_t> operands(code.operands.count + 1);
+  std::vector<std::unique_ptr<DeviceBuffer>> buffers;
+  std::vector<void*> addresses;
+  const size_t shift = unaligned ? 8 : 0;
+  for (size_t i = 0; i < code.operands.count; ++i) {
+    Tensor& t = tensors[code.operands.data[i]];
+    described[i].dtype = operands[i].dtype = t.dtype;
+    described[i].rank = operands[i].rank = (uint32_t)t.dims.size();
+    memset(described[i].dims, 0xff, sizeof(described[i].dims));
+    memset(described[i].strides, 0xff, sizeof(described[i].strides));
+    for (size_t k = 0; k < t.dims.size(); ++k) {
+      operands[i].dims[k] = t.dims[k];
+      operands[i].strides[k] = t.strides[k];
+    }
+    operands[i].alignment = unaligned ? 8 : 16;
+    buffers.emplace_back(new DeviceBuffer(t.bytes.size()));
+    addresses.push_back((char*)buffers.back()->address + shift);
+    if (!t.bytes.empty())
+      check(d.definition->copy(d.definition, d.state, d.stream, addresses.back(), t.bytes.data(),
+                               t.bytes.size()));
+  }
+  tvi_cuda_blob_t blob = {};
+  blob.parameter_count = (uint32_t)code.parameters.count;
+  blob.operand_count = (uint32_t)code.operands.count;
+  blob.launch_count = (uint32_t)code.launches.count;
+  blob.argument_count = (uint32_t)code.arguments.count;
+  blob.workspace = code.workspace;
+  blob.operands = described.data();
+  blob.launches = code.launches.data;
+  blob.arguments = code.arguments.data;
+  blob.cubin = cubin;
+  blob.cubin_size = cubin_size;
+  tvi_byte_writer_t writer;
+  tvi_byte_writer_init(&writer, d.allocator);
+  tvi_cuda_blob_write(&blob, &writer);
+  check(tvi_byte_writer_status(&writer));
+  tvi_free(d.allocator, cubin, cubin_size);
+  trivet_kernel_load_t load = {};
+  load.blob = tvi_byte_writer_data(&writer);
+  load.blob_size = tvi_byte_writer_size(&writer);
+  load.allocator = &d.allocator;
+  load.device = d.state;
+  void *loaded = nullptr, *prepared = nullptr;
+  check(tvi_cuda_kernel_load(nullptr, &load, &loaded));
+  trivet_kernel_prepare_t prepare = {};
+  prepare.operands = operands.data();
+  prepare.operand_count = code.operands.count;
+  prepare.parameters = parameters.data();
+  prepare.parameter_count = parameters.size();
+  prepare.allocator = &d.allocator;
+  uint64_t workspace_size = 0;
+  check(tvi_cuda_kernel_prepare(nullptr, loaded, &prepare, &workspace_size, &prepared));
+  DeviceBuffer workspace(workspace_size);
+  trivet_kernel_launch_t launch = {};
+  launch.addresses = addresses.data();
+  launch.workspace = workspace.address;
+  launch.stream = d.stream;
+  for (int run = 0; run < 2; ++run) check(tvi_cuda_kernel_run(nullptr, prepared, &launch));
+  for (size_t i = 0; i < code.operands.count; ++i) {
+    Tensor& t = tensors[code.operands.data[i]];
+    if (!t.bytes.empty())
+      check(d.definition->copy(d.definition, d.state, d.stream, t.bytes.data(), addresses[i],
+                               t.bytes.size()));
+  }
+  check(d.definition->stream_synchronize(d.definition, d.state, d.stream));
+  tvi_cuda_kernel_release(nullptr, prepared, &d.allocator);
+  tvi_cuda_kernel_unload(nullptr, loaded, &d.allocator);
+  tvi_byte_writer_deinit(&writer);
+}
+
+// The outputs by the device of this machine, or emulated; entry per value. |unaligned|: the
+// variants that ask for nothing.
 inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symbols,
                                     const Inputs& inputs, const Options& options, bool unaligned,
                                     std::string* out_text) {
@@ -56,6 +188,11 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
   std::vector<int64_t> parameters;
   for (size_t i = 0; i < code.parameters.count; ++i)
     parameters.push_back(evaluate(code.parameters.data[i], symbols));
+  if (Device::get().state) {
+    run_on_device(code, parameters, out, unaligned);
+    tvi_cuda_code_deinit(&code);
+    return out;
+  }
   std::vector<uint8_t> memory((size_t)parameters[code.workspace] + 512, 0x5a);
   auto workspace = reinterpret_cast<uintptr_t>(memory.data());
   workspace = (workspace + 255) & ~(uintptr_t)255;
