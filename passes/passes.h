@@ -25,6 +25,8 @@
   X(fold_bias)                   \
   X(fold_scale)                  \
   X(merge_siblings)              \
+  X(lower_to_f16)                \
+  X(lower_to_bf16)               \
   X(recognize_gelu)              \
   X(recognize_gelu_tanh)         \
   X(recognize_swish)             \

@@ -64,6 +64,7 @@ struct trivet_config_s {
   const char* dump_folder;
   const char* skip_nodes;
   int64_t stop_after;
+  uint32_t precision;  // TRIVET_DTYPE_*: what f32 becomes
   tvi_name_list_t disabled;
   TVI_VECTOR(tvi_pass_insertion_t) insertions;
   TVI_VECTOR(tvi_profile_t) profiles;

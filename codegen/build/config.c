@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codegen/build/build_internal.h"
+#include "core/base/dtype.h"
 #include "core/base/status.h"
 
 // Reads from the front like the way of the data: shapes and constants first, then what the model
@@ -45,6 +46,7 @@ trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t*
   config->target = "cpu";
   config->tactics = TRIVET_TACTICS_HEURISTIC;
   config->stop_after = -1;
+  config->precision = TRIVET_DTYPE_F32;
   tvi_arena_init(&config->arena, builder->allocator, 1 << 12);
   tvi_vector_init(&config->disabled, builder->allocator);
   tvi_vector_init(&config->insertions, builder->allocator);
@@ -84,6 +86,16 @@ trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode
   if (mode > TRIVET_TACTICS_LOCKED)
     return TRIVET_STATUS(INVALID_ARGUMENT, "%u is no way to choose tactics", mode);
   config->tactics = mode;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  if (dtype != TRIVET_DTYPE_F32 && dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "networks are computed on f32, f16 or bf16, not %s",
+                         tvi_dtype_name(dtype));
+  }
+  config->precision = dtype;
   return TRIVET_OK;
 }
 
@@ -212,24 +224,36 @@ static bool insert(const char* pipeline, const tvi_pass_insertion_t* insertion,
   return found;
 }
 
+static trivet_status_t insert_everywhere(const trivet_config_t* config,
+                                         const tvi_pass_insertion_t* insertion,
+                                         tvi_string_builder_t* pipeline) {
+  tvi_string_builder_t next;
+  tvi_string_builder_init(&next, config->allocator);
+  bool found = insert(pipeline->data ? pipeline->data : "", insertion, &next);
+  tvi_string_builder_clear(pipeline);
+  tvi_string_builder_append(pipeline, tvi_string_builder_view(&next));
+  trivet_status_t status = tvi_string_builder_status(&next);
+  tvi_string_builder_deinit(&next);
+  TRIVET_RETURN_IF_ERROR(status);
+  if (!found) {
+    return TRIVET_STATUS(NOT_FOUND,
+                         "pass \"%s\" cannot be inserted: the pipeline has no pass \"%s\"",
+                         insertion->name, insertion->anchor);
+  }
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
                                     tvi_string_builder_t* out_pipeline) {
   tvi_string_builder_append_cstr(out_pipeline, config->pipeline ? config->pipeline : kPipeline);
+  // Behind everything that computes with weights, which f32 does better.
+  if (config->precision != TRIVET_DTYPE_F32 && config->pipeline == NULL) {
+    const char* name = config->precision == TRIVET_DTYPE_F16 ? "lower-to-f16" : "lower-to-bf16";
+    const tvi_pass_insertion_t insertion = {name, "merge-siblings", false};
+    TRIVET_RETURN_IF_ERROR(insert_everywhere(config, &insertion, out_pipeline));
+  }
   for (size_t i = 0; i < config->insertions.count; ++i) {
-    const tvi_pass_insertion_t* insertion = &config->insertions.data[i];
-    tvi_string_builder_t next;
-    tvi_string_builder_init(&next, config->allocator);
-    bool found = insert(out_pipeline->data ? out_pipeline->data : "", insertion, &next);
-    tvi_string_builder_clear(out_pipeline);
-    tvi_string_builder_append(out_pipeline, tvi_string_builder_view(&next));
-    trivet_status_t status = tvi_string_builder_status(&next);
-    tvi_string_builder_deinit(&next);
-    TRIVET_RETURN_IF_ERROR(status);
-    if (!found) {
-      return TRIVET_STATUS(NOT_FOUND,
-                           "pass \"%s\" cannot be inserted: the pipeline has no pass \"%s\"",
-                           insertion->name, insertion->anchor);
-    }
+    TRIVET_RETURN_IF_ERROR(insert_everywhere(config, &config->insertions.data[i], out_pipeline));
   }
   return tvi_string_builder_status(out_pipeline);
 }

@@ -182,6 +182,9 @@ TRIVET_API trivet_status_t trivet_config_set_target(trivet_config_t* config, con
 // Threads that the plan is optimised for; 0: the number of CPUs that this process may use.
 TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* config,
                                                           uint32_t thread_count);
+// What f32 networks are computed on: TRIVET_DTYPE_F32 (the default), _F16 or _BF16. Inputs and
+// outputs keep their types, and sums inside operators stay f32.
+TRIVET_API trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype);
 TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode);
 // File that measured times are read from and added to (made when missing); in locked mode the lock
 // file, which is only read.

@@ -179,6 +179,12 @@ static trivet_status_t evaluate(void* self, const trivet_graph_t* graph, tvi_nod
   }
   if (tvi_node_is(node, "std.Transpose")) return transpose(node, &inputs[0], &outputs[0]);
   if (tvi_node_is(node, "std.Concat")) return concat(node, inputs, &outputs[0]);
+  // From f32 to a narrower float, where the two rules of an operator's cast agree.
+  if (tvi_node_is(node, "std.Cast") && inputs[0].dtype == TRIVET_DTYPE_F32 &&
+      (outputs[0].dtype == TRIVET_DTYPE_F16 || outputs[0].dtype == TRIVET_DTYPE_BF16)) {
+    return tvi_dtype_convert(outputs[0].dtype, outputs[0].data, TRIVET_DTYPE_F32, inputs[0].data,
+                             (int64_t)(inputs[0].size / sizeof(float)), false);
+  }
   for (uint32_t i = 0; i < 4 && outputs[0].dtype == TRIVET_DTYPE_F32; ++i) {
     if (tvi_node_is(node, binaries[i])) return binary((binary_t)i, inputs, &outputs[0]);
   }

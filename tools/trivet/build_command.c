@@ -92,11 +92,25 @@ static trivet_status_t set_tactics(trivet_config_t* config, const arguments_t* a
   return trivet_config_set_lock_output(config, option_value(arguments, "--write-lock", NULL));
 }
 
+static trivet_status_t set_precision(trivet_config_t* config, const arguments_t* arguments) {
+  static const struct {
+    const char* name;
+    uint32_t dtype;
+  } known[] = {{"f32", TRIVET_DTYPE_F32}, {"f16", TRIVET_DTYPE_F16}, {"bf16", TRIVET_DTYPE_BF16}};
+  const char* name = option_value(arguments, "--precision", "f32");
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); ++i) {
+    if (strcmp(known[i].name, name) == 0)
+      return trivet_config_set_precision(config, known[i].dtype);
+  }
+  return TRIVET_STATUS(INVALID_ARGUMENT, "--precision is f32, f16 or bf16, not '%s'", name);
+}
+
 static trivet_status_t configure(trivet_config_t* config, const arguments_t* arguments,
                                  bar_t* bar) {
   int64_t number = 0;
   TRIVET_RETURN_IF_ERROR(
       trivet_config_set_target(config, option_value(arguments, "--target", "cpu")));
+  TRIVET_RETURN_IF_ERROR(set_precision(config, arguments));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 0, 0, 4096, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_thread_count(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
@@ -184,6 +198,7 @@ static trivet_status_t build(trivet_builder_t* builder, const char* model, const
 static int run(int argc, char** argv) {
   option_t options[] = {{"--output", "-o", true, false, 0, {0}, 0},
                         {"--target", NULL, true, false, 0, {0}, 0},
+                        {"--precision", NULL, true, false, 0, {0}, 0},
                         {"--threads", NULL, true, false, 0, {0}, 0},
                         {"--min", NULL, true, false, 0, {0}, 0},
                         {"--opt", NULL, true, false, 0, {0}, 0},
@@ -243,6 +258,7 @@ const command_t kBuildCommand = {
     "kernels:\n"
     "  --target NAME          what to compile for (cpu): a target that a plugin brings, with its\n"
     "                         architecture where it has some: cuda:sm_90\n"
+    "  --precision TYPE       what f32 networks are computed on: f32 (default), f16, bf16\n"
     "  --tactics MODE         heuristic (default), timed, or 'locked FILE'\n"
     "  --timing-cache FILE    measured times, read and added to\n"
     "  --write-lock FILE      after a timed build: the winners only\n"
