@@ -32,8 +32,25 @@ static int64_t count_of(const tensor_t* t) {
   return count;
 }
 
+static double from_f16(uint16_t bits) {
+  int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  double value = exponent ? ldexp(mantissa + 1024, exponent - 25) : ldexp(mantissa, -24);
+  if (exponent == 31) value = mantissa ? NAN : INFINITY;
+  return bits >> 15 ? -value : value;
+}
+
+// To nearest, ties to even; for values that f16 can hold.
+static uint16_t to_f16(double value) {
+  int exponent;
+  double fraction = frexp(fabs(value), &exponent);
+  int small = exponent < -13;
+  int bits = (int)rint(small ? ldexp(fabs(value), 24) : ldexp(fraction, 11) - 1024);
+  if (!small) bits += (exponent + 14) << 10;
+  return (uint16_t)(bits | (value < 0) << 15);
+}
+
 static double get(uint32_t dtype, const void* bytes, int64_t i) {
-  if (dtype == TRIVET_DTYPE_F16) return (double)((const _Float16*)bytes)[i];
+  if (dtype == TRIVET_DTYPE_F16) return from_f16(((const uint16_t*)bytes)[i]);
   return dtype == TRIVET_DTYPE_F32 ? (double)((const float*)bytes)[i] : ((const double*)bytes)[i];
 }
 
@@ -41,7 +58,7 @@ static void fill(tensor_t* t, uint32_t dtype, uint32_t seed) {
   for (int64_t i = 0; i < count_of(t); ++i) {
     seed = seed * 1664525u + 1013904223u;
     double value = (double)(seed >> 8) / (1 << 23) - 1;
-    if (dtype == TRIVET_DTYPE_F16) ((_Float16*)t->bytes)[i] = (_Float16)value;
+    if (dtype == TRIVET_DTYPE_F16) ((uint16_t*)t->bytes)[i] = to_f16(value);
     if (dtype == TRIVET_DTYPE_F32) ((float*)t->bytes)[i] = (float)value;
     if (dtype == TRIVET_DTYPE_F64) ((double*)t->bytes)[i] = value;
     t->values[i] = get(dtype, t->bytes, i);
