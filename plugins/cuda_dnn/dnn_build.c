@@ -12,6 +12,7 @@
 #include "core/base/allocator.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
+#include "core/target/anchor_match.h"
 #include "plugins/cuda_dnn/dnn_graph.h"
 
 #define PROPOSALS 4u
@@ -60,10 +61,12 @@ static bool is_channels_last(const dnn_problem_t* p, const dnn_tensor_t* tensor)
   return !plane || tensor->strides[p->rank - 1] == 1;
 }
 
-// Packed weights stand for the constant in the tensors.
+// Packed weights stand for the constant in the tensors. f32 runs in the plain order, too, and then
+// constants lie as they have to.
 static void plan_packing(asked_t* a) {
   dnn_problem_t* p = &a->match.problem;
-  if (!a->weights) return;
+  bool plain = p->dtype == TRIVET_DTYPE_F32 && !is_channels_last(p, &a->tensors[0]);
+  if (!a->weights || plain) return;
   p->is_packed = 1;
   for (uint32_t d = 0; d < p->rank; ++d) {
     p->weight_dims[d] = p->w_dims[d] == DNN_NONE ? 1 : a->operands[1].dims[p->w_dims[d]];
@@ -73,6 +76,10 @@ static void plan_packing(asked_t* a) {
 static const char* layout_reason(const asked_t* a) {
   const dnn_problem_t* p = &a->match.problem;
   uint32_t result = p->operand_count - 1;
+  if (p->dtype == TRIVET_DTYPE_F32 && !is_channels_last(p, &a->tensors[0])) {
+    // Engines without tensor cores read either order.
+    return is_channels_last(p, &a->tensors[result]) ? "x and the result lie in other orders" : NULL;
+  }
   if (!is_channels_last(p, &a->tensors[0]) || !is_channels_last(p, &a->tensors[result]) ||
       !is_channels_last(p, &a->tensors[1])) {
     return "channels do not lie next to each other";
@@ -85,12 +92,30 @@ static const char* layout_reason(const asked_t* a) {
   return NULL;
 }
 
+// Forms that have always been taken where they were tried; the heuristic takes up to a second for
+// the others.
+static bool is_usual(const asked_t* a) {
+  const dnn_problem_t* p = &a->match.problem;
+  int64_t channels = a->tensors[0].dims[1];
+  if (p->rank != 4 || a->tensors[1].dims[0] % 8 != 0 || (!p->is_packed && !a->weights))
+    return false;
+  return channels % 8 == 0 || (a->match.groups == 1 && (channels == 3 || channels == 4));
+}
+
+// In f32 only what engines without tensor cores fuse: nothing, or a bias and relu.
+static bool is_exact_form(const dnn_problem_t* p) {
+  if (p->post_count == 0) return true;
+  const dnn_post_t *bias = &p->posts[0], *relu = &p->posts[1];
+  return p->post_count == 2 && bias->op == TVI_POST_ADD && bias->dims[0] == DNN_NONE &&
+         bias->dims[1] != DNN_NONE && bias->dims[2] == DNN_NONE && bias->dims[3] == DNN_NONE &&
+         relu->op == TVI_POST_RELU && relu->alpha == 0;
+}
+
 static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
   static const char prefix[] = "cuda:";
   const char* target = region->target ? region->target : "";
-  if (strncmp(target, prefix, sizeof(prefix) - 1) == 0) {
-    a->properties = dnn_device_properties(target + sizeof(prefix) - 1);
-  }
+  bool is_named = strncmp(target, prefix, sizeof(prefix) - 1) == 0;
+  a->properties = dnn_device_properties(is_named ? target + sizeof(prefix) - 1 : "sm_90");
   if (!a->properties) {
     a->reason = "the properties of this architecture are not known";
     return TRIVET_OK;
@@ -101,9 +126,15 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
     a->reason = "an extent depends on data, or is 0";
     return TRIVET_OK;
   }
+  TRIVET_RETURN_IF_ERROR(dnn_describe(&a->match.problem, a->operands, a->tensors));
   plan_packing(a);
   TRIVET_RETURN_IF_ERROR(dnn_describe(&a->match.problem, a->operands, a->tensors));
   a->reason = layout_reason(a);
+  const dnn_problem_t* p = &a->match.problem;
+  if (!a->reason && p->dtype == TRIVET_DTYPE_F32 &&
+      (!is_usual(a) || a->match.groups != 1 || !is_exact_form(p))) {
+    a->reason = "in f32 only convolutions with nothing, or a bias and relu, behind them";
+  }
   return TRIVET_OK;
 }
 
@@ -129,13 +160,6 @@ static void ensure_driver(void) {
 static trivet_status_t open_library(trivet_allocator_t allocator, dnn_library_t* out_library) {
   ensure_driver();
   return dnn_library_open(allocator, out_library);
-}
-
-// Forms that have always been taken where they were tried.
-static bool is_usual(const asked_t* a) {
-  const dnn_problem_t* p = &a->match.problem;
-  return p->dtype != TRIVET_DTYPE_F32 && p->rank == 4 && a->match.groups == 1 &&
-         a->tensors[0].dims[1] % 8 == 0 && a->tensors[1].dims[0] % 8 == 0 && p->is_packed;
 }
 
 // Whether cuDNN computes the problem; *out_reason says why not, in |text|.

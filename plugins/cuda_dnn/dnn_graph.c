@@ -373,9 +373,8 @@ static trivet_status_t is_exact(build_t* b, cudnnBackendDescriptor_t config, boo
   return TRIVET_OK;
 }
 
-static trivet_status_t find_candidates(build_t* b) {
+static trivet_status_t ask_heuristic(build_t* b, cudnnBackendHeurMode_t mode) {
   cudnnBackendDescriptor_t heuristic = NULL, offered[DNN_MAX_CANDIDATES];
-  cudnnBackendHeurMode_t mode = CUDNN_HEUR_MODE_A;
   TRY(make(b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristic));
   TRY(set(b, heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
           &b->graph, "graph of a heuristic"));
@@ -395,13 +394,19 @@ static trivet_status_t find_candidates(build_t* b) {
                                                  CUDNN_TYPE_BACKEND_DESCRIPTOR, DNN_MAX_CANDIDATES,
                                                  &count, offered),
                 "results of a heuristic"));
-  if (count > (int64_t)DNN_MAX_CANDIDATES) count = DNN_MAX_CANDIDATES;
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = 0; i < count && b->config_count < DNN_MAX_CANDIDATES; ++i) {
     bool exact = false;
     TRY(is_exact(b, offered[i], &exact));
     if (exact) b->configs[b->config_count++] = offered[i];
   }
   return TRIVET_OK;
+}
+
+// The heuristic first; what always works where it has nothing, or nothing exact.
+static trivet_status_t find_candidates(build_t* b) {
+  TRY(ask_heuristic(b, CUDNN_HEUR_MODE_A));
+  if (b->config_count && b->problem->dtype != TRIVET_DTYPE_F32) return TRIVET_OK;
+  return ask_heuristic(b, CUDNN_HEUR_MODE_FALLBACK);
 }
 
 static trivet_status_t prepare(build_t* b) {
