@@ -4,6 +4,7 @@
 // backwards into post-operations.
 #include "core/target/anchor_match.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -83,7 +84,7 @@ static bool read_operand(matcher_t* m, const tvi_kir_instr_t* instr, tvi_post_t*
          decline(m, "an operand is no input of the region");
 }
 
-// An operation with one constant number is a linear function.
+// An operation with one constant number is a function of one value.
 static bool read_scalar(const matcher_t* m, const tvi_kir_instr_t* load, uint16_t opcode,
                         tvi_post_t* out) {
   uint32_t id = m->program->values[load->imm.load->value].tag;
@@ -93,18 +94,26 @@ static bool read_scalar(const matcher_t* m, const tvi_kir_instr_t* load, uint16_
     return false;
   }
   double number = tvi_dtype_read_f64(value->type.dtype, value->constant->data, 0);
-  out->op = TVI_POST_LINEAR;
-  out->alpha = 1;
-  out->beta = 0;
+  const tvi_post_t add = {.op = TVI_POST_LINEAR, .alpha = 1, .beta = number};
+  const tvi_post_t subtract = {.op = TVI_POST_LINEAR, .alpha = 1, .beta = -number};
+  const tvi_post_t multiply = {.op = TVI_POST_LINEAR, .alpha = number};
+  const tvi_post_t at_least = {.op = TVI_POST_CLIP, .alpha = number, .beta = (double)FLT_MAX};
+  const tvi_post_t at_most = {.op = TVI_POST_CLIP, .alpha = -(double)FLT_MAX, .beta = number};
   switch (opcode) {
     case TVI_KIR_ADD:
-      out->beta = number;
+      *out = add;
       return true;
     case TVI_KIR_SUB:
-      out->beta = -number;
+      *out = subtract;
       return true;
     case TVI_KIR_MUL:
-      out->alpha = number;
+      *out = multiply;
+      return true;
+    case TVI_KIR_MAX:
+      *out = at_least;
+      return true;
+    case TVI_KIR_MIN:
+      *out = at_most;
       return true;
     default:
       return false;
@@ -132,6 +141,44 @@ static bool read_binary(matcher_t* m, const tvi_kir_instr_t* instr, tvi_post_t* 
   if (other->opcode != TVI_KIR_LOAD) return false;
   *out_next = left ? a : b;
   return read_scalar(m, other, instr->opcode, out) || read_operand(m, other, out);
+}
+
+static double clamp(double x, double low, double high) {
+  return x < low ? low : x > high ? high : x;
+}
+
+// Limits of a clip, or of a relu without slope.
+static bool limits(const tvi_post_t* post, double* out_low, double* out_high) {
+  if (post->op != TVI_POST_CLIP && (post->op != TVI_POST_RELU || post->alpha != 0)) return false;
+  *out_low = post->op == TVI_POST_CLIP ? post->alpha : 0;
+  *out_high = post->op == TVI_POST_CLIP ? post->beta : (double)FLT_MAX;
+  return true;
+}
+
+// Two lines behind each other are one, two clips, too.
+static void append(tvi_anchor_t* anchor, const tvi_post_t* post) {
+  tvi_post_t* last = anchor->post_count ? &anchor->posts[anchor->post_count - 1] : NULL;
+  double low, high, last_low, last_high;
+  if (last && last->op == TVI_POST_LINEAR && post->op == TVI_POST_LINEAR) {
+    last->alpha *= post->alpha;
+    last->beta = last->beta * post->alpha + post->beta;
+    return;
+  }
+  if (!limits(post, &low, &high)) {
+    anchor->posts[anchor->post_count++] = *post;
+    return;
+  }
+  if (last && limits(last, &last_low, &last_high)) {
+    low = clamp(last_low, low, high);
+    high = clamp(last_high, post->op == TVI_POST_CLIP ? post->alpha : 0, high);
+  } else {
+    last = &anchor->posts[anchor->post_count++];
+  }
+  memset(last, 0, sizeof(*last));
+  bool is_relu = low == 0 && high == (double)FLT_MAX;
+  last->op = is_relu ? TVI_POST_RELU : TVI_POST_CLIP;
+  last->alpha = low;
+  last->beta = is_relu ? 0 : high;
 }
 
 static bool read_tail(matcher_t* m) {
@@ -164,15 +211,7 @@ static bool read_tail(matcher_t* m) {
     }
   }
   if (core->index_count != m->tail->parallel_count) return decline(m, "the sum is broadcast");
-  for (uint32_t i = count; i-- > 0;) {
-    tvi_post_t* last = anchor->post_count ? &anchor->posts[anchor->post_count - 1] : NULL;
-    if (last && last->op == TVI_POST_LINEAR && reversed[i].op == TVI_POST_LINEAR) {
-      last->alpha *= reversed[i].alpha;
-      last->beta = last->beta * reversed[i].alpha + reversed[i].beta;
-    } else {
-      anchor->posts[anchor->post_count++] = reversed[i];
-    }
-  }
+  for (uint32_t i = count; i-- > 0;) append(anchor, &reversed[i]);
   return true;
 }
 

@@ -109,8 +109,12 @@ static void add_post(const dnn_post_t* post, dnn_pointwise_t* list, uint32_t* co
         add_relu(list, count, post->beta, 0);
         return;
       }
-      add_number(list, count, CUDNN_POINTWISE_MAX, post->alpha);
-      add_number(list, count, CUDNN_POINTWISE_MIN, post->beta);
+      if (post->alpha > -(double)FLT_MAX) {
+        add_number(list, count, CUDNN_POINTWISE_MAX, post->alpha);
+      }
+      if (post->beta < (double)FLT_MAX) {
+        add_number(list, count, CUDNN_POINTWISE_MIN, post->beta);
+      }
       return;
     case TVI_POST_SIGMOID:
       add(list, count, CUDNN_POINTWISE_SIGMOID_FWD);

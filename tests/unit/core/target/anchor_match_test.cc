@@ -174,6 +174,32 @@ TEST_F(AnchorMatch, OperandsOfTheEpilogue) {
   EXPECT_EQ(anchor_.posts[0].beta, 1);
 }
 
+TEST_F(AnchorMatch, LimitsThatAreConstantOperands) {
+  const std::string sum = "let s[i: 4, j: 6] = sum(k: 8){ a[i, k] * b[k, j] }\n";
+  auto match = [&](const std::string& text, double scalar) {
+    return Match({"f16[4, 8]", "f16[8, 6]", "f16[]"}, "f16[4, 6]", sum + "y[i, j] = " + text,
+                 scalar);
+  };
+  ASSERT_EQ(match("max(s[i, j], c[])", 0), "");
+  ASSERT_EQ(anchor_.post_count, 1u);
+  EXPECT_EQ(anchor_.posts[0].op, TVI_POST_RELU);
+  EXPECT_EQ(anchor_.posts[0].alpha, 0);
+  ASSERT_EQ(match("min(max(s[i, j], 0), c[])", 6), "");
+  ASSERT_EQ(anchor_.post_count, 1u);
+  EXPECT_EQ(anchor_.posts[0].op, TVI_POST_CLIP);
+  EXPECT_EQ(anchor_.posts[0].alpha, 0);
+  EXPECT_EQ(anchor_.posts[0].beta, 6);
+  ASSERT_EQ(match("max(min(s[i, j], c[]), 8)", 6), "");
+  ASSERT_EQ(anchor_.post_count, 1u);
+  EXPECT_EQ(anchor_.posts[0].alpha, 8);
+  EXPECT_EQ(anchor_.posts[0].beta, 8);
+  // One that is not known is an operand.
+  ASSERT_EQ(match("max(s[i, j], c[])", NAN), "");
+  ASSERT_EQ(anchor_.post_count, 1u);
+  EXPECT_EQ(anchor_.posts[0].op, TVI_POST_MAX);
+  EXPECT_EQ(anchor_.posts[0].operand, 2u);
+}
+
 TEST_F(AnchorMatch, ConvolutionsAndPools) {
   ASSERT_EQ(
       Match({"f16[1, 8, 10, 10]", "f16[4, 8, 3, 3]", "f16[4]"}, "f16[1, 4, 8, 8]",
