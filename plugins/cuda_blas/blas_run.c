@@ -117,7 +117,7 @@ static trivet_status_t make_layout(const prepared_t* s, const blas_matrix_t* mat
   return TRIVET_OK;
 }
 
-static trivet_status_t describe(prepared_t* s) {
+static trivet_status_t describe(prepared_t* s, uint32_t bias_alignment) {
   const blas_library_t* blas = s->blas;
   const blas_problem_t* p = &s->problem;
   const blas_geometry_t* g = &s->geometry;
@@ -143,6 +143,13 @@ static trivet_status_t describe(prepared_t* s) {
   BLAS_RETURN_IF_ERROR(
       blas, cublasLtMatmulDescSetAttribute(s->product, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
                                            sizeof(epilogue)));
+  if (bias) {
+    // The heuristic wants an address; run gives the true one.
+    const void* somewhere = (const void*)(uintptr_t)bias_alignment;
+    BLAS_RETURN_IF_ERROR(
+        blas, cublasLtMatmulDescSetAttribute(s->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                             &somewhere, sizeof(somewhere)));
+  }
   TRIVET_RETURN_IF_ERROR(make_layout(s, &g->first, p->dtype, &s->first));
   TRIVET_RETURN_IF_ERROR(make_layout(s, &g->second, p->dtype, &s->second));
   TRIVET_RETURN_IF_ERROR(make_layout(s, &g->result, p->result_dtype, &s->result));
@@ -226,7 +233,12 @@ trivet_status_t blas_prepare(const trivet_kernel_t* kernel, void* pointer,
   if (!status && s->problem.bias_operand != BLAS_NONE) {
     status = check_bias(s, &prepare->operands[s->problem.bias_operand]);
   }
-  if (!status) status = describe(s);
+  uint32_t bias_alignment = 16;
+  if (!status && s->problem.bias_operand != BLAS_NONE) {
+    const trivet_operand_t* bias = &prepare->operands[s->problem.bias_operand];
+    if (bias->alignment && bias->alignment < bias_alignment) bias_alignment = bias->alignment;
+  }
+  if (!status) status = describe(s, bias_alignment);
   if (!status) {
     status = blas_check(s->blas, s->blas->cublasLtMatmulPreferenceCreate(&preference),
                         "cublasLtMatmulPreferenceCreate");
