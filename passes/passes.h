@@ -24,6 +24,7 @@
   X(fold_pad)                    \
   X(fold_bias)                   \
   X(fold_scale)                  \
+  X(simplify_deconvolutions)     \
   X(merge_siblings)              \
   X(lower_to_f16)                \
   X(lower_to_bf16)               \

@@ -18,7 +18,7 @@ static const char kPipeline[] =
     "recognize-softmax,"
     "recognize-layer-norm,recognize-rms-norm)*,"
     "(fold-batch-norm,fold-pad,fold-bias,fold-scale,fold-constants,remove-identity,remove-dead)*,"
-    "merge-siblings,"
+    "simplify-deconvolutions,merge-siblings,"
     "(fold-constants,remove-identity,merge-common-subexpressions,simplify-transposes,simplify-"
     "reshapes,simplify-slices,remove-dead)*";
 

@@ -172,8 +172,8 @@ static trivet_status_t run_all(bench_t* b, const trivet_kernel_t* kernel, void* 
     spent += times[count];
   }
   qsort(times, (size_t)count, sizeof(times[0]), compare_times);
-  int middle = count / 2;
-  *out_nanoseconds = (double)times[middle];
+  // Other processes only ever add time: the faster runs say more than the median.
+  *out_nanoseconds = (double)times[count / 4];
   return TRIVET_OK;
 }
 

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// simplify-deconvolutions: a transposed convolution whose windows lie side by side (strides equal
+// to the window, no pads) is a matrix product per pixel, whose channels are then spread over the
+// window. Such products are what every library is fastest at. Runs after the foldings, which know
+// the transposed form too.
+//
+//   %y = std.ConvTranspose(%x, %w, %b)     %1 = std.Conv(%x, [w by window], [b, b, b, b])
+//     { strides = [2, 2] }             ->  %y = std.DepthToSpace(%1) { blocksize = 2 }
+#include "core/base/string_view.h"
+#include "core/dimension/dimension.h"
+#include "passes/support/edit.h"
+#include "passes/support/match.h"
+
+#define MAX_BLOCK 4
+
+static bool all_are(const tvi_node_t* node, const char* name, int64_t wanted) {
+  uint64_t count;
+  const int64_t* values = tvi_node_attr_i64s(node, name, &count);
+  for (uint64_t i = 0; values != NULL && i < count; ++i) {
+    if (values[i] != wanted) return false;
+  }
+  return true;
+}
+
+static bool has_list(const tvi_node_t* node, const char* name) {
+  uint64_t count;
+  const int64_t* values = tvi_node_attr_i64s(node, name, &count);
+  return values != NULL && count != 0;
+}
+
+// NULL: |out_dims| are the extents of the weights, [C, M, block, block]; else why not.
+static const char* check(const trivet_graph_t* graph, const tvi_node_t* node, int64_t* out_dims) {
+  const trivet_type_t* weights = &graph->values[node->inputs[1]]->type;
+  trivet_string_view_t mode = tvi_node_attr_string(node, "auto_pad");
+  if (weights->rank != 4) return "it does not work on images";
+  if (!tvi_match_constant(graph, node->inputs[1])) return "the weights are no constant";
+  for (uint32_t i = 0; i < 4; ++i) {
+    if (!tvi_dim_is_constant(weights->dims[i], &out_dims[i])) return "the weights' shape is open";
+  }
+  if (out_dims[2] != out_dims[3]) return "the window is no square";
+  if (out_dims[2] < 2 || out_dims[2] > MAX_BLOCK) return "the window is too small or too large";
+  if (!has_list(node, "strides") || !all_are(node, "strides", out_dims[2])) {
+    return "the strides are not those of the window";
+  }
+  if (mode.size != 0 && !tvi_sv_equal_cstr(mode, "NOTSET") && !tvi_sv_equal_cstr(mode, "VALID")) {
+    return "the node pads by itself";
+  }
+  if (!all_are(node, "pads", 0) || !all_are(node, "output_padding", 0)) return "it has pads";
+  if (!all_are(node, "dilations", 1)) return "the window is dilated";
+  if (has_list(node, "output_shape")) return "the extents are given";
+  if (tvi_node_attr_i64(node, "group", 1) != 1) return "it has groups";
+  return NULL;
+}
+
+// The product and the spreading. |dims| as check() found them.
+static trivet_status_t rebuild(tvi_edit_t* edit, const tvi_node_t* node, const int64_t* dims,
+                               tvi_value_id_t* out_value) {
+  static const int64_t by_window[] = {2, 3, 1, 0};
+  const int64_t block = dims[2], cells = block * block;
+  const int64_t shape[] = {cells * dims[1], dims[0], 1, 1}, first = 0;
+  tvi_value_id_t inputs[3], copies[MAX_BLOCK * MAX_BLOCK], shape_value, turned;
+  tvi_value_id_t bias = tvi_match_operand(node, 2);
+  uint32_t input_count = 2;
+  trivet_attribute_t perm = tvi_edit_i64s("perm", by_window, 4);
+  inputs[0] = node->inputs[0];
+  TRIVET_RETURN_IF_ERROR(
+      tvi_edit_op(edit, "std.Transpose", &node->inputs[1], 1, &perm, 1, &turned));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, shape, 4, &shape_value));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Reshape", turned, shape_value, &inputs[1]));
+  if (bias != 0) {
+    trivet_attribute_t axis = tvi_edit_i64("axis", &first);
+    for (int64_t i = 0; i < cells; ++i) copies[i] = bias;
+    TRIVET_RETURN_IF_ERROR(
+        tvi_edit_op(edit, "std.Concat", copies, (uint32_t)cells, &axis, 1, &inputs[2]));
+    input_count = 3;
+  }
+  trivet_attribute_t size = tvi_edit_i64("blocksize", &block);
+  tvi_value_id_t product;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Conv", inputs, input_count, NULL, 0, &product));
+  return tvi_edit_op(edit, "std.DepthToSpace", &product, 1, &size, 1, out_value);
+}
+
+static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
+  int64_t dims[4];
+  if (!tvi_node_is(node, "std.ConvTranspose")) return TRIVET_OK;
+  const char* reason = check(edit->graph, node, dims);
+  if (reason != NULL) {
+    tvi_edit_decline(edit, "no product per pixel: %s", reason);
+    return TRIVET_OK;
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  tvi_value_id_t y = tvi_match_output(node), result;
+  TRIVET_RETURN_IF_ERROR(rebuild(edit, node, dims, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "made it a product per pixel");
+}
+
+static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* context,
+                           trivet_graph_t* graph, uint32_t* out_changed) {
+  (void)pass;
+  return tvi_edit_run(context, graph, visit, out_changed);
+}
+
+TVI_PASS_DEFINE(simplify_deconvolutions, "simplify-deconvolutions",
+                "turns transposed convolutions without overlap into products per pixel", run);
