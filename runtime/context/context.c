@@ -314,6 +314,7 @@ trivet_status_t trivet_context_statistics(const trivet_context_t* context,
   for (uint32_t i = 0; i < context->engine->tensor_count; ++i) {
     statistics.staging_size += context->staged[i].memory[TRIVET_MEMORY_DEVICE].capacity;
   }
+  statistics.graph_count = context->spare.graph != NULL;
   for (uint32_t g = 0; g < context->graph_limit; ++g) {
     statistics.graph_count += context->graphs[g].graph != NULL;
   }

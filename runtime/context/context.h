@@ -59,6 +59,7 @@ typedef struct tvi_context_graph_s {
   void** addresses;  // of the inputs and outputs on the device
   void* graph;
   uint64_t last_used;  // 0: free
+  uint64_t run_count;
 } tvi_context_graph_t;
 
 // Memory for host functions: grows, is kept and used again.
@@ -115,6 +116,8 @@ struct trivet_context_s {
   uint32_t device_binding_count;  // length of tvi_context_graph_t.addresses
   uint32_t* device_bindings;      // buffers of the plan
   tvi_context_graph_t* current;   // for the addresses given; NULL: none
+  tvi_context_graph_t spare;      // all inputs and outputs staged: for addresses never seen before
+  bool is_warm;                   // the steps have run once since prepare
   void** events;                  // profile: step_count + 1
   uint64_t replay_count;
   // Room for one step at a time.
@@ -196,8 +199,12 @@ trivet_status_t tvi_context_largest_size(const trivet_context_t* context, uint32
 
 // --- replay.c ------------------------------------------------------------------------------------
 
-// The graph for the addresses that were resolved, or a place for one.
-void tvi_context_find_graph(trivet_context_t* context);
+// The graph for the addresses that were resolved, or a place for one. |out_is_known|: seen before.
+tvi_context_graph_t* tvi_context_find_graph(trivet_context_t* context, bool* out_is_known);
+// Makes |context->spare| the graph of the bases of bindings as they are.
+void tvi_context_take_spare(trivet_context_t* context);
+// Whether runs of this context can be captured at all.
+bool tvi_context_can_replay(const trivet_context_t* context);
 // Queues the steps: a graph where there is one or it is time to capture it, else one by one.
 trivet_status_t tvi_context_queue_steps(trivet_context_t* context);
 void tvi_context_drop_graphs(trivet_context_t* context);

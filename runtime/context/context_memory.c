@@ -100,6 +100,9 @@ trivet_status_t tvi_context_open_device(trivet_context_t* context, uint32_t grap
   context->graph_limit = graph_count;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&context->arena, graph_count,
                                                       sizeof(*context->graphs), &context->graphs));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&context->arena,
+                                                      context->device_binding_count + 1,
+                                                      sizeof(void*), &context->spare.addresses));
   for (uint32_t g = 0; g < graph_count; ++g) {
     TRIVET_RETURN_IF_ERROR(
         tvi_arena_alloc_array_zeroed(&context->arena, context->device_binding_count + 1,

@@ -17,40 +17,63 @@ static void drop_graph(trivet_context_t* context, tvi_context_graph_t* graph) {
   }
   graph->graph = NULL;
   graph->last_used = 0;
+  graph->run_count = 0;
 }
 
 void tvi_context_drop_graphs(trivet_context_t* context) {
   for (uint32_t i = 0; context->graphs != NULL && i < context->graph_limit; ++i) {
     drop_graph(context, &context->graphs[i]);
   }
+  drop_graph(context, &context->spare);
   context->current = NULL;
+  context->is_warm = false;
 }
 
-static bool can_replay(const trivet_context_t* context) {
+bool tvi_context_can_replay(const trivet_context_t* context) {
   return context->device != NULL && !context->is_replay_off && !context->engine->has_host &&
          !context->engine->has_late;
 }
 
-void tvi_context_find_graph(trivet_context_t* context) {
-  context->current = NULL;
-  if (!can_replay(context)) return;
-  tvi_context_graph_t* oldest = &context->graphs[0];
+static bool is_for(const trivet_context_t* context, const tvi_context_graph_t* graph) {
+  bool same = graph->last_used != 0;
+  for (uint32_t i = 0; same && i < context->device_binding_count; ++i) {
+    same = graph->addresses[i] == context->buffers[context->device_bindings[i]].base;
+  }
+  return same;
+}
+
+static void make_for(trivet_context_t* context, tvi_context_graph_t* graph) {
+  drop_graph(context, graph);
+  for (uint32_t i = 0; i < context->device_binding_count; ++i) {
+    graph->addresses[i] = context->buffers[context->device_bindings[i]].base;
+  }
+  graph->last_used = context->run_count + 1;
+}
+
+// What goes for a new one: addresses without a graph before graphs, and of these the oldest.
+static bool goes_before(const tvi_context_graph_t* a, const tvi_context_graph_t* b) {
+  if ((a->graph == NULL) != (b->graph == NULL)) return a->graph == NULL;
+  return a->last_used < b->last_used;
+}
+
+tvi_context_graph_t* tvi_context_find_graph(trivet_context_t* context, bool* out_is_known) {
+  tvi_context_graph_t* first = &context->graphs[0];
   for (uint32_t g = 0; g < context->graph_limit; ++g) {
     tvi_context_graph_t* graph = &context->graphs[g];
-    if (graph->last_used < oldest->last_used) oldest = graph;
-    bool same = graph->last_used != 0;
-    for (uint32_t i = 0; same && i < context->device_binding_count; ++i) {
-      same = graph->addresses[i] == context->buffers[context->device_bindings[i]].base;
-    }
-    if (!same) continue;
-    context->current = graph;
-    return;
+    if (goes_before(graph, first)) first = graph;
+    if (!is_for(context, graph)) continue;
+    *out_is_known = true;
+    return graph;
   }
-  drop_graph(context, oldest);
-  for (uint32_t i = 0; i < context->device_binding_count; ++i) {
-    oldest->addresses[i] = context->buffers[context->device_bindings[i]].base;
-  }
-  context->current = oldest;
+  make_for(context, first);
+  *out_is_known = false;
+  return first;
+}
+
+void tvi_context_take_spare(trivet_context_t* context) {
+  if (!is_for(context, &context->spare)) make_for(context, &context->spare);
+  context->spare.run_count = 0;
+  context->current = &context->spare;
 }
 
 // The context's own stream is captured, since a caller's may be one that cannot be.
@@ -74,12 +97,19 @@ static trivet_status_t capture(trivet_context_t* context, void** out_graph) {
   return TRIVET_OK;
 }
 
+static trivet_status_t run_eagerly(trivet_context_t* context) {
+  TRIVET_RETURN_IF_ERROR(tvi_context_run_steps(context));
+  context->is_warm = true;
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_context_queue_steps(trivet_context_t* context) {
   tvi_context_graph_t* graph = context->is_profiled ? NULL : context->current;
-  if (graph == NULL) return tvi_context_run_steps(context);
-  bool is_first = graph->last_used == 0;
+  if (graph == NULL) return run_eagerly(context);
   graph->last_used = context->run_count + 1;
-  if (is_first) return tvi_context_run_steps(context);
+  ++graph->run_count;
+  // Libraries load lazily, which a capture does not allow: the first run is not captured.
+  if (graph->graph == NULL && !context->is_warm) return run_eagerly(context);
   if (graph->graph == NULL) {
     trivet_status_t status = capture(context, &graph->graph);
     if (status != NULL) {
@@ -88,7 +118,7 @@ trivet_status_t tvi_context_queue_steps(trivet_context_t* context) {
       trivet_status_free(status);
       context->is_replay_off = true;
       tvi_context_drop_graphs(context);
-      return tvi_context_run_steps(context);
+      return run_eagerly(context);
     }
   }
   context->is_pending = true;

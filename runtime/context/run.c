@@ -110,7 +110,9 @@ trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
 static trivet_status_t enqueue(trivet_context_t* context) {
   TRIVET_RETURN_IF_ERROR(trivet_context_prepare(context));
   TRIVET_RETURN_IF_ERROR(tvi_device_enter(context->device));
-  if (!context->is_resolved) TRIVET_RETURN_IF_ERROR(tvi_context_resolve(context));
+  // Addresses that stay have a graph of their own from the second run on.
+  bool is_again = context->current == &context->spare && context->spare.run_count != 0;
+  if (!context->is_resolved || is_again) TRIVET_RETURN_IF_ERROR(tvi_context_resolve(context));
   if (context->staged_count != 0) TRIVET_RETURN_IF_ERROR(tvi_context_stage_inputs(context));
   TRIVET_RETURN_IF_ERROR(tvi_context_queue_steps(context));
   if (context->staged_count != 0) TRIVET_RETURN_IF_ERROR(tvi_context_stage_outputs(context));

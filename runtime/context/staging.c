@@ -53,7 +53,9 @@ static trivet_status_t stand_in(trivet_context_t* context, uint32_t index, uint3
   uint32_t memory = engine->program->buffers[b].memory;
   tvi_context_staged_t* staged = &context->staged[index];
   uint64_t size = 0, alignment = TVI_CONTEXT_ALIGNMENT;
-  TRIVET_RETURN_IF_ERROR(tvi_context_largest_size(context, index, &size));
+  if (engine->buffer_is_late[b]) {
+    TRIVET_RETURN_IF_ERROR(tvi_context_largest_size(context, index, &size));
+  }
   if (size < context->buffers[b].size) size = context->buffers[b].size;
   TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_context_grow(context, memory, "staging", size > 0 ? size : 1,
                                                     alignment, &staged->memory[memory]),
@@ -64,7 +66,7 @@ static trivet_status_t stand_in(trivet_context_t* context, uint32_t index, uint3
   return TRIVET_OK;
 }
 
-static trivet_status_t place_binding(trivet_context_t* context, uint32_t b) {
+static trivet_status_t place_binding(trivet_context_t* context, uint32_t b, bool stage_all) {
   const trivet_engine_t* engine = context->engine;
   const tvi_plan_buffer_t* buffer = &engine->program->buffers[b];
   uint32_t index = engine->binding_tensors[buffer->index];
@@ -82,20 +84,21 @@ static trivet_status_t place_binding(trivet_context_t* context, uint32_t b) {
                          engine->tensors[index].name, (void*)address, context->device->info.name);
   }
   uint32_t alignment = engine->plan->bindings[buffer->index].alignment;
-  if (where == buffer->memory && (uintptr_t)address % alignment == 0) return TRIVET_OK;
+  bool fits = where == buffer->memory && (uintptr_t)address % alignment == 0;
+  if (fits && !(stage_all && where == TRIVET_MEMORY_DEVICE)) return TRIVET_OK;
   return stand_in(context, index, b);
 }
 
-trivet_status_t tvi_context_resolve(trivet_context_t* context) {
+// |stage_all|: also what could be used in place.
+static trivet_status_t place_bindings(trivet_context_t* context, bool stage_all) {
   const trivet_engine_t* engine = context->engine;
-  TRIVET_RETURN_IF_ERROR(check_addresses(context));
   uint32_t bindings = engine->input_count + engine->output_count;
   for (uint32_t i = 0; i < bindings; ++i) {
     context->staged[i].is_staged[0] = context->staged[i].is_staged[1] = false;
   }
   for (uint32_t b = 0; b < engine->program->buffer_count; ++b) {
     if (engine->program->buffers[b].kind != TVI_PLAN_BUFFER_BINDING) continue;
-    TRIVET_RETURN_IF_ERROR(place_binding(context, b));
+    TRIVET_RETURN_IF_ERROR(place_binding(context, b, stage_all));
   }
   context->staged_count = 0;
   for (uint32_t i = 0; i < bindings; ++i) {
@@ -103,7 +106,31 @@ trivet_status_t tvi_context_resolve(trivet_context_t* context) {
     context->staged_list[context->staged_count++] = i;
   }
   context->is_steps_resolved = false;
-  tvi_context_find_graph(context);
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_context_resolve(trivet_context_t* context) {
+  TRIVET_RETURN_IF_ERROR(check_addresses(context));
+  TRIVET_RETURN_IF_ERROR(place_bindings(context, false));
+  context->current = NULL;
+  if (tvi_context_can_replay(context)) {
+    bool is_known = false;
+    tvi_context_graph_t* graph = tvi_context_find_graph(context, &is_known);
+    // Addresses that may never come again are not worth a capture, and launching step by step is
+    // slow: they are copied to and from those of a graph that is there already.
+    bool use_spare = !is_known && context->is_warm;
+    if (use_spare) {
+      trivet_status_t status = place_bindings(context, true);
+      use_spare = status == NULL;
+      trivet_status_free(status);  // no memory for it: as they are, then
+      if (!use_spare) TRIVET_RETURN_IF_ERROR(place_bindings(context, false));
+    }
+    if (use_spare) {
+      tvi_context_take_spare(context);
+    } else {
+      context->current = graph;
+    }
+  }
   context->is_resolved = true;
   return TRIVET_OK;
 }
