@@ -158,15 +158,18 @@ static trivet_status_t write_blob(const trivet_region_t* region, const tvi_cuda_
 
 static trivet_status_t dump_all(const trivet_region_t* region, const char* name,
                                 const tvi_cuda_code_t* code, const uint8_t* cubin, size_t size,
-                                const tvi_string_builder_t* log) {
+                                const tvi_string_builder_t* log, tvi_hash128_t key) {
   const trivet_allocator_t allocator = region->graph->allocator;
   if (!region->dump_folder) return TRIVET_OK;
+  char unique[TVI_CUDA_NAME_SIZE + 16];
+  snprintf(unique, sizeof(unique), "%s-%08x", name, (unsigned)(key.low & 0xffffffffu));
   TRIVET_RETURN_IF_ERROR(
-      dump(region->dump_folder, name, "cu", code->source.data, code->source.size, allocator));
+      dump(region->dump_folder, unique, "cu", code->source.data, code->source.size, allocator));
   if (cubin)
-    TRIVET_RETURN_IF_ERROR(dump(region->dump_folder, name, "cubin", cubin, size, allocator));
+    TRIVET_RETURN_IF_ERROR(dump(region->dump_folder, unique, "cubin", cubin, size, allocator));
   if (log->size)
-    TRIVET_RETURN_IF_ERROR(dump(region->dump_folder, name, "log", log->data, log->size, allocator));
+    TRIVET_RETURN_IF_ERROR(
+        dump(region->dump_folder, unique, "log", log->data, log->size, allocator));
   return TRIVET_OK;
 }
 
@@ -189,7 +192,7 @@ static trivet_status_t compile_and_write(const trivet_region_t* region, const tv
   tvi_string_builder_init(&log, allocator);
   trivet_status_t status =
       tvi_cuda_nvrtc_compile(code->source.data, architecture, allocator, &cubin, &size, &log);
-  trivet_status_t dumped = dump_all(region, name, code, cubin, size, &log);
+  trivet_status_t dumped = dump_all(region, name, code, cubin, size, &log, key);
   if (status) {
     trivet_status_free(dumped);
   } else {

@@ -170,7 +170,9 @@ static uint32_t variant_alignment(const tvi_cuda_printer_t* p) {
   for (size_t i = 0; i < p->accesses.count && p->shape.vector > 1; ++i) {
     const tvi_cuda_access_t* access = &p->accesses.data[i];
     if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
-    if (!tvi_cuda_is_vector(p, access, p->loop_count - 1, p->shape.vector)) continue;
+    const bool crosses = p->shape.is_tiled && tvi_cuda_is_crossing(p, access, p->shape.tile_loop) &&
+                         tvi_cuda_is_vector(p, access, p->shape.tile_loop, p->shape.vector);
+    if (!crosses && !tvi_cuda_is_vector(p, access, p->loop_count - 1, p->shape.vector)) continue;
     uint32_t bytes = p->shape.vector *
                      tvi_dtype_bytes(tvi_cuda_stored_dtype(&p->program->values[access->value]));
     if (bytes > 16) bytes = 16;

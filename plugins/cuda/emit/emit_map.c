@@ -13,6 +13,9 @@
 #define BLOCK 256u
 // Threads that keep a large device busy.
 #define ENOUGH_THREADS 67584
+// From where on a transposition goes through shared memory.
+#define TILE_EXTENT 8
+#define TILE_POINTS 16384
 
 const char* tvi_cuda_index_type(const tvi_cuda_printer_t* p) {
   return p->is_wide ? "long long" : "int";
@@ -105,6 +108,40 @@ void tvi_cuda_print_unravel(tvi_cuda_printer_t* p, uint32_t first, uint32_t last
   }
 }
 
+// A store of elements of less than a byte: threads own bytes, in memory order.
+static const tvi_cuda_access_t* packed_store(const tvi_cuda_printer_t* p) {
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->load == TVI_KIR_NONE && tvi_cuda_is_written(p, access->value) &&
+        element_bits(p, access->value) < 8)
+      return access;
+  }
+  return NULL;
+}
+
+bool tvi_cuda_is_crossing(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                          uint32_t loop) {
+  const uint32_t last = p->loop_count - 1;
+  return access->load != TVI_KIR_NONE && access->coefficients[last] &&
+         !tvi_dim_equals_constant(access->coefficients[last], 1) &&
+         tvi_cuda_is_vector(p, access, loop, 1);
+}
+
+// The loop along which loads are contiguous that are not along the last one; TVI_CUDA_NONE: all
+// threads read neighbours of what their neighbours read.
+static uint32_t crossing_loop(const tvi_cuda_printer_t* p) {
+  const uint32_t last = p->loop_count - 1;
+  for (uint32_t l = 0; l < last; ++l) {
+    bool found = false;
+    for (size_t i = 0; i < p->accesses.count; ++i)
+      found |= tvi_cuda_is_crossing(p, &p->accesses.data[i], l);
+    if (found && tvi_cuda_estimate(p->program->dims, p->extents[l], p->options->symbols,
+                                   p->options->symbol_count) >= TILE_EXTENT)
+      return l;
+  }
+  return TVI_CUDA_NONE;
+}
+
 void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p) {
   memset(&p->shape, 0, sizeof(p->shape));
   p->shape.vector = 1;
@@ -116,17 +153,16 @@ void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p) {
   // Few elements: rather more threads.
   while (vector > 4 && points / vector < ENOUGH_THREADS) vector /= 2;
   p->shape.vector = vector;
-}
-
-// A store of elements of less than a byte: threads own bytes, in memory order.
-static const tvi_cuda_access_t* packed_store(const tvi_cuda_printer_t* p) {
-  for (size_t i = 0; i < p->accesses.count; ++i) {
-    const tvi_cuda_access_t* access = &p->accesses.data[i];
-    if (access->load == TVI_KIR_NONE && tvi_cuda_is_written(p, access->value) &&
-        element_bits(p, access->value) < 8)
-      return access;
-  }
-  return NULL;
+  const uint32_t crossing = packed_store(p) ? TVI_CUDA_NONE : crossing_loop(p);
+  const int64_t width = tvi_cuda_estimate(p->program->dims, p->extents[last], p->options->symbols,
+                                          p->options->symbol_count);
+  if (crossing == TVI_CUDA_NONE || width < TILE_EXTENT || points < TILE_POINTS) return;
+  p->shape.is_tiled = true;
+  p->shape.tile_loop = crossing;
+  // Pairs of small elements, where both sides have them.
+  const bool pairs =
+      vector >= 4 && divides(p, p->extents[last], 2) && divides(p, p->extents[crossing], 2);
+  p->shape.vector = pairs ? 2 : 1;
 }
 
 static void print_packed(tvi_cuda_printer_t* p, const tvi_cuda_access_t* store,
@@ -171,27 +207,10 @@ static void print_packed(tvi_cuda_printer_t* p, const tvi_cuda_access_t* store,
       p, tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, bytes, tvi_dim_constant(dims, BLOCK)));
 }
 
-void tvi_cuda_print_map(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
-  tvi_dim_context_t* dims = p->program->dims;
-  const tvi_cuda_access_t* packed = packed_store(p);
-  if (packed) {
-    print_packed(p, packed, variant);
-    return;
-  }
-  const uint32_t vector = p->shape.vector;
-  const uint32_t last = p->loop_count ? p->loop_count - 1 : TVI_CUDA_NONE;
-  trivet_dim_t pieces = tvi_cuda_extent_product(p, 0, p->loop_count);
-  if (vector > 1)
-    pieces = tvi_dim_binary(dims, TRIVET_DIM_FLOORDIV, pieces, tvi_dim_constant(dims, vector));
-  P(p, "%s r = (%s)blockIdx.x * %uu + threadIdx.x;\nif (r >= ", tvi_cuda_count_type(p),
-    tvi_cuda_count_type(p), BLOCK);
-  tvi_cuda_print_dim(p, pieces);
-  P(p, ") return;\n");
-  tvi_cuda_print_unravel(p, 0, p->loop_count, vector, true);
-  uint32_t arrays = 0;
+void tvi_cuda_print_points(tvi_cuda_printer_t* p, uint32_t last, uint32_t vector, uint32_t arrays) {
   for (size_t i = 0; i < p->accesses.count; ++i) {
     tvi_cuda_access_t* access = &p->accesses.data[i];
-    access->array = TVI_CUDA_NONE;
+    if (access->array != TVI_CUDA_NONE) continue;
     if (access->load == TVI_KIR_NONE || vector == 1 || !tvi_cuda_is_vector(p, access, last, vector))
       continue;
     for (size_t k = 0; k < i; ++k) {
@@ -250,6 +269,31 @@ void tvi_cuda_print_map(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
     tvi_cuda_print_offset(p, access, last);
     P(p, ", v%u);\n", access->value);
   }
+}
+
+void tvi_cuda_print_map(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
+  tvi_dim_context_t* dims = p->program->dims;
+  const tvi_cuda_access_t* packed = packed_store(p);
+  if (packed) {
+    print_packed(p, packed, variant);
+    return;
+  }
+  if (p->shape.is_tiled) {
+    tvi_cuda_print_tiles(p, variant);
+    return;
+  }
+  const uint32_t vector = p->shape.vector;
+  const uint32_t last = p->loop_count ? p->loop_count - 1 : TVI_CUDA_NONE;
+  trivet_dim_t pieces = tvi_cuda_extent_product(p, 0, p->loop_count);
+  if (vector > 1)
+    pieces = tvi_dim_binary(dims, TRIVET_DIM_FLOORDIV, pieces, tvi_dim_constant(dims, vector));
+  P(p, "%s r = (%s)blockIdx.x * %uu + threadIdx.x;\nif (r >= ", tvi_cuda_count_type(p),
+    tvi_cuda_count_type(p), BLOCK);
+  tvi_cuda_print_dim(p, pieces);
+  P(p, ") return;\n");
+  tvi_cuda_print_unravel(p, 0, p->loop_count, vector, true);
+  for (size_t i = 0; i < p->accesses.count; ++i) p->accesses.data[i].array = TVI_CUDA_NONE;
+  tvi_cuda_print_points(p, last, vector, 0);
   variant->block = BLOCK;
   variant->grid = tvi_cuda_parameter(
       p, tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, pieces, tvi_dim_constant(dims, BLOCK)));

@@ -41,6 +41,8 @@ typedef struct tvi_cuda_shape_s {
   uint32_t rows;    // rows of a block
   uint32_t vector;  // elements that a thread takes at once
   uint32_t chunks;  // times that a row is walked; 0: not known, it is walked in a loop
+  bool is_tiled;    // a map that reads along |tile_loop| through tiles in shared memory
+  uint32_t tile_loop;
 } tvi_cuda_shape_t;
 
 typedef struct tvi_cuda_printer_s {
@@ -124,9 +126,17 @@ bool tvi_cuda_is_written(const tvi_cuda_printer_t* p, uint32_t value);
 // Product of the extents of loops [first, last).
 trivet_dim_t tvi_cuda_extent_product(tvi_cuda_printer_t* p, uint32_t first, uint32_t last);
 
+// What a thread of a map computes at the loops q<number> and the |vector| elements from b<last> on.
+// Arrays are numbered from |arrays|; accesses that have one are in registers already.
+void tvi_cuda_print_points(tvi_cuda_printer_t* p, uint32_t last, uint32_t vector, uint32_t arrays);
+// Is this load read along the tile's loop?
+bool tvi_cuda_is_crossing(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                          uint32_t loop);
+
 // Prints the body of a kernel for the group with the vector that |p->shape| says, and its grid and
 // block into |variant|.
 void tvi_cuda_print_map(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
+void tvi_cuda_print_tiles(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 void tvi_cuda_print_scan(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 // Chooses |p->shape| for a group with reductions, but for alignment.

@@ -240,6 +240,16 @@ TV_DEVICE void tv_store(T* p, const R* in) {
   for (int i = 0; i < (int)(sizeof(pack) / sizeof(pack.whole[0])); ++i)
     ((typename tv_pack<N, T>::piece*)p)[i] = pack.whole[i];
 }
+// N elements as they are; the target may be aligned for one alone.
+template <int N, class T>
+TV_DEVICE void tv_move(T* out, const T* p) {
+  tv_pack<N, T> pack;
+  TV_UNROLL
+  for (int i = 0; i < (int)(sizeof(pack) / sizeof(pack.whole[0])); ++i)
+    pack.whole[i] = ((const typename tv_pack<N, T>::piece*)p)[i];
+  TV_UNROLL
+  for (int i = 0; i < N; ++i) out[i] = pack.part[i];
+}
 
 // ---- Arithmetic.
 TV_DEVICE double tv_min(double a, double b) {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CUDA C of each pattern: golden/NAME.in.txt, a kernel-IR program, must be printed as
+// golden/NAME.out.txt, which begins after the prelude. TRIVET_GOLDEN_UPDATE=FOLDER writes what is
+// printed there instead of comparing.
+#include <dirent.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "core/base/string_view.h"
+#include "core/dimension/dimension.h"
+#include "plugins/cuda/emit/emit_code.h"
+}
+
+namespace {
+
+const char kFolder[] = "tests/unit/plugins/cuda/golden/";
+
+std::string Read(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> Cases() {
+  const std::string suffix = ".in.txt";
+  std::vector<std::string> names;
+  if (DIR* dir = opendir(kFolder)) {
+    while (const dirent* entry = readdir(dir)) {
+      const std::string name = entry->d_name;
+      if (name.size() > suffix.size() && name.substr(name.size() - suffix.size()) == suffix)
+        names.push_back(name.substr(0, name.size() - suffix.size()));
+    }
+    closedir(dir);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string Print(const std::string& name) {
+  const std::string in = Read(kFolder + name + ".in.txt");
+  tvi_dim_context_t* dims = nullptr;
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, trivet_allocator_system(), 0);
+  tvi_kir_program_t* program = nullptr;
+  tvi_cuda_code_t code = {};
+  tvi_cuda_code_options_t options = {name.c_str(), nullptr, nullptr, 0};
+  trivet_status_t status = tvi_dim_context_create(trivet_allocator_system(), &dims);
+  if (!status) status = tvi_kir_program_parse(tvi_sv(in.c_str()), dims, &arena, &program);
+  // What symbols are for may be any number up to 4096.
+  for (uint32_t i = 0; !status && i < tvi_dim_symbol_count(dims); ++i)
+    status = tvi_dim_symbol_restrict(dims, tvi_dim_symbol_at(dims, i), 1, 4096, 1);
+  if (!status)
+    status = tvi_cuda_code_make(program, &options, &arena, trivet_allocator_system(), &code);
+  std::string text;
+  if (status) {
+    text = std::string("error: ") + trivet_status_message(status) + "\n";
+    trivet_status_free(status);
+  } else {
+    EXPECT_EQ(std::string(code.source.data).find(tvi_cuda_prelude), 0u);
+    text = code.source.data + strlen(tvi_cuda_prelude);
+    for (size_t i = 0; i < code.launches.count; ++i) {
+      const tvi_cuda_variant_t& variant = code.launches.data[i].variants[0];
+      int64_t value = -1;
+      const bool known = tvi_dim_is_constant(code.parameters.data[variant.grid], &value);
+      text += "// " + std::string(variant.name) + ": blocks " +
+              (known ? std::to_string(value) : "by shape") + ", threads " +
+              std::to_string(variant.block) + ", alignment " + std::to_string(variant.alignment) +
+              "\n";
+    }
+    tvi_cuda_code_deinit(&code);
+  }
+  tvi_arena_deinit(&arena);
+  tvi_dim_context_destroy(dims);
+  return text;
+}
+
+class CudaGolden : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(CudaGolden, IsPrintedAsBefore) {
+  const std::string text = Print(GetParam());
+  if (const char* folder = getenv("TRIVET_GOLDEN_UPDATE")) {
+    std::ofstream(std::string(folder) + "/" + GetParam() + ".out.txt") << text;
+    return;
+  }
+  EXPECT_EQ(text, Read(kFolder + GetParam() + ".out.txt"));
+  // The same program gives the same text.
+  EXPECT_EQ(text, Print(GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CudaGolden, ::testing::ValuesIn(Cases()),
+                         [](const auto& info) { return info.param; });
+
+TEST(CudaGoldenFolder, IsNotEmpty) { EXPECT_GE(Cases().size(), 9u); }
+
+}  // namespace
