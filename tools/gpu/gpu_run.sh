@@ -11,6 +11,7 @@
 #   run.sh compare [MODEL...]        outputs against the references, for the target
 #   run.sh conformance [OPTIONS]     every operator of ONNX against its published data (./dev onnx-tests --help)
 #   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
+#   run.sh gpu [CASE...]            beside PyTorch, in FP16 (bench/bench_gpu.py)
 #   run.sh test                      the tests of the bundle
 #   run.sh trivet ARGS               the command itself
 # $TRIVET_TARGET: cuda by default, the device says which architecture.
@@ -56,6 +57,7 @@ for name in gpu.files:
 P
     ;;
   build) shift; build "$@" ;;
+  gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
   conformance)
     shift
