@@ -126,16 +126,21 @@ static double sample_point(int i) {
   return (i - SAMPLES / 2) * 0.371;  // -7.42 .. 7.42, 0 included
 }
 
-static bool is_function(const double* values, const tvi_post_t* post, double tolerance) {
+// The largest difference from the function; infinite where one is no number.
+static double distance(const double* values, const tvi_post_t* post) {
+  double largest = 0;
   for (int i = 0; i < SAMPLES; ++i) {
     double difference = values[i] - tvi_post_evaluate(post, sample_point(i));
-    if (!(difference < tolerance && difference > -tolerance)) return false;
+    if (difference < 0) difference = -difference;
+    if (!(difference <= (double)FLT_MAX)) return INFINITY;
+    if (difference > largest) largest = difference;
   }
-  return true;
+  return largest;
 }
 
 // Which function has these values. Constants of narrow types are rounded, so that what they make
-// of a function is a little beside it: |tolerance|.
+// of a function is a little beside it: |tolerance|. The nearest one wins, as the two forms of gelu
+// are nearer to each other than that.
 static bool classify(const double* values, double tolerance, tvi_post_t* out) {
   double zero = values[SAMPLES / 2], low = values[0], high = values[SAMPLES - 1];
   double last = sample_point(SAMPLES - 1);
@@ -152,6 +157,7 @@ static bool classify(const double* values, double tolerance, tvi_post_t* out) {
       {.op = TVI_POST_ELU, .alpha = 1},
       {.op = TVI_POST_CLIP, .alpha = low, .beta = high},
   };
+  double nearest = INFINITY;
   for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); ++i) {
     const tvi_post_t* post = &tries[i];
     // A line is no relu.
@@ -160,11 +166,12 @@ static bool classify(const double* values, double tolerance, tvi_post_t* out) {
     if (post->op == TVI_POST_CLIP && !(low < high && low > -last && high < last)) continue;
     bool exact = post->op == TVI_POST_RELU || post->op == TVI_POST_LINEAR ||
                  post->op == TVI_POST_ELU || post->op == TVI_POST_CLIP;
-    if (!is_function(values, post, exact ? 2e-7 : tolerance)) continue;
+    double difference = distance(values, post);
+    if (difference >= (exact ? 2e-7 : tolerance) || difference >= nearest) continue;
+    nearest = difference;
     *out = *post;
-    return true;
   }
-  return false;
+  return nearest < INFINITY;
 }
 
 static double constant_of(const tvi_kir_instr_t* instr) { return instr->imm.f64; }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a region's anchor and post-operations to a problem of cuDNN.
+#include "plugins/cuda_dnn/dnn_match.h"
+
 #include <string.h>
 
 #include "core/base/status.h"
 #include "core/target/anchor_match.h"
-#include "plugins/cuda_dnn/dnn_build.h"
 
 typedef struct reader_s {
   const trivet_region_t* region;

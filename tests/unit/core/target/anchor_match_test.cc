@@ -4,68 +4,19 @@
 // epilogue in every broadcast, narrow floats, and what is refused with which reason.
 #include "core/target/anchor_match.h"
 
-#include <cmath>
-
-#include "core/registry/registry.h"
-#include "tests/unit/core/kernel_ir/kir_test_util.h"
+#include "tests/unit/core/target/region_test_util.h"
 
 namespace {
 
-class AnchorMatch : public KirTest {
+class AnchorMatch : public RegionTest {
  protected:
-  void TearDown() override {
-    tvi_graph_destroy(graph_);
-    tvi_registry_destroy(registry_);
-    KirTest::TearDown();
-  }
-  // y = text over a, b, c; |scalar|: c is this constant instead of an operand.
+  // "" or the reason.
   std::string Match(const std::vector<std::string>& types, const std::string& y,
                     const std::string& text, double scalar = NAN) {
-    std::string declaration = "op t.F/1 (a: T[*], b: U[*]";
-    if (types.size() == 3) declaration += ", c: W[*]";
-    declaration += ") -> (y: V[*])\n";
-    tvi_kir_program_t* p = Instantiate(declaration, types, {}, {y}, text);
-    if (p == nullptr) return error_;
-    if (registry_ == nullptr) {
-      tvi_registry_options_t options = {};
-      EXPECT_EQ(Message(tvi_registry_create(&options, trivet_allocator_system(), &registry_)), "");
-    }
-    tvi_graph_destroy(graph_);
-    EXPECT_EQ(Message(tvi_graph_create(registry_, trivet_allocator_system(), &graph_)), "");
-    operands_.assign(types.size() + 1, {});
-    for (uint32_t v = 0; v < p->value_count; ++v) {
-      tvi_kir_value_t* value = &p->values[v];
-      if (value->kind == TVI_KIR_TEMP) continue;
-      bool output = value->kind == TVI_KIR_OUTPUT;
-      uint32_t at = output ? static_cast<uint32_t>(types.size()) : value->tag;
-      tvi_value_id_t id = 0;
-      if (!output && at == 2 && !std::isnan(scalar)) {
-        Tensor t = Tensor::Of(value->dtype, {}, {scalar});
-        trivet_tensor_t view = t.View();
-        EXPECT_EQ(Message(tvi_graph_add_constant(graph_, tvi_sv("c"), &view, true, &id)), "");
-      } else {
-        trivet_type_t type = {value->dtype, value->rank, {}};
-        for (uint32_t d = 0; d < type.rank; ++d) {
-          int64_t extent = 1;
-          EXPECT_TRUE(tvi_dim_is_constant(value->dims[d], &extent));
-          type.dims[d] = tvi_dim_constant(graph_->dims, extent);
-        }
-        std::string name = "v" + std::to_string(at);
-        EXPECT_EQ(Message(tvi_graph_add_input(graph_, tvi_sv(name.c_str()), &type, &id)), "");
-      }
-      value->tag = id;
-      operands_[at].value = id;
-      operands_[at].is_output = output;
-    }
-    trivet_region_t region = {};
-    region.graph = graph_;
-    region.input_count = static_cast<uint32_t>(types.size());
-    region.output_count = 1;
-    region.operands = operands_.data();
-    region.program = p;
-    const char* reason = nullptr;
     anchor_ = {};
-    std::string error = Message(tvi_anchor_match(&region, &arena_, &anchor_, &reason));
+    if (!Make(types, y, text, scalar)) return error_;
+    const char* reason = nullptr;
+    std::string error = Message(tvi_anchor_match(&region_, &arena_, &anchor_, &reason));
     return error.empty() && reason ? reason : error;
   }
   // The one post-operation behind a matrix product of |t|, written as an expression over s.
@@ -74,9 +25,6 @@ class AnchorMatch : public KirTest {
         {t + "[4, 8]", t + "[8, 6]"}, t + "[4, 6]",
         "let s[i: 4, j: 6] = sum(k: 8){ a[i, k] * b[k, j] }\n" + ("y[i, j] = " + expression));
   }
-  trivet_graph_t* graph_ = nullptr;
-  tvi_registry_t* registry_ = nullptr;
-  std::vector<tvi_region_operand_t> operands_;
   tvi_anchor_t anchor_ = {};
 };
 
@@ -127,6 +75,13 @@ TEST_F(AnchorMatch, NarrowFloats) {
   ASSERT_EQ(Function("0.5 * s[i, j] * (1 + erf(s[i, j] * 0.70703125))", "f16"), "");
   EXPECT_EQ(anchor_.posts[0].op, TVI_POST_GELU_ERF);
   EXPECT_NE(Function("0.5 * s[i, j] * (1 + erf(s[i, j] * 0.70703125))", "f32"), "");
+  // The other form of gelu is near, but not the nearest.
+  ASSERT_EQ(Function("0.5 * s[i, j] * (1 + tanh(0.7978515625 * (s[i, j] + 0.044708251953125 * "
+                     "s[i, j] * s[i, j] * s[i, j])))",
+                     "f16"),
+            "");
+  ASSERT_EQ(anchor_.post_count, 1u);
+  EXPECT_EQ(anchor_.posts[0].op, TVI_POST_GELU_TANH);
   EXPECT_EQ(Match({"i8[4, 8]", "i8[8, 6]"}, "i32[4, 6]",
                   "y[i, j] = sum(k: 8){ i32(a[i, k]) * i32(b[k, j]) }"),
             "the result is no float");
