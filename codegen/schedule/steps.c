@@ -282,6 +282,28 @@ static trivet_status_t new_place(tvi_schedule_t* s, tvi_value_id_t value,
   return TRIVET_OK;
 }
 
+// Gives a reshape a buffer by a copy in the shape of what it reads, whose positions are plain
+// indices where the reshape's would be divided. |out_done| false: its place is not dense.
+static trivet_status_t copy_reshaped(tvi_schedule_t* s, tvi_value_id_t id, tvi_value_id_t source,
+                                     const tvi_place_t* from, bool* out_done) {
+  const tvi_value_t* value = tvi_graph_value(s->graph, id);
+  const trivet_type_t* type = &tvi_graph_value(s->graph, source)->type;
+  const tvi_layout_t plain = tvi_layout_plain();
+  tvi_place_t places[2] = {*from, s->places[id]};
+  *out_done = tvi_schedule_place_is_dense(s, id, &places[1], &plain);
+  if (!*out_done) return TRIVET_OK;
+  tvi_schedule_dense_strides(s, type, &plain, places[1].strides);
+  tvi_kir_program_t* program = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_kir_make_copy(s->graph->dims, s->arena, type, source, source, &program));
+  tvi_region_operand_t operands[2];
+  describe_operand(s, source, &places[0], false, &operands[0]);
+  describe_operand(s, source, &places[1], true, &operands[1]);
+  ++s->reformat_count;
+  return run_program(s, program, &value->producer, 1, operands, 1, 1, places, "view",
+                     TVI_COVER_NONE);
+}
+
 // Gives a value that no region computes a buffer: a constant of dimensions, or a view that strides
 // cannot express.
 static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
@@ -312,6 +334,12 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
     TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, id, &places[1], &found));
     if (found) return TRIVET_OK;
   }
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
+  if (s->cover->facts[producer].reshape) {
+    bool done = false;
+    TRIVET_RETURN_IF_ERROR(copy_reshaped(s, id, source, &places[0], &done));
+    if (done) return TRIVET_OK;
+  }
   tvi_kir_program_t* copy = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(s->cover->facts[producer].program, s->arena, &copy));
   for (uint32_t v = 0; v < copy->value_count; ++v) {
@@ -324,7 +352,6 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
     }
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(copy, true, NULL));
-  TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
   places[1] = s->places[id];
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, id, &places[1], true, &operands[1]);
