@@ -27,7 +27,10 @@ typedef struct assembler_t {
   TVI_VECTOR(tvi_tile_access_t) accesses;
   TVI_VECTOR(tvi_tile_sink_t) sinks;
   uint32_t stored_count;
+  uint32_t extra_values;  // kept ones that no kernel-IR value is
 } assembler_t;
+
+#define MAX_EXTRA_VALUES 64u
 
 static trivet_status_t add_parameter(assembler_t* a, trivet_dim_t dim, uint32_t* out_parameter) {
   for (size_t i = 0; i < a->parameters.count; ++i)
@@ -61,7 +64,7 @@ static trivet_status_t make_slots(assembler_t* a) {
   const tvi_kir_program_t* program = a->program;
   uint8_t* is_read;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(a->arena, program->value_count, 1, &is_read));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(a->arena, program->value_count,
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(a->arena, program->value_count + MAX_EXTRA_VALUES,
                                                sizeof(*a->slot_of_value), &a->slot_of_value));
   for (uint32_t v = 0; v < program->value_count; ++v) a->slot_of_value[v] = TVI_TILE_NONE;
   for (uint32_t s = 0; s < program->stage_count; ++s) {
@@ -336,6 +339,11 @@ typedef struct phase_builder_t {
   tvi_tile_body_t body;
   uint32_t (*results)[TVI_KIR_MAX_STATE];  // by stage, in the phase's body
   uint8_t* is_here;                        // by stage
+  uint32_t reduced_count;
+  const uint32_t* stages;  // in the order of the schedule
+  uint32_t stage_count;    // 0: the phase stores |kept_root| to |kept_value|
+  uint32_t kept_root;
+  uint32_t kept_value;
 } phase_builder_t;
 
 static trivet_status_t remap_form(phase_builder_t* p, const tvi_tile_stage_t* stage, uint32_t form,
@@ -477,70 +485,108 @@ static trivet_status_t complete_states(assembler_t* a, phase_builder_t* p, uint3
   return TRIVET_OK;
 }
 
-static trivet_status_t append_accesses(assembler_t* a, const tvi_tile_body_t* body,
-                                       const uint32_t* map) {
-  for (size_t i = 0; i < body->accesses.count; ++i) {
-    const tvi_tile_body_access_t* from = &body->accesses.data[i];
-    tvi_tile_access_t access = {.slot = a->slot_of_value[from->value],
-                                .bounds = from->bounds,
-                                .pad = from->pad == TVI_TILE_NONE ? TVI_TILE_NONE : map[from->pad],
-                                .rank = from->rank};
-    for (uint32_t d = 0; d < from->rank; ++d) {
-      access.indices[d].is_register = from->indices[d].is_register;
-      access.indices[d].ref =
-          from->indices[d].is_register ? map[from->indices[d].ref] : from->indices[d].ref;
-      access.indices[d].wrap = from->indices[d].wrap;
-    }
-    TRIVET_RETURN_IF_ERROR(tvi_vector_push(&a->accesses, access));
+static trivet_status_t append_access(assembler_t* a, const tvi_tile_body_access_t* from) {
+  tvi_tile_access_t access = {.slot = a->slot_of_value[from->value],
+                              .bounds = from->bounds,
+                              .pad = from->pad,
+                              .rank = from->rank};
+  for (uint32_t d = 0; d < from->rank; ++d) {
+    access.indices[d].is_register = from->indices[d].is_register;
+    access.indices[d].ref = from->indices[d].ref;
+    access.indices[d].wrap = from->indices[d].wrap;
+  }
+  return tvi_vector_push(&a->accesses, access);
+}
+
+static trivet_status_t append_accesses(assembler_t* a, const tvi_tile_body_t* body) {
+  for (size_t i = 0; i < body->accesses.count; ++i)
+    TRIVET_RETURN_IF_ERROR(append_access(a, &body->accesses.data[i]));
+  return TRIVET_OK;
+}
+
+static trivet_status_t start_phase(assembler_t* a, phase_builder_t* p,
+                                   const tvi_tile_schedule_phase_t* scheduled) {
+  const size_t stages = a->program->stage_count;
+  memset(p, 0, sizeof(*p));
+  tvi_tile_body_init(&p->body, a->program->dims, a->allocator);
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(a->arena, stages, sizeof(*p->results), &p->results));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(a->arena, stages, 1, &p->is_here));
+  p->reduced_count = scheduled->reduced_count;
+  p->stages = a->schedule.order.data + scheduled->stage_first;
+  p->stage_count = scheduled->stage_count;
+  p->body.loop_count = scheduled->loop_count;
+  memcpy(p->body.extents, scheduled->extents, sizeof(p->body.extents));
+  for (uint32_t i = 0; i < p->stage_count; ++i) {
+    TRIVET_RETURN_IF_ERROR(append_stage(a, p, p->stages[i]));
+    TRIVET_RETURN_IF_ERROR(complete_states(a, p, p->stages[i]));
   }
   return TRIVET_OK;
 }
 
-static trivet_status_t build_phase(assembler_t* a, phase_builder_t* p,
-                                   const tvi_tile_schedule_phase_t* scheduled) {
-  const uint32_t* order = a->schedule.order.data + scheduled->stage_first;
-  p->body.loop_count = scheduled->loop_count;
-  memcpy(p->body.extents, scheduled->extents, sizeof(p->body.extents));
-  for (uint32_t i = 0; i < scheduled->stage_count; ++i) {
-    TRIVET_RETURN_IF_ERROR(append_stage(a, p, order[i]));
-    TRIVET_RETURN_IF_ERROR(complete_states(a, p, order[i]));
-  }
-  // What sinks take must survive.
+// What sinks take must survive improvement.
+static trivet_status_t improve_phase(assembler_t* a, phase_builder_t* p, uint32_t** out_map) {
   TVI_VECTOR(uint32_t) roots;
   tvi_vector_init(&roots, a->allocator);
   trivet_status_t status = TRIVET_OK;
-  for (uint32_t i = 0; !status && i < scheduled->stage_count; ++i) {
-    const tvi_kir_stage_t* s = &a->program->stages[order[i]];
+  if (p->stage_count == 0) status = tvi_vector_push(&roots, p->kept_root);
+  for (uint32_t i = 0; !status && i < p->stage_count; ++i) {
+    const tvi_kir_stage_t* s = &a->program->stages[p->stages[i]];
     const bool is_state = s->kind != TVI_KIR_MAP;
     const uint32_t count = is_state ? state_count(s->monoid) : s->result_count;
     for (uint32_t r = 0; !status && r < count; ++r) {
       if (is_state || a->slot_of_value[s->values[r]] != TVI_TILE_NONE)
-        status = tvi_vector_push(&roots, p->results[order[i]][r]);
+        status = tvi_vector_push(&roots, p->results[p->stages[i]][r]);
     }
   }
-  uint32_t* map = NULL;
-  if (!status) status = tvi_tile_body_improve(&p->body, roots.data, roots.count, a->arena, &map);
+  if (!status) status = tvi_tile_body_improve(&p->body, roots.data, roots.count, a->arena, out_map);
   tvi_vector_deinit(&roots);
-  TRIVET_RETURN_IF_ERROR(status);
+  return status;
+}
 
-  tvi_tile_phase_t phase = {.loop_count = scheduled->loop_count,
-                            .reduced_count = scheduled->reduced_count,
+// An access at the phase's own loops, one per dimension.
+static trivet_status_t identity_access(phase_builder_t* p, uint32_t value,
+                                       tvi_tile_body_access_t* out) {
+  memset(out, 0, sizeof(*out));
+  out->value = value;
+  out->pad = TVI_TILE_NONE;
+  out->rank = p->body.loop_count;
+  for (uint32_t d = 0; d < out->rank; ++d) {
+    tvi_tile_symbolic_t form;
+    memset(&form, 0, sizeof(form));
+    form.constant = tvi_dim_constant(p->body.dims, 0);
+    form.coefficients[d] = tvi_dim_constant(p->body.dims, 1);
+    if (!form.constant || !form.coefficients[d])
+      return TRIVET_STATUS(OUT_OF_MEMORY, "no memory for a dimension");
+    TRIVET_RETURN_IF_ERROR(tvi_tile_body_form(&p->body, &form, &out->indices[d].ref));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t finish_phase(assembler_t* a, phase_builder_t* p) {
+  uint32_t* map = NULL;
+  TRIVET_RETURN_IF_ERROR(improve_phase(a, p, &map));
+  tvi_tile_phase_t phase = {.loop_count = p->body.loop_count,
+                            .reduced_count = p->reduced_count,
                             .instr_first = (uint32_t)a->instrs.count,
                             .affine_first = (uint32_t)a->affines.count,
                             .access_first = (uint32_t)a->accesses.count,
                             .sink_first = (uint32_t)a->sinks.count};
-  for (uint32_t l = 0; l < scheduled->loop_count; ++l)
-    TRIVET_RETURN_IF_ERROR(add_parameter(a, scheduled->extents[l], &phase.extents[l]));
+  for (uint32_t l = 0; l < phase.loop_count; ++l)
+    TRIVET_RETURN_IF_ERROR(add_parameter(a, p->body.extents[l], &phase.extents[l]));
   TRIVET_RETURN_IF_ERROR(tvi_vector_append(&a->instrs, p->body.instrs.data, p->body.instrs.count));
   phase.instr_count = (uint32_t)p->body.instrs.count;
-  // The body was compacted: its accesses and instructions are numbered anew.
-  uint32_t* identity;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array(a->arena, phase.instr_count + 1, sizeof(*identity), &identity));
-  for (uint32_t i = 0; i < phase.instr_count; ++i) identity[i] = i;
-  TRIVET_RETURN_IF_ERROR(append_accesses(a, &p->body, identity));
-  for (uint32_t i = 0; i < scheduled->stage_count; ++i)
-    TRIVET_RETURN_IF_ERROR(add_sink(a, p, &phase, order[i], map));
+  TRIVET_RETURN_IF_ERROR(append_accesses(a, &p->body));
+  for (uint32_t i = 0; i < p->stage_count; ++i)
+    TRIVET_RETURN_IF_ERROR(add_sink(a, p, &phase, p->stages[i], map));
+  if (p->stage_count == 0) {
+    tvi_tile_body_access_t access;
+    TRIVET_RETURN_IF_ERROR(identity_access(p, p->kept_value, &access));
+    tvi_tile_sink_t sink = {.count = 1, .values = {map[p->kept_root]}};
+    sink.accesses[0] = (uint32_t)a->accesses.count - phase.access_first;
+    TRIVET_RETURN_IF_ERROR(append_access(a, &access));
+    TRIVET_RETURN_IF_ERROR(tvi_vector_push(&a->sinks, sink));
+  }
   phase.access_count = (uint32_t)a->accesses.count - phase.access_first;
   phase.sink_count = (uint32_t)a->sinks.count - phase.sink_first;
   for (size_t i = 0; i < p->body.affines.count; ++i)
@@ -549,25 +595,213 @@ static trivet_status_t build_phase(assembler_t* a, phase_builder_t* p,
   return tvi_vector_push(&a->phases, phase);
 }
 
-static trivet_status_t build_phases(assembler_t* a) {
-  const size_t stages = a->program->stage_count;
-  for (size_t s = 0; s < a->schedule.sections.count; ++s) {
-    const tvi_tile_schedule_section_t* from = &a->schedule.sections.data[s];
-    tvi_tile_section_t section = {.outer_count = from->outer_count,
-                                  .phase_first = (uint32_t)a->phases.count,
-                                  .phase_count = from->phase_count};
-    for (uint32_t p = 0; p < from->phase_count; ++p) {
-      phase_builder_t builder = {0};
-      tvi_tile_body_init(&builder.body, a->program->dims, a->allocator);
-      trivet_status_t status = tvi_arena_alloc_array_zeroed(
-          a->arena, stages, sizeof(*builder.results), &builder.results);
-      if (!status) status = tvi_arena_alloc_array_zeroed(a->arena, stages, 1, &builder.is_here);
-      if (!status)
-        status = build_phase(a, &builder, &a->schedule.phases.data[from->phase_first + p]);
-      tvi_tile_body_deinit(&builder.body);
-      TRIVET_RETURN_IF_ERROR(status);
+// ---------------------------------------------------------------------------------------------
+// Sharing between phases
+// ---------------------------------------------------------------------------------------------
+
+// A softmax reduces exp(x - m) and then divides it: what a reduction computes at great cost and a
+// later phase computes again at the same points becomes a phase of its own, whose values are kept.
+
+#define SHARED_COST 8u
+#define SHARED_ELEMENTS 65536  // of one outer point; every thread keeps a few of them
+
+static uint32_t instr_cost(const tvi_tile_instr_t* instr) {
+  switch (instr->opcode) {
+    case TVI_TILE_OP_CONST:
+    case TVI_TILE_OP_AFFINE:
+      return 0;
+    case TVI_TILE_OP_POW:
+    case TVI_TILE_OP_ATAN2:
+      return 20;
+    default:
+      return instr->opcode >= TVI_TILE_OP_EXP && instr->opcode <= TVI_TILE_OP_ERF ? 8 : 1;
+  }
+}
+
+static bool same_access(const tvi_tile_body_t* x, const tvi_tile_body_access_t* a,
+                        const tvi_tile_body_t* y, const tvi_tile_body_access_t* b,
+                        const uint32_t* map) {
+  if (a->value != b->value || a->bounds != b->bounds || a->rank != b->rank) return false;
+  if (a->bounds == TVI_TILE_BOUNDS_PAD && map[a->pad] != b->pad) return false;
+  for (uint32_t d = 0; d < a->rank; ++d) {
+    const tvi_tile_body_index_t *i = &a->indices[d], *j = &b->indices[d];
+    if (i->is_register != j->is_register || i->wrap != j->wrap) return false;
+    if (i->is_register ? map[i->ref] != j->ref
+                       : memcmp(&x->affines.data[i->ref], &y->affines.data[j->ref],
+                                sizeof(tvi_tile_symbolic_t)) != 0)
+      return false;
+  }
+  return true;
+}
+
+// The instruction of |y| that computes what |root| computes in |x|, loop for loop; TVI_TILE_NONE.
+static trivet_status_t find_same(assembler_t* a, const tvi_tile_body_t* x, uint32_t root,
+                                 const tvi_tile_body_t* y, uint32_t* out_ref) {
+  uint32_t* map;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(a->arena, root + 1, sizeof(*map), &map));
+  for (uint32_t i = 0; i <= root; ++i) {
+    const tvi_tile_instr_t* instr = &x->instrs.data[i];
+    const uint32_t operands = tvi_tile_opcode_info(instr->opcode, NULL);
+    map[i] = TVI_TILE_NONE;
+    for (uint32_t j = 0; j < y->instrs.count && map[i] == TVI_TILE_NONE; ++j) {
+      const tvi_tile_instr_t* other = &y->instrs.data[j];
+      bool same =
+          other->opcode == instr->opcode && other->type == instr->type && other->aux == instr->aux;
+      for (uint32_t k = 0; same && k < operands; ++k) same = map[instr->args[k]] == other->args[k];
+      if (!same) continue;
+      if (instr->opcode == TVI_TILE_OP_AFFINE) {
+        same = memcmp(&x->affines.data[instr->imm], &y->affines.data[other->imm],
+                      sizeof(tvi_tile_symbolic_t)) == 0;
+      } else if (instr->opcode == TVI_TILE_OP_LOAD) {
+        same = same_access(x, &x->accesses.data[instr->imm], y, &y->accesses.data[other->imm], map);
+      } else {
+        same = instr->imm == other->imm;
+      }
+      if (same) map[i] = j;
     }
-    TRIVET_RETURN_IF_ERROR(tvi_vector_push(&a->sections, section));
+  }
+  *out_ref = map[root];
+  return TRIVET_OK;
+}
+
+static uint32_t cone_cost(const tvi_tile_body_t* body, uint32_t root, uint8_t* is_in) {
+  uint32_t cost = 0;
+  is_in[root] = 1;
+  for (uint32_t i = root + 1; i-- > 0;) {
+    if (!is_in[i]) continue;
+    const tvi_tile_instr_t* instr = &body->instrs.data[i];
+    cost += instr_cost(instr);
+    for (uint32_t k = 0; k < tvi_tile_opcode_info(instr->opcode, NULL); ++k)
+      is_in[instr->args[k]] = 1;
+  }
+  return cost;
+}
+
+// A kept slot with the loops of a phase as dimensions; a number after those of all values.
+static trivet_status_t add_kept_value(assembler_t* a, const phase_builder_t* p, uint32_t section,
+                                      uint32_t type, uint32_t* out_value) {
+  tvi_tile_slot_t slot = {.kind = TVI_TILE_SLOT_KEPT,
+                          .dtype = type == TVI_TILE_F32 ? TRIVET_DTYPE_F32 : TRIVET_DTYPE_F64,
+                          .rank = p->body.loop_count,
+                          .section = section};
+  const uint32_t outer_count = a->schedule.sections.data[section].outer_count;
+  for (uint32_t d = 0; d < slot.rank; ++d) {
+    TRIVET_RETURN_IF_ERROR(add_parameter(a, p->body.extents[d], &slot.dims[d]));
+    slot.outer[d] = d < outer_count ? d : TVI_TILE_NONE;
+  }
+  *out_value = a->program->value_count + a->extra_values++;
+  a->slot_of_value[*out_value] = (uint32_t)a->slots.count;
+  return tvi_vector_push(&a->slots, slot);
+}
+
+static trivet_status_t replace_by_load(phase_builder_t* p, uint32_t ref, uint32_t value) {
+  tvi_tile_body_access_t access;
+  TRIVET_RETURN_IF_ERROR(identity_access(p, value, &access));
+  tvi_tile_instr_t* instr = &p->body.instrs.data[ref];
+  instr->opcode = TVI_TILE_OP_LOAD;
+  instr->aux = 0;
+  memset(instr->args, 0xff, sizeof(instr->args));
+  instr->imm = p->body.accesses.count;
+  return tvi_vector_push(&p->body.accesses, access);
+}
+
+// Are all values of one outer point few enough to be kept? Extents that are not known are taken to
+// be, as long as there is an outer loop.
+static bool is_small_enough(const assembler_t* a, const phase_builder_t* p, uint32_t section) {
+  const uint32_t outer_count = a->schedule.sections.data[section].outer_count;
+  int64_t inner = 1;
+  for (uint32_t d = outer_count; d < p->body.loop_count; ++d) {
+    int64_t extent;
+    if (!tvi_dim_is_constant(p->body.extents[d], &extent)) {
+      if (outer_count == 0) return false;
+    } else {
+      if (extent > SHARED_ELEMENTS) return false;
+      if (extent > 0) inner *= extent;
+      if (inner > SHARED_ELEMENTS) return false;
+    }
+  }
+  return true;
+}
+
+// Looks for what phase |at| may share with later ones; *out_new is the phase to run before it.
+static trivet_status_t share_phase(assembler_t* a, phase_builder_t* phases, uint32_t count,
+                                   uint32_t at, uint32_t section, phase_builder_t* out_new,
+                                   bool* out_shared) {
+  phase_builder_t* p = &phases[at];
+  *out_shared = false;
+  if (p->stage_count != 1 || p->reduced_count == 0 || p->body.loop_count > TRIVET_MAX_RANK ||
+      a->extra_values >= MAX_EXTRA_VALUES || !is_small_enough(a, p, section))
+    return TRIVET_OK;
+  const tvi_kir_stage_t* s = &a->program->stages[p->stages[0]];
+  if (state_count(s->monoid) != 1) return TRIVET_OK;
+  const uint32_t root = p->results[p->stages[0]][0];
+  const uint32_t type = tvi_tile_result_type(&p->body.instrs.data[root]);
+  if (type != TVI_TILE_F32 && type != TVI_TILE_F64) return TRIVET_OK;
+  uint8_t* is_in;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(a->arena, root + 1, 1, &is_in));
+  if (cone_cost(&p->body, root, is_in) < SHARED_COST) return TRIVET_OK;
+  uint32_t value = TVI_TILE_NONE;
+  for (uint32_t q = at + 1; q < count; ++q) {
+    if (phases[q].body.loop_count != p->body.loop_count ||
+        memcmp(phases[q].body.extents, p->body.extents,
+               p->body.loop_count * sizeof(p->body.extents[0])) != 0)
+      continue;
+    uint32_t same;
+    TRIVET_RETURN_IF_ERROR(find_same(a, &p->body, root, &phases[q].body, &same));
+    if (same == TVI_TILE_NONE) continue;
+    if (value == TVI_TILE_NONE) TRIVET_RETURN_IF_ERROR(add_kept_value(a, p, section, type, &value));
+    TRIVET_RETURN_IF_ERROR(replace_by_load(&phases[q], same, value));
+  }
+  if (value == TVI_TILE_NONE) return TRIVET_OK;
+  // The old body computes and stores; the reduction gets a new one that reads.
+  *out_new = *p;
+  out_new->reduced_count = 0;
+  out_new->stage_count = 0;
+  out_new->kept_root = root;
+  out_new->kept_value = value;
+  *out_shared = true;
+  tvi_tile_body_init(&p->body, a->program->dims, a->allocator);
+  p->body.loop_count = out_new->body.loop_count;
+  memcpy(p->body.extents, out_new->body.extents, sizeof(p->body.extents));
+  tvi_tile_body_access_t access;
+  TRIVET_RETURN_IF_ERROR(identity_access(p, value, &access));
+  return tvi_tile_body_load(&p->body, &access, type, &p->results[p->stages[0]][0]);
+}
+
+static trivet_status_t build_section(assembler_t* a, uint32_t number, phase_builder_t* phases,
+                                     uint32_t* count) {
+  const tvi_tile_schedule_section_t* from = &a->schedule.sections.data[number];
+  tvi_tile_section_t section = {.outer_count = from->outer_count,
+                                .phase_first = (uint32_t)a->phases.count};
+  for (uint32_t p = 0; p < from->phase_count; ++p) {
+    ++*count;
+    TRIVET_RETURN_IF_ERROR(
+        start_phase(a, &phases[p], &a->schedule.phases.data[from->phase_first + p]));
+  }
+  for (uint32_t p = 0; p < *count; ++p) {
+    phase_builder_t before;
+    bool is_shared;
+    trivet_status_t status = share_phase(a, phases, *count, p, number, &before, &is_shared);
+    if (is_shared) {
+      if (!status) status = finish_phase(a, &before);
+      tvi_tile_body_deinit(&before.body);
+    }
+    TRIVET_RETURN_IF_ERROR(status);
+    TRIVET_RETURN_IF_ERROR(finish_phase(a, &phases[p]));
+  }
+  section.phase_count = (uint32_t)a->phases.count - section.phase_first;
+  return tvi_vector_push(&a->sections, section);
+}
+
+static trivet_status_t build_phases(assembler_t* a) {
+  for (uint32_t s = 0; s < a->schedule.sections.count; ++s) {
+    phase_builder_t* phases;
+    uint32_t count = 0;
+    TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+        a->arena, a->schedule.sections.data[s].phase_count, sizeof(*phases), &phases));
+    trivet_status_t status = build_section(a, s, phases, &count);
+    for (uint32_t p = 0; p < count; ++p) tvi_tile_body_deinit(&phases[p].body);
+    TRIVET_RETURN_IF_ERROR(status);
   }
   return TRIVET_OK;
 }

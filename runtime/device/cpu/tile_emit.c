@@ -40,6 +40,7 @@ typedef struct node_t {
   uint32_t last_use;  // position; UINT32_MAX: lives to the end
   uint32_t use_count;
   uint32_t alias_sink;  // store whose memory takes the result, TVI_TILE_NONE
+  bool is_joined;       // computed by the join that takes it
   place_t place;
 } node_t;
 
@@ -670,6 +671,7 @@ typedef struct join_t {
   uint32_t types[TVI_TILE_MAX_STATE];
   place_t states[TVI_TILE_MAX_STATE];
   bool by_row;     // one f32 per row, reduced by one call
+  bool in_memory;  // the state lies where the result goes
   uint32_t width;  // columns of the state; a power of two where columns are reduced
 } join_t;
 
@@ -789,6 +791,41 @@ static trivet_status_t emit_join(emitter_t* e, const join_t* join, const place_t
   return TRIVET_OK;
 }
 
+// May the state be built up in the memory that takes the result? Not in operands: a caller may let
+// outputs lie on inputs, which are read until the last join.
+static bool state_goes_to_memory(const emitter_t* e, const tvi_tile_sink_t* sink,
+                                 const join_t* join) {
+  if (sink->kind != TVI_TILE_SINK_REDUCE || sink->count != 1 ||
+      sink->accesses[0] == TVI_TILE_NONE || sink->join >= TVI_TILE_JOIN_BODY ||
+      (e->col_is_reduced && !join->by_row))
+    return false;
+  const tvi_tile_access_layout_t* access = &e->layout->accesses[sink->accesses[0]];
+  const uint32_t slot =
+      e->binder->program->accesses[e->phase->access_first + sink->accesses[0]].slot;
+  const uint32_t dtype = memory_dtype(e, slot);
+  if (slot < e->binder->program->operand_count || !same_as_register(dtype)) return false;
+  const int64_t bytes = tvi_dtype_bytes(dtype);
+  const uint32_t shape = join->by_row ? e->tile_shape & ROW : e->tile_shape;
+  return shape & COL   ? access->col_stride == bytes
+         : shape & ROW ? access->row_stride == bytes
+                       : true;
+}
+
+// The product or square that a sum takes and nobody else: the join computes it.
+static void choose_joined(emitter_t* e, const tvi_tile_sink_t* sink, const join_t* join) {
+  if (sink->join != TVI_TILE_JOIN_SUM || join->types[0] != TVI_TILE_F32 ||
+      e->layout->is_empty_reduction)
+    return;
+  node_t* node = &e->nodes[sink->values[0]];
+  const tvi_tile_instr_t* instr = &e->instrs[sink->values[0]];
+  if (node->use_count != 1 || node->depth != e->level_count) return;
+  if (join->by_row) {
+    node->is_joined = node->shape & COL && tvi_tile_row_sum_find(e->isa, instr->opcode) != NULL;
+  } else if (!e->col_is_reduced) {
+    node->is_joined = instr->opcode == TVI_TILE_OP_MUL;
+  }
+}
+
 static trivet_status_t prepare_join(emitter_t* e, const tvi_tile_sink_t* sink, join_t* join) {
   memset(join, 0, sizeof(*join));
   join->sink = sink;
@@ -801,6 +838,19 @@ static trivet_status_t prepare_join(emitter_t* e, const tvi_tile_sink_t* sink, j
                    tvi_tile_row_reduce_find(e->isa, sink->join) != NULL &&
                    sink->join != TVI_TILE_JOIN_PROD;
     for (join->width = 1; join->width < e->cols;) join->width *= 2;
+  }
+  if (state_goes_to_memory(e, sink, join)) {
+    join->in_memory = true;
+    const tvi_tile_access_layout_t* access = &e->layout->accesses[sink->accesses[0]];
+    place_t* place = &join->states[0];
+    memset(place, 0, sizeof(*place));
+    place->kind = PLACE_MEMORY;
+    place->bytes = tvi_tile_type_bytes(join->types[0]);
+    place->shape = join->by_row ? e->tile_shape & ROW : e->tile_shape;
+    place->row_stride = access->row_stride;
+    return add_address(
+        e, e->binder->program->accesses[e->phase->access_first + sink->accesses[0]].slot,
+        &access->form, &place->address);
   }
   for (uint32_t v = 0; v < sink->count; ++v) {
     place_t* place = &join->states[v];
@@ -835,16 +885,32 @@ static trivet_status_t emit_join_init(emitter_t* e, const join_t* join) {
 
 static trivet_status_t emit_join_step(emitter_t* e, const join_t* join) {
   const tvi_tile_sink_t* sink = join->sink;
+  const node_t* taken = &e->nodes[sink->values[0]];
+  const tvi_tile_instr_t* instr = &e->instrs[sink->values[0]];
+  if (taken->is_joined && !join->by_row) {
+    uint32_t index;
+    TRIVET_RETURN_IF_ERROR(
+        new_entry(e, tvi_tile_kernel_find(e->isa, TVI_TILE_OP_MULADD, TVI_TILE_F32, TVI_TILE_F32),
+                  e->tile_shape, e->level_count, &index));
+    TRIVET_RETURN_IF_ERROR(set_destination(e, index, e->tile_shape, &join->states[0]));
+    for (uint32_t a = 0; a < 2; ++a)
+      TRIVET_RETURN_IF_ERROR(
+          set_source(e, index, a, e->tile_shape, &e->nodes[instr->args[a]].place, 0));
+    return set_source(e, index, 2, e->tile_shape, &join->states[0], 0);
+  }
   if (!join->by_row) {
     place_t right[TVI_TILE_MAX_STATE];
     for (uint32_t v = 0; v < sink->count; ++v) right[v] = e->nodes[sink->values[v]].place;
     return emit_join(e, join, right, 0, 0, e->level_count);
   }
   uint32_t index;
-  const place_t* value = &e->nodes[sink->values[0]].place;
-  TRIVET_RETURN_IF_ERROR(new_entry(e, tvi_tile_row_reduce_find(e->isa, sink->join), ROW | COL,
-                                   e->level_count, &index));
-  TRIVET_RETURN_IF_ERROR(set_source(e, index, 0, ROW | COL, value, 0));
+  const tvi_tile_run_t run = taken->is_joined ? tvi_tile_row_sum_find(e->isa, instr->opcode)
+                                              : tvi_tile_row_reduce_find(e->isa, sink->join);
+  TRIVET_RETURN_IF_ERROR(new_entry(e, run, ROW | COL, e->level_count, &index));
+  for (uint32_t a = 0; taken->is_joined && a < 2; ++a)
+    TRIVET_RETURN_IF_ERROR(set_source(e, index, a, ROW | COL, &e->nodes[instr->args[a]].place, 0));
+  if (!taken->is_joined)
+    TRIVET_RETURN_IF_ERROR(set_source(e, index, 0, ROW | COL, &taken->place, 0));
   TRIVET_RETURN_IF_ERROR(set_pointer(e, index, ENTRY_OFFSET(index, args.d), &join->states[0], 0));
   e->entries.data[index].args.ds = join->states[0].bytes;
   e->entries.data[index].collapses = 0;
@@ -879,7 +945,7 @@ static trivet_status_t emit_join_final(emitter_t* e, join_t* join) {
       }
     }
   }
-  for (uint32_t v = 0; v < sink->count; ++v)
+  for (uint32_t v = 0; !join->in_memory && v < sink->count; ++v)
     if (sink->accesses[v] != TVI_TILE_NONE)
       TRIVET_RETURN_IF_ERROR(emit_store(e, &join->states[v], sink->accesses[v], shape, 0));
   return TRIVET_OK;
@@ -986,10 +1052,12 @@ static trivet_status_t emit_calls(emitter_t* e) {
   for (uint32_t s = 0; s < sink_count; ++s) {
     if (sinks[s].kind == TVI_TILE_SINK_STORE) continue;
     TRIVET_RETURN_IF_ERROR(prepare_join(e, &sinks[s], &joins[s]));
+    choose_joined(e, &sinks[s], &joins[s]);
     TRIVET_RETURN_IF_ERROR(emit_join_init(e, &joins[s]));
   }
   e->init_count = (uint32_t)e->entries.count;
-  for (uint32_t i = 0; i < order_count; ++i) TRIVET_RETURN_IF_ERROR(emit_instr(e, order[i]));
+  for (uint32_t i = 0; i < order_count; ++i)
+    if (!e->nodes[order[i]].is_joined) TRIVET_RETURN_IF_ERROR(emit_instr(e, order[i]));
   for (uint32_t s = 0; s < sink_count && !e->layout->is_empty_reduction; ++s) {
     const tvi_tile_sink_t* sink = &sinks[s];
     if (sink->kind == TVI_TILE_SINK_STORE) {

@@ -53,6 +53,9 @@ tvi_tile_run_t tvi_tile_kernel_find(uint32_t isa, uint32_t opcode, uint32_t type
 // results. |join| is TVI_TILE_JOIN_SUM, _MIN or _MAX.
 tvi_tile_run_t tvi_tile_row_reduce_find(uint32_t isa, uint32_t join);
 
+// The sum over rows of SUB_SQUARE or MUL, s[0] and s[1] being its operands, without storing it.
+tvi_tile_run_t tvi_tile_row_sum_find(uint32_t isa, uint32_t opcode);
+
 // Copies registers, elements of 4 or 8 bytes; also fills, with a scalar source.
 tvi_tile_run_t tvi_tile_copy_find(uint32_t isa, uint32_t bytes);
 
@@ -104,6 +107,7 @@ struct tvi_tile_kernel_table_t {
   tvi_tile_run_t arithmetic[TVI_TILE_OPCODE_LIMIT][TVI_TILE_TYPE_COUNT];
   tvi_tile_run_t convert[TVI_TILE_TYPE_COUNT][TVI_TILE_TYPE_COUNT];  // [from][to]
   tvi_tile_run_t row_reduce[4];
+  tvi_tile_run_t row_sum_square, row_sum_product;
   tvi_tile_run_t copy4, copy8;
   // Side by side: count elements of the type to registers and back; [27] by TRIVET_DTYPE_*.
   void (*widen[27])(void* d, const void* s, size_t count);

@@ -14,6 +14,14 @@
 // Elements of a tile: more leave the first-level cache when a program streams.
 #define TILE_ELEMENTS 256u
 #define TILE_ELEMENTS_8BIT 512u
+// Where one pass reads memory and writes memory nothing waits in the cache.
+#define TILE_ELEMENTS_ONE_PASS 2048u
+// Rows that several phases walk stay in the cache between them; they are wider, and several short
+// ones go together.
+#define ROW_COLUMNS 1024u
+#define ROW_ELEMENTS 512u
+#define ROWS_TOGETHER 4u
+#define ROWS_ELEMENTS 2048u
 // Sides of a tile whose accesses disagree about the contiguous axis.
 #define TRANSPOSE_ROWS 16u
 #define TRANSPOSE_COLS 64u
@@ -444,6 +452,25 @@ static double phase_volume(const tvi_tile_phase_layout_t* phase) {
   return volume;
 }
 
+// Is the section one call that reads its operands where they are?
+static bool is_one_pass(const tvi_tile_binder_t* binder, const tvi_tile_section_layout_t* layout) {
+  if (layout->section->phase_count != 1) return false;
+  const tvi_tile_phase_layout_t* phase = &layout->phases[0];
+  const tvi_tile_instr_t* instrs = binder->program->instrs + phase->phase->instr_first;
+  uint32_t calls = phase->phase->reduced_count != 0 ? 1 : 0;
+  for (uint32_t i = 0; i < phase->phase->instr_count; ++i) {
+    const uint32_t opcode = instrs[i].opcode;
+    if (opcode != TVI_TILE_OP_LOAD && opcode != TVI_TILE_OP_CONST) ++calls;
+  }
+  for (uint32_t i = 0; i < phase->phase->access_count; ++i) {
+    const tvi_tile_access_layout_t* access = &phase->accesses[i];
+    if (!access->is_used) continue;
+    if (access->element_bytes < 4 || access->check_count != 0 || access->index_count != 0)
+      return false;
+  }
+  return calls <= 1;
+}
+
 static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout_t* layout) {
   const uint32_t phases = layout->section->phase_count;
   bool all_8bit = true;
@@ -451,7 +478,9 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     for (uint32_t i = 0; i < layout->phases[p].phase->access_count; ++i)
       if (layout->phases[p].accesses[i].is_used)
         all_8bit = all_8bit && layout->phases[p].accesses[i].element_bytes == 1;
-  const uint32_t tile = all_8bit ? TILE_ELEMENTS_8BIT : TILE_ELEMENTS;
+  const uint32_t tile = is_one_pass(binder, layout) ? TILE_ELEMENTS_ONE_PASS
+                        : all_8bit                  ? TILE_ELEMENTS_8BIT
+                                                    : TILE_ELEMENTS;
   int64_t kept = 0;
   for (uint32_t i = 0; i < binder->program->slot_count; ++i) {
     const tvi_tile_slot_t* slot = &binder->program->slots[i];
@@ -525,17 +554,21 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     return;
   }
   layout->col_loop = TVI_TILE_NONE;
+  const uint32_t wide = phases > 1 && tile < ROW_COLUMNS ? ROW_COLUMNS : tile;
   uint32_t widest = 1;
   for (uint32_t p = 0; p < phases; ++p) {
     tvi_tile_phase_layout_t* phase = &layout->phases[p];
     phase->cols =
-        phase->col_loop == TVI_TILE_NONE ? 1 : min_extent(phase->extents[phase->col_loop], tile);
+        phase->col_loop == TVI_TILE_NONE ? 1 : min_extent(phase->extents[phase->col_loop], wide);
     if (phase->cols > widest) widest = phase->cols;
   }
   if (layout->outer_count > 0) {
     layout->row_loop =
         own_transposed != TVI_TILE_NONE ? own_transposed : layout->outer[layout->outer_count - 1];
-    const uint32_t fit = own_transposed != TVI_TILE_NONE ? TRANSPOSE_ROWS : tile / widest;
+    uint32_t fit = (phases > 1 && tile < ROW_ELEMENTS ? ROW_ELEMENTS : tile) / widest;
+    if (phases > 1 && fit < ROWS_TOGETHER && ROWS_ELEMENTS / widest > fit)
+      fit = ROWS_ELEMENTS / widest < ROWS_TOGETHER ? ROWS_ELEMENTS / widest : ROWS_TOGETHER;
+    if (own_transposed != TVI_TILE_NONE) fit = TRANSPOSE_ROWS;
     layout->rows = min_extent(layout->extents[layout->row_loop], fit > 0 ? fit : 1);
     if (layout->rows == 1 && layout->extents[layout->row_loop] > 1)
       layout->row_loop = TVI_TILE_NONE;

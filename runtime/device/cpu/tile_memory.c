@@ -69,6 +69,12 @@ tvi_tile_run_t tvi_tile_row_reduce_find(uint32_t isa, uint32_t join) {
   return join < 4 ? PICK(isa, row_reduce[join]) : NULL;
 }
 
+tvi_tile_run_t tvi_tile_row_sum_find(uint32_t isa, uint32_t opcode) {
+  if (opcode == TVI_TILE_OP_SUB_SQUARE) return PICK(isa, row_sum_square);
+  if (opcode == TVI_TILE_OP_MUL) return PICK(isa, row_sum_product);
+  return NULL;
+}
+
 tvi_tile_run_t tvi_tile_copy_find(uint32_t isa, uint32_t bytes) {
   return bytes == 4 ? PICK(isa, copy4) : PICK(isa, copy8);
 }

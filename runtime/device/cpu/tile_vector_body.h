@@ -336,6 +336,39 @@ ROW_REDUCE(row_sum, 0.0f, vf_add)
 ROW_REDUCE(row_min, __builtin_inff(), vf_min)
 ROW_REDUCE(row_max, -__builtin_inff(), vf_max)
 
+#define ROW_SUM_OF(name, expression)                                                       \
+  static void name(const tvi_tile_args_t* g) {                                             \
+    for (uint32_t row = 0; row < g->rows; ++row) {                                         \
+      vf memory_a, memory_b;                                                               \
+      source_t pa = spread_vf(g, 0, row, &memory_a), pb = spread_vf(g, 1, row, &memory_b); \
+      float* d = (float*)(g->d + (ptrdiff_t)row * g->ds);                                  \
+      vf sums[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};               \
+      uint32_t n = g->cols;                                                                \
+      for (; n >= 4 * LANES; n -= 4 * LANES)                                               \
+        for (int k = 0; k < 4; ++k, pa.p += pa.step, pb.p += pb.step) {                    \
+          const vf a = vf_load(pa.p), b = vf_load(pb.p), c = sums[k];                      \
+          sums[k] = (expression);                                                          \
+        }                                                                                  \
+      for (; n >= LANES; n -= LANES, pa.p += pa.step, pb.p += pb.step) {                   \
+        const vf a = vf_load(pa.p), b = vf_load(pb.p), c = sums[0];                        \
+        sums[0] = (expression);                                                            \
+      }                                                                                    \
+      if (n != 0) {                                                                        \
+        /* Lanes beyond the end must add nothing. */                                       \
+        const vf a = vf_load_part(pa.p, n), b = vf_load_part(pb.p, n), c = vf_set(0.0f);   \
+        const vf last = (expression);                                                      \
+        float lanes[LANES] = {0};                                                          \
+        vf_store_part((char*)lanes, last, n);                                              \
+        sums[1] += vf_load((const char*)lanes);                                            \
+      }                                                                                    \
+      vf x = (sums[0] + sums[1]) + (sums[2] + sums[3]);                                    \
+      FOLD(x, vf_add);                                                                     \
+      vf_store_part((char*)d, vf_set(*d) + x, 1);                                          \
+    }                                                                                      \
+  }
+ROW_SUM_OF(row_sum_square, vf_fma(a - b, a - b, c))
+ROW_SUM_OF(row_sum_product, vf_fma(a, b, c))
+
 // ---------------------------------------------------------------------------------------------
 // Elements of memory
 // ---------------------------------------------------------------------------------------------
@@ -476,6 +509,8 @@ const tvi_tile_kernel_table_t TABLE = {
     .row_reduce = {[TVI_TILE_JOIN_SUM] = row_sum,
                    [TVI_TILE_JOIN_MIN] = row_min,
                    [TVI_TILE_JOIN_MAX] = row_max},
+    .row_sum_square = row_sum_square,
+    .row_sum_product = row_sum_product,
     .copy4 = k_copy_4,
     .copy8 = k_copy_8,
     .widen = {[TRIVET_DTYPE_I8] = widen_i8,
