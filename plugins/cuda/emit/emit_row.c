@@ -62,8 +62,10 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   s->lanes = 1;
   s->is_column = prefers_columns(p, rows_end);
   if (s->is_column || row <= 8) {
-    while (s->lanes < 16 && s->lanes * 8 <= row && rows * s->lanes < ENOUGH_THREADS) s->lanes *= 2;
-    s->rows = s->lanes == 1 ? 128 : 32;
+    const uint32_t most_lanes = s->is_column ? 128 : 8;
+    while (s->lanes < most_lanes && s->lanes * 8 <= row && rows * s->lanes < ENOUGH_THREADS)
+      s->lanes *= 2;
+    s->rows = s->lanes == 1 ? 128 : s->lanes > 32 ? 1024 / s->lanes : 32;
     if (!s->is_column && s->lanes > 1) s->rows = 128 / s->lanes;
   } else {
     s->vector = tvi_cuda_choose_vector(p, last);
@@ -98,7 +100,8 @@ static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
       P(p, ") {\n");
     }
   } else {
-    P(p, "{\nfor (%s k = lane * %u; k < ", index, s->vector);
+    P(p, "{\n%sfor (%s k = lane * %u; k < ", s->is_column ? "_Pragma(\"unroll 8\")\n" : "", index,
+      s->vector);
     tvi_cuda_print_dim(p, length);
     P(p, "; k += %u) {\n", s->lanes * s->vector);
   }
@@ -261,15 +264,11 @@ static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows
     P(p, "}\n}\n}\n");
     if (shape->lanes > 1) {
       const bool shares = shape->is_column || shape->lanes > 32;
-      if (shares) {
-        P(p, "__shared__ __attribute__((aligned(16))) char m%u[sizeof(s%u_t) * %u];\n", stage,
-          stage, shape->is_column ? shape->lanes * shape->rows : shape->lanes * shape->rows / 32);
-      }
       if (shape->is_column) {
-        P(p, "tv_join_column<%u, %u, s%u_t>(s%u, m%u);\n", shape->lanes, shape->rows, stage, stage,
+        P(p, "tv_join_column<%u, %u, s%u_t>(s%u, shared);\n", shape->lanes, shape->rows, stage,
           stage);
       } else if (shares) {
-        P(p, "tv_join_row<%u, s%u_t>(s%u, m%u);\n", shape->lanes, stage, stage, stage);
+        P(p, "tv_join_row<%u, s%u_t>(s%u, shared);\n", shape->lanes, stage, stage);
       } else {
         P(p, "tv_join_lanes<%u, s%u_t>(s%u);\n", shape->lanes, stage, stage);
       }
@@ -362,9 +361,23 @@ static void set_grid(tvi_cuda_printer_t* p, trivet_dim_t rows, tvi_cuda_variant_
       p, tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, rows, tvi_dim_constant(dims, p->shape.rows)));
 }
 
+// Room for the states that lanes of several warps give each other, shared by all reductions.
+static void print_shared(tvi_cuda_printer_t* p) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  if (s->lanes == 1 || (!s->is_column && s->lanes <= 32)) return;
+  P(p, "union states_t {\n");
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->program->stages[stage].kind == TVI_KIR_REDUCE) P(p, "s%u_t m%u;\n", stage, stage);
+  }
+  P(p, "};\n__shared__ __attribute__((aligned(16))) char shared[sizeof(states_t) * %u];\n",
+    s->is_column ? s->lanes * s->rows : s->lanes * s->rows / 32);
+}
+
 void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
   const uint32_t rows_end = outer_count(p);
   const trivet_dim_t rows = print_rows(p, rows_end);
+  print_shared(p);
   assign_arrays(p, rows_end);
   print_cached_loads(p, rows_end);
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {
