@@ -5,8 +5,11 @@
 // window. Such products are what every library is fastest at. Runs after the foldings, which know
 // the transposed form too.
 //
-//   %y = std.ConvTranspose(%x, %w, %b)     %1 = std.Conv(%x, [w by window], [b, b, b, b])
-//     { strides = [2, 2] }             ->  %y = std.DepthToSpace(%1) { blocksize = 2 }
+//   %1 = std.ConvTranspose(%x, %w, %b)     %1 = std.Conv(%x, [w by window], [b, b, b, b])
+//     { strides = [2, 2] }                 %2 = std.Relu(%1)
+//   %y = std.Relu(%1)                  ->  %3 = std.Reshape(%2, [N, 2, 2, M, H, W])
+//                                          %4 = std.Transpose(%3) { perm = [0, 3, 4, 1, 5, 2] }
+//                                          %y = std.Reshape(%4, [N, M, 2 * H, 2 * W])
 #include "core/base/string_view.h"
 #include "core/dimension/dimension.h"
 #include "passes/support/edit.h"
@@ -53,9 +56,9 @@ static const char* check(const trivet_graph_t* graph, const tvi_node_t* node, in
   return NULL;
 }
 
-// The product and the spreading. |dims| as check() found them.
-static trivet_status_t rebuild(tvi_edit_t* edit, const tvi_node_t* node, const int64_t* dims,
-                               tvi_value_id_t* out_value) {
+// The product, whose channels are [block, block, M]. |dims| as check() found them.
+static trivet_status_t multiply(tvi_edit_t* edit, const tvi_node_t* node, const int64_t* dims,
+                                tvi_value_id_t* out_value) {
   static const int64_t by_window[] = {2, 3, 1, 0};
   const int64_t block = dims[2], cells = block * block;
   const int64_t shape[] = {cells * dims[1], dims[0], 1, 1}, first = 0;
@@ -75,10 +78,42 @@ static trivet_status_t rebuild(tvi_edit_t* edit, const tvi_node_t* node, const i
         tvi_edit_op(edit, "std.Concat", copies, (uint32_t)cells, &axis, 1, &inputs[2]));
     input_count = 3;
   }
-  trivet_attribute_t size = tvi_edit_i64("blocksize", &block);
-  tvi_value_id_t product;
-  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Conv", inputs, input_count, NULL, 0, &product));
-  return tvi_edit_op(edit, "std.DepthToSpace", &product, 1, &size, 1, out_value);
+  return tvi_edit_op(edit, "std.Conv", inputs, input_count, NULL, 0, out_value);
+}
+
+// From channels [block, block, M] to height and width, in the shape of |type|.
+static trivet_status_t spread(tvi_edit_t* edit, tvi_value_id_t product, const int64_t* dims,
+                              const trivet_type_t* type, tvi_value_id_t* out_value) {
+  static const int64_t by_place[] = {0, 3, 4, 1, 5, 2};
+  const trivet_dim_t* given = edit->graph->values[product]->type.dims;
+  trivet_dim_t block = tvi_dim_constant(edit->graph->dims, dims[2]);
+  const trivet_dim_t split[] = {given[0], block, block, type->dims[1], given[2], given[3]};
+  trivet_attribute_t perm = tvi_edit_i64s("perm", by_place, 6);
+  tvi_value_id_t parts, turned;
+  if (!block) return TRIVET_STATUS(OUT_OF_MEMORY, "a dimension");
+  TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, product, split, 6, &parts));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Transpose", &parts, 1, &perm, 1, &turned));
+  return tvi_edit_reshape(edit, turned, type->dims, type->rank, out_value);
+}
+
+// The functions of one operand that follow can join the product, before its channels are spread.
+static trivet_status_t take_followers(tvi_edit_t* edit, tvi_value_id_t y, tvi_value_id_t* product,
+                                      tvi_value_id_t* out_y, tvi_node_id_t* out_root) {
+  const uint32_t dtype = edit->graph->values[y]->type.dtype;
+  tvi_node_id_t id;
+  *out_y = y;
+  *out_root = edit->at;
+  for (;;) {
+    const tvi_node_t* reader = tvi_match_only_reader(edit->graph, *out_y, &id, NULL);
+    if (reader == NULL || reader->input_count != 1 || !tvi_match_pointwise(reader) ||
+        edit->graph->values[tvi_match_output(reader)]->type.dtype != dtype) {
+      return TRIVET_OK;
+    }
+    TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, reader->op->definition->name, product, 1,
+                                       reader->attributes, reader->attribute_count, product));
+    *out_y = tvi_match_output(reader);
+    *out_root = id;
+  }
 }
 
 static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
@@ -90,10 +125,17 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
     return TRIVET_OK;
   }
   if (!tvi_edit_may(edit)) return TRIVET_OK;
-  tvi_value_id_t y = tvi_match_output(node), result;
-  TRIVET_RETURN_IF_ERROR(rebuild(edit, node, dims, &result));
-  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
-  return tvi_edit_replace(edit, y, result, "made it a product per pixel");
+  const tvi_node_id_t at = edit->at;
+  tvi_value_id_t y, product, result;
+  TRIVET_RETURN_IF_ERROR(multiply(edit, node, dims, &product));
+  TRIVET_RETURN_IF_ERROR(take_followers(edit, tvi_match_output(node), &product, &y, &edit->at));
+  const trivet_type_t type = edit->graph->values[y]->type;
+  trivet_status_t status = spread(edit, product, dims, &type, &result);
+  if (status == NULL && tvi_edit_fits(edit, y, result)) {
+    status = tvi_edit_replace(edit, y, result, "made it a product per pixel");
+  }
+  edit->at = at;
+  return status;
 }
 
 static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* context,
