@@ -131,6 +131,36 @@ static trivet_status_t split(asked_t* a) {
   return status;
 }
 
+static void swap_dims(uint8_t* dims) {
+  const uint8_t kept = dims[2];
+  dims[2] = dims[3];
+  dims[3] = kept;
+}
+
+static void swap_numbers(int64_t* numbers) {
+  const int64_t kept = numbers[0];
+  numbers[0] = numbers[1];
+  numbers[1] = kept;
+}
+
+// Kernels go along the width. Images of one column are rows to them.
+static void turn_columns(asked_t* a) {
+  onednn_problem_t* p = &a->match.problem;
+  if (p->kind != ONEDNN_CONVOLUTION || p->rank != 4) return;
+  const trivet_operand_t *x = &a->operands[0], *y = &a->operands[p->operand_count - 1];
+  const uint8_t in = p->x_dims[3], out = p->y_dims[3];
+  if (in >= x->rank || out >= y->rank || x->dims[in] != 1 || y->dims[out] != 1) return;
+  if (p->window[1] != 1 || p->pads[1] != 0 || p->strides[1] != 1) return;
+  swap_dims(p->x_dims);
+  swap_dims(p->w_dims);
+  swap_dims(p->y_dims);
+  swap_numbers(p->strides);
+  swap_numbers(p->dilations);
+  swap_numbers(p->pads);
+  swap_numbers(p->window);
+  for (uint32_t i = 0; i < p->postop_count; ++i) swap_dims(p->postops[i].dims);
+}
+
 // From the region to a primitive descriptor, or a reason why there is none.
 static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
   TRIVET_RETURN_IF_ERROR(onednn_match_region(region, arena, &a->match, &a->reason));
@@ -139,6 +169,7 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
     a->reason = "an extent depends on data";
     return TRIVET_OK;
   }
+  turn_columns(a);
   ONEDNN_RETURN_IF_ERROR(dnnl_engine_create(&a->engine, dnnl_cpu, 0), "engine");
   trivet_status_t status = onednn_describe(&a->match.problem, a->operands, false, &a->descriptors);
   bool fixed = a->descriptors.has_weights && !a->operands[1].constant;
