@@ -152,8 +152,8 @@ static trivet_status_t parse_shape(const char* text, size_t size, named_shape_t*
     errno = 0;
     long long extent = strtoll(c, &end, 10);
     bool stop = end == text + size;
-    if (errno || end == c || extent < 0 || (!stop && *end != 'x') ||
-        shape->rank == TRIVET_MAX_RANK) {
+    bool more = !stop && *end == 'x' && end + 1 < text + size;
+    if (errno || end == c || extent < 0 || (!stop && !more) || shape->rank == TRIVET_MAX_RANK) {
       return TRIVET_STATUS(INVALID_ARGUMENT, "'%.*s' is no NAME:AxBxC", (int)size, text);
     }
     shape->dims[shape->rank++] = extent;

@@ -233,6 +233,13 @@ static int run(int argc, char** argv) {
     fprintf(stderr, "trivet build: needs a model and -o PLAN; 'trivet build --help' teaches it\n");
     return 2;
   }
+  // A second word is the lock file.
+  bool locked = strcmp(option_value(&arguments, "--tactics", ""), "locked") == 0;
+  if (arguments.word_count > (locked ? 2 : 1)) {
+    fprintf(stderr, "trivet build: one model at a time; what is '%s'?\n",
+            arguments.words[arguments.word_count - 1]);
+    return 2;
+  }
   trivet_builder_t* builder = NULL;
   bar_t bar = {isatty(STDERR_FILENO) != 0, 0};
   trivet_status_t status = open_builder(&arguments, &builder);

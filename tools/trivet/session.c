@@ -216,6 +216,21 @@ static trivet_status_t bind_output(session_t* s, uint32_t index, const trivet_te
   return set_address(s, index, info->name, memory, size);
 }
 
+static trivet_status_t check_input_name(const session_t* s, trivet_string_view_t name) {
+  for (uint32_t t = 0; t < s->tensor_count; ++t) {
+    trivet_tensor_info_t info;
+    memset(&info, 0, sizeof(info));
+    info.header.struct_size = sizeof(info);
+    info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
+    TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
+    if (info.mode == TRIVET_TENSOR_INPUT && strlen(info.name) == name.size &&
+        memcmp(info.name, name.data, name.size) == 0) {
+      return TRIVET_OK;
+    }
+  }
+  return TRIVET_STATUS(NOT_FOUND, "the plan has no input '%.*s'", (int)name.size, name.data);
+}
+
 static trivet_status_t read_inputs(session_t* s, const arguments_t* arguments, inputs_t* inputs) {
   const option_t* given = find_option(arguments, "--inputs");
   for (int i = 0; i < given->seen && i < 64; ++i) {
@@ -225,21 +240,7 @@ static trivet_status_t read_inputs(session_t* s, const arguments_t* arguments, i
   }
   // An array that no input takes is a mistake worth telling.
   for (size_t a = 0; a < inputs->count; ++a) {
-    bool found = false;
-    for (uint32_t t = 0; t < s->tensor_count && !found; ++t) {
-      trivet_tensor_info_t info;
-      memset(&info, 0, sizeof(info));
-      info.header.struct_size = sizeof(info);
-      info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
-      TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
-      found = info.mode == TRIVET_TENSOR_INPUT &&
-              strlen(info.name) == inputs->arrays[a].name.size &&
-              memcmp(info.name, inputs->arrays[a].name.data, inputs->arrays[a].name.size) == 0;
-    }
-    if (!found) {
-      return TRIVET_STATUS(NOT_FOUND, "the plan has no input '%.*s'",
-                           (int)inputs->arrays[a].name.size, inputs->arrays[a].name.data);
-    }
+    TRIVET_RETURN_IF_ERROR(check_input_name(s, inputs->arrays[a].name));
   }
   return TRIVET_OK;
 }
@@ -253,6 +254,10 @@ static trivet_status_t bind_all(session_t* s, const arguments_t* arguments) {
   TRIVET_RETURN_IF_ERROR(read_inputs(s, arguments, inputs));
   TRIVET_RETURN_IF_ERROR(
       parse_shapes(option_value(arguments, "--shapes", NULL), shapes, 64, &shape_count));
+  for (size_t i = 0; i < shape_count; ++i) {
+    trivet_string_view_t name = {shapes[i].name, strlen(shapes[i].name)};
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(check_input_name(s, name), "--shapes");
+  }
   for (int pass = 0; pass < 2; ++pass) {
     for (uint32_t t = 0; t < s->tensor_count; ++t) {
       trivet_tensor_info_t info;
