@@ -100,7 +100,7 @@ int report_error(const char* command, trivet_status_t status) {
 const char* plugin_folders(const arguments_t* arguments, char* buffer, size_t size) {
   const char* given = option_value(arguments, "--plugin-path", NULL);
   if (!given) given = getenv("TRIVET_PLUGIN_PATH");
-  if (given) return given;
+  if (given && *given) return given;
   char self[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
   if (length <= 0) return NULL;
