@@ -176,6 +176,9 @@ trivet_status_t tvi_cover_sort(tvi_cover_t* cover) {
     uint32_t region = cover->facts[id].region;
     if (region != TVI_COVER_NONE) TRIVET_RETURN_IF_ERROR(sort_region(cover, &sort, region, 0));
   }
+  for (uint32_t r = 0; r < cover->regions.count; ++r) {  // copies for observers are no node's
+    if (!cover->regions.data[r].dead) TRIVET_RETURN_IF_ERROR(sort_region(cover, &sort, r, 0));
+  }
   cover->order = sort.order;
   cover->order_count = sort.count;
   return TRIVET_OK;
@@ -189,11 +192,11 @@ static bool listed(const tvi_value_id_t* values, size_t count, tvi_value_id_t va
 }
 
 // Is |value|, computed in region |id|, read by anything outside of it (also through views that look
-// at it from outside)?
+// at it from outside)? That it is observed does not count, or a look would change the plan.
 static bool used_outside(const tvi_cover_t* cover, const tvi_cover_region_t* region,
                          tvi_value_id_t id) {
   const tvi_value_t* value = tvi_graph_value(cover->graph, id);
-  if (value->output_uses || value->observed) return true;
+  if (value->output_uses || (value->observed && value->use_count == 0)) return true;
   for (uint32_t u = 0; u < value->use_count; ++u) {
     tvi_node_id_t reader = value->uses[u].node;
     if (cover->facts[reader].node_class == TVI_NODE_VIEW) {
@@ -311,7 +314,7 @@ trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t*
   for (uint32_t v = 0; v < program->value_count; ++v) {
     tvi_kir_value_t* value = &program->values[v];
     if (value->kind != TVI_KIR_OUTPUT) continue;
-    if (!used_outside(cover, region, value->tag))
+    if (region->only ? value->tag != region->only : !used_outside(cover, region, value->tag))
       TRIVET_RETURN_IF_ERROR(tvi_kir_value_set_kind(program, v, TVI_KIR_TEMP));
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));
@@ -325,6 +328,37 @@ trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t*
       TRIVET_RETURN_IF_ERROR(tvi_vector_push(&region->outputs, value->tag));
   }
   region->program = program;
+  return TRIVET_OK;
+}
+
+// An observed value that its region keeps to itself is computed by a second region of the same
+// nodes: the first one stays as it would be, and so do the results, bit for bit.
+static trivet_status_t add_observed(tvi_cover_t* cover) {
+  for (tvi_value_id_t id = 1; id < cover->graph->value_count; ++id) {
+    const tvi_value_t* value = tvi_graph_value(cover->graph, id);
+    if (value->dead || !value->observed) continue;
+    tvi_value_id_t base = tvi_cover_base(cover, id);
+    tvi_node_id_t producer = tvi_graph_value(cover->graph, base)->producer;
+    uint32_t home = producer ? cover->facts[producer].region : TVI_COVER_NONE;
+    bool stored = home == TVI_COVER_NONE;
+    for (size_t r = 0; r < cover->regions.count && !stored; ++r) {
+      const tvi_cover_region_t* region = &cover->regions.data[r];
+      stored = !region->dead && listed(region->outputs.data, region->outputs.count, base);
+    }
+    if (stored) continue;
+    tvi_cover_region_t copy = cover->regions.data[home];
+    copy.only = base;
+    copy.made_by = "observe";
+    copy.anchored = false;
+    tvi_vector_init(&copy.nodes, cover->graph->allocator);
+    tvi_vector_init(&copy.inputs, cover->graph->allocator);
+    tvi_vector_init(&copy.outputs, cover->graph->allocator);
+    TRIVET_RETURN_IF_ERROR(tvi_vector_push(&cover->regions, copy));
+    tvi_cover_region_t* added = &cover->regions.data[cover->regions.count - 1];
+    const tvi_cover_region_t* from = &cover->regions.data[home];
+    TRIVET_RETURN_IF_ERROR(tvi_vector_append(&added->nodes, from->nodes.data, from->nodes.count));
+    TRIVET_RETURN_IF_ERROR(tvi_cover_region_program(cover, added));
+  }
   return TRIVET_OK;
 }
 
@@ -343,6 +377,7 @@ static trivet_status_t create(tvi_cover_t* cover, tvi_tactic_context_t* tactics)
     tvi_cover_region_t* region = &cover->regions.data[r];
     if (!region->dead) TRIVET_RETURN_IF_ERROR(tvi_cover_region_program(cover, region));
   }
+  TRIVET_RETURN_IF_ERROR(add_observed(cover));
   return tvi_cover_sort(cover);
 }
 

@@ -51,8 +51,9 @@ typedef struct tvi_cover_region_s {
   TVI_VECTOR(tvi_value_id_t) outputs;
   const tvi_kir_program_t* program;  // NULL: host function or control flow
   const char* made_by;
-  bool anchored;  // built around a library kernel: only its epilogue fuser may extend it
-  bool dead;      // merged into another
+  tvi_value_id_t only;  // not 0: the one output; the nodes are computed a second time for it
+  bool anchored;        // built around a library kernel: only its epilogue fuser may extend it
+  bool dead;            // merged into another
   trivet_dim_t domain, rows;
 } tvi_cover_region_t;
 

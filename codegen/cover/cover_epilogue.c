@@ -72,10 +72,10 @@ static trivet_status_t library_accepts(tvi_cover_t* cover, tvi_tactic_context_t*
   return status;
 }
 
-// The one node that reads |value|, if there is exactly one and nothing else looks at it.
+// The one node that reads |value|, if there is exactly one. Who only observes it gets a copy.
 static tvi_node_id_t only_reader(const tvi_cover_t* cover, tvi_value_id_t value) {
   const tvi_value_t* v = tvi_graph_value(cover->graph, value);
-  if (v->observed || v->output_uses || v->use_count == 0) return 0;
+  if (v->output_uses || v->use_count == 0) return 0;
   for (uint32_t u = 1; u < v->use_count; ++u) {
     if (v->uses[u].node != v->uses[0].node) return 0;
   }
