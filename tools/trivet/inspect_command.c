@@ -98,6 +98,7 @@ static trivet_status_t measure_steps(const arguments_t* arguments, const tvi_pla
   double* times = NULL;
   uint32_t count = plan->programs[0].blocks[0].step_count;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count + 1, sizeof(*times), &times));
+  init_session(&session);
   trivet_status_t status = open_session(&session, arguments->words[0], arguments, NULL);
   for (int i = 0; i < 3 && !status; ++i) status = trivet_context_run(session.context);
   if (!status) status = trivet_context_enable_profile(session.context, 1);
