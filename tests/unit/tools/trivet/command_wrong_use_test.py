@@ -159,10 +159,10 @@ class WrongUse(support.CommandTest):
 
     def test_without_plugins(self):
         self.write("empty/readme", "no plugin here")
-        self.wrong(["build", "net.txt", "-o", "a.plan", "--plugin-path", "empty"], "std.MatMul")
-        self.wrong(["doctor", "--plugin-path", "empty"], "MISSING", "ops_standard", "passes")
+        self.wrong(["build", "net.txt", "-o", "a.plan", "--plugin-path", self.folder / "empty"], "std.MatMul")
+        self.wrong(["doctor", "--plugin-path", self.folder / "empty"], "MISSING", "ops_standard", "passes")
         self.write("broken/broken.so", "this is no shared object")
-        self.wrong(["build", "net.txt", "-o", "a.plan", "--plugin-path", "broken"], "broken/broken.so")
+        self.wrong(["build", "net.txt", "-o", "a.plan", "--plugin-path", self.folder / "broken"], "broken/broken.so")
         self.wrong(["plugins", "broken/broken.so"], "broken/broken.so: refused: ")
 
 
