@@ -236,7 +236,7 @@ trivet_status_t onednn_describe(const onednn_problem_t* p, const trivet_operand_
 // --- Chunks -------------------------------------------------------------------------------------
 
 #define LONGEST_CHAIN 256
-#define CHUNK_CHAIN 320
+#define CHUNK_CHAIN 640
 #define LEAST_WORK 5e4  // operations that are worth several executions
 #define CHUNK_LEAST 16  // channels: what a vector holds
 
