@@ -147,6 +147,7 @@ trivet_status_t tvi_measure_device_run(tvi_measure_device_t* m, const trivet_ker
   status = trivet_status_join(status, tvi_device_call(m->device, stream_synchronize, m->stream));
   TRIVET_RETURN_IF_ERROR(status);
   qsort(times, (size_t)count, sizeof(times[0]), compare_times);
-  *out_nanoseconds = (double)times[count / 2];
+  uint64_t median = times[count / 2];
+  *out_nanoseconds = (double)median;
   return TRIVET_OK;
 }

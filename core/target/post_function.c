@@ -123,7 +123,8 @@ double tvi_post_evaluate(const tvi_post_t* post, double x) {
 }
 
 static double sample_point(int i) {
-  return (i - SAMPLES / 2) * 0.371;  // -7.42 .. 7.42, 0 included
+  const int zero = SAMPLES / 2;
+  return (i - zero) * 0.371;  // -7.42 .. 7.42, 0 included
 }
 
 // The largest difference from the function; infinite where one is no number.

@@ -50,8 +50,10 @@ static double price(const blas_problem_t* p, const blas_geometry_t* g) {
   if (p->residual_operand != BLAS_NONE) results *= 2;
   double bytes = elements * tvi_dtype_bytes(p->dtype) + results * tvi_dtype_bytes(p->result_dtype);
   double rate = p->dtype == TRIVET_DTYPE_F32 ? 50e3 : 600e3;  // operations in a nanosecond
-  double tiles = (double)((g->m + 127) / 128) * (double)((g->n + 127) / 128) * (double)g->batch;
-  double split = (double)(g->k / 256 + 1);
+  uint64_t tile_rows = (g->m + 127) / 128, tile_columns = (g->n + 127) / 128;
+  uint64_t splits = g->k / 256 + 1;
+  double tiles = (double)tile_rows * (double)tile_columns * (double)g->batch;
+  double split = (double)splits;
   double occupied = tiles * (split > 8 ? 8 : split) / 132;
   if (occupied < 1) rate *= occupied;
   double compute = flops / rate, memory = bytes / 3000;

@@ -117,12 +117,12 @@ static bool matrix(int64_t rows, int64_t columns, int64_t row, int64_t column, b
 bool blas_geometry(const blas_problem_t* p, const trivet_operand_t* operands, blas_geometry_t* out,
                    const char** out_reason) {
   memset(out, 0, sizeof(*out));
-  uint32_t at = 0;
+  uint32_t m_at = p->batch_count, n_at = m_at + p->m_count, k_at = n_at + p->n_count;
   list_t batch, rows, columns, sums;
-  bool ok = read_indices(p, operands, at, p->batch_count, &batch);
-  ok = ok && read_indices(p, operands, at += p->batch_count, p->m_count, &rows);
-  ok = ok && read_indices(p, operands, at += p->m_count, p->n_count, &columns);
-  ok = ok && read_indices(p, operands, at += p->n_count, p->k_count, &sums);
+  bool ok = read_indices(p, operands, 0, p->batch_count, &batch);
+  ok = ok && read_indices(p, operands, m_at, p->m_count, &rows);
+  ok = ok && read_indices(p, operands, n_at, p->n_count, &columns);
+  ok = ok && read_indices(p, operands, k_at, p->k_count, &sums);
   if (!ok) {
     *out_reason = "extents of operands differ";
     return false;

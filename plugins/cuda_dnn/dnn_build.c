@@ -209,13 +209,15 @@ static double price(const asked_t* a) {
   for (uint32_t i = 0; i < p->operand_count; ++i) bytes += bytes_of(p, &a->tensors[i]);
   double flops = 2 * pixels * (double)y->dims[1] * depth;
   double rate = p->dtype == TRIVET_DTYPE_F32 ? 40e3 : 500e3, bandwidth = 3000;
-  double tiles = (pixels + 127) / 128 * (double)((y->dims[1] + 127) / 128);
+  int64_t tile_channels = (y->dims[1] + 127) / 128;
+  double tiles = (pixels + 127) / 128 * (double)tile_channels;
   double split = depth / 256 + 1;
   double occupied = tiles * (split > 8 ? 8 : split) / 132;
   if (occupied < 1) rate *= occupied;
   // Groups of few channels fill no tile.
   if (a->match.groups > 1) {
-    double channels = (double)(y->dims[1] / a->match.groups);
+    int64_t group = y->dims[1] / a->match.groups;
+    double channels = (double)group;
     rate *= channels >= 64 ? 0.5 : channels / 128;
     bandwidth = 1000;
   }
