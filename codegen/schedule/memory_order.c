@@ -84,6 +84,13 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
   return status;
 }
 
+// Nanoseconds per byte of a copy into another order: some 5 GB/s a thread on the host, and what a
+// transpose through shared memory does on a device.
+static double copy_rate(const tvi_schedule_t* s) {
+  const tvi_tactic_options_t* options = &s->tactics->options;
+  return options->device ? 0.001 : 0.4 / options->thread_count;
+}
+
 // Adds the edge from the region that reads |value| to the one that computes it.
 static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t reader,
                                tvi_value_id_t value) {
@@ -91,11 +98,9 @@ static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t re
   if (!image(s, base) && !image(s, value)) return TRIVET_OK;
   const tvi_value_t* v = tvi_graph_value(s->graph, base);
   uint32_t writer = v->producer ? s->cover->facts[v->producer].region : TVI_COVER_NONE;
-  // A copy reads and writes everything at some 5 GB/s a thread; a tile program can read the other
-  // order in passing, at half of that.
+  // A copy reads and writes everything; the general kernel can read the other order in passing.
   bool general = !s->cover->regions.data[reader].anchored;
-  double cost = bytes_of(s, base) * (general ? 0.1 : 0.4) / s->tactics->options.thread_count +
-                (general ? 0 : 2000);
+  double cost = bytes_of(s, base) * copy_rate(s) * (general ? 0.25 : 1) + (general ? 0 : 2000);
   bool reshaped = false;
   for (tvi_value_id_t at = value; at != base;) {
     const tvi_value_t* view = tvi_graph_value(s->graph, at);
@@ -105,8 +110,7 @@ static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t re
   if (reshaped) {  // what is behind the reshape sees plain memory; the writer pays for anything
                    // else
     if (writer == TVI_COVER_NONE) return TRIVET_OK;
-    edge_t edge = {TVI_COVER_NONE,
-                   bytes_of(s, base) * 0.4 / s->tactics->options.thread_count + 2000};
+    edge_t edge = {TVI_COVER_NONE, bytes_of(s, base) * copy_rate(s) + 2000};
     return tvi_vector_push(&choices[writer].edges, edge);
   }
   edge_t edge = {writer, cost};
@@ -166,8 +170,7 @@ static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* bes
       if (!image(s, value)) continue;
       choices[r].free = true;
       if (tvi_graph_value(s->graph, value)->output_uses) {
-        edge_t edge = {TVI_COVER_NONE,
-                       bytes_of(s, value) * 0.4 / s->tactics->options.thread_count + 2000};
+        edge_t edge = {TVI_COVER_NONE, bytes_of(s, value) * copy_rate(s) + 2000};
         TRIVET_RETURN_IF_ERROR(tvi_vector_push(&choices[r].edges, edge));
       }
     }
