@@ -55,7 +55,8 @@ static void machine(void) {
 // The first of |names| that opens; NULL: none. Closed by the caller.
 static void* open_first(const char* const* names, const char** out_name) {
   for (; *names; ++names) {
-    void* library = dlopen(*names, RTLD_NOW | RTLD_LOCAL);
+    // Libraries of CUDA take memory that they do not give back when they are closed.
+    void* library = dlopen(*names, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (library) {
       *out_name = *names;
       return library;
