@@ -318,7 +318,8 @@ uint32_t tvi_kir_value_read_count(const program_t* program, uint32_t value) {
 trivet_status_t tvi_kir_program_drop_dead(program_t* program, bool inputs, uint32_t* value_map) {
   uint32_t values = program->value_count, stages = program->stage_count;
   uint8_t* needed;  // values, then stages
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(program->arena, values + stages, 1, &needed));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(program->arena, (size_t)values + stages + 1, 1, &needed));
   uint8_t* stage_needed = needed + values;
   for (uint32_t v = 0; v < values; ++v) needed[v] = program->values[v].kind == TVI_KIR_OUTPUT;
   for (uint32_t s = stages; s-- > 0;) {
