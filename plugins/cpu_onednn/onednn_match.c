@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From kernel IR to a oneDNN problem. The contraction or pool is found by its form; what follows it
-// is taken apart from the result backwards into post-operations. A function of one value is
-// recognised by what it computes, at sample points, so that every way to write an activation is
-// the same activation.
-#include <float.h>
-#include <math.h>
+// From a region's anchor and post-operations to a oneDNN problem: which operands and dimensions
+// take which role, which functions oneDNN has, and what its implementations get wrong.
 #include <oneapi/dnnl/dnnl.h>
 #include <string.h>
 
-#include "core/base/scalar_math.h"
 #include "core/base/status.h"
-#include "core/kernel_ir/contraction.h"
-#include "core/kernel_ir/fuse.h"
+#include "core/target/anchor_match.h"
 #include "plugins/cpu_onednn/onednn_problem.h"
-
-#define MAX_FUNCTION 40u  // instructions of one activation
-#define SAMPLES 41
 
 typedef struct matcher_s {
   const trivet_region_t* region;
-  tvi_kir_program_t* program;
+  const tvi_anchor_t* anchor;
   onednn_match_t* match;
-  const tvi_kir_stage_t* tail;           // the MAP stage behind the contraction; NULL: none
-  uint32_t core_value;                   // what the contraction writes
   uint8_t result_dims[TRIVET_MAX_RANK];  // dimension of the region's result for each of the
                                          // primitive's
   const char* reason;
@@ -34,379 +23,94 @@ static bool decline(matcher_t* m, const char* reason) {
   return false;
 }
 
-// Operand of the region that holds the graph value of a program's value.
-static bool region_operand(const matcher_t* m, uint32_t value, bool output, uint32_t* out_index) {
-  uint32_t count = m->region->input_count + m->region->output_count;
-  for (uint32_t i = 0; i < count; ++i) {
-    const tvi_region_operand_t* operand = &m->region->operands[i];
-    if (operand->value == m->program->values[value].tag && operand->is_output == output) {
-      *out_index = i;
-      return true;
-    }
-  }
-  return false;
-}
-
-static const tvi_kir_instr_t* tail_instr(const matcher_t* m, tvi_kir_ref_t ref) {
-  return &m->tail->instrs[ref];
-}
-
-static bool is_core_load(const matcher_t* m, tvi_kir_ref_t ref) {
-  const tvi_kir_instr_t* instr = tail_instr(m, ref);
-  return instr->opcode == TVI_KIR_LOAD && instr->imm.load->value == m->core_value;
-}
-
-// Does the value at |ref| depend on what the contraction computed?
-static bool depends(const matcher_t* m, tvi_kir_ref_t ref, uint8_t* memo) {
-  if (memo[ref]) return memo[ref] == 2;
-  bool found = is_core_load(m, ref);
-  const tvi_kir_instr_t* instr = tail_instr(m, ref);
-  uint32_t operands = tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode);
-  for (uint32_t a = 0; a < operands && !found; ++a) found = depends(m, instr->args[a], memo);
-  memo[ref] = found ? 2 : 1;
-  return found;
-}
-
-static tvi_kir_ref_t skip_casts(const matcher_t* m, tvi_kir_ref_t ref) {
-  while (tail_instr(m, ref)->opcode == TVI_KIR_CAST &&
-         tail_instr(m, ref)->dtype == TRIVET_DTYPE_F32 &&
-         tail_instr(m, tail_instr(m, ref)->args[0])->dtype == TRIVET_DTYPE_F32) {
-    ref = tail_instr(m, ref)->args[0];
-  }
-  return ref;
-}
-
-// --- Functions of one value -------------------------------------------------------------
-
-// Value of |ref| when |variable| is x. False: it depends on something else.
-static bool evaluate(const matcher_t* m, tvi_kir_ref_t ref, tvi_kir_ref_t variable, double x,
-                     uint32_t* budget, double* out) {
-  if (ref == variable) {
-    *out = x;
-    return true;
-  }
-  if (*budget == 0) return false;
-  --*budget;
-  const tvi_kir_instr_t* instr = tail_instr(m, ref);
-  double v[3] = {0, 0, 0};
-  uint32_t operands = tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode);
-  for (uint32_t a = 0; a < operands; ++a) {
-    if (!evaluate(m, instr->args[a], variable, x, budget, &v[a])) return false;
-  }
-  bool integer = instr->dtype != TRIVET_DTYPE_F32 && instr->dtype != TRIVET_DTYPE_BOOL;
-  if (integer) return false;
-  switch (instr->opcode) {
-    case TVI_KIR_CONST:
-      *out = instr->dtype == TRIVET_DTYPE_BOOL ? (double)instr->imm.i64 : instr->imm.f64;
-      return true;
-    case TVI_KIR_CAST:
-      *out = v[0];
-      return true;
-    case TVI_KIR_ADD:
-      *out = v[0] + v[1];
-      return true;
-    case TVI_KIR_SUB:
-      *out = v[0] - v[1];
-      return true;
-    case TVI_KIR_MUL:
-      *out = v[0] * v[1];
-      return true;
-    case TVI_KIR_DIV:
-      *out = v[0] / v[1];
-      return true;
-    case TVI_KIR_FMA:
-      *out = v[0] * v[1] + v[2];
-      return true;
-    case TVI_KIR_MIN:
-      *out = v[0] < v[1] ? v[0] : v[1];
-      return true;
-    case TVI_KIR_MAX:
-      *out = v[0] > v[1] ? v[0] : v[1];
-      return true;
-    case TVI_KIR_NEG:
-      *out = -v[0];
-      return true;
-    case TVI_KIR_ABS:
-      *out = v[0] < 0 ? -v[0] : v[0];
-      return true;
-    case TVI_KIR_RECIP:
-      *out = 1 / v[0];
-      return true;
-    case TVI_KIR_EXP:
-      *out = tvi_math_exp(v[0]);
-      return true;
-    case TVI_KIR_EXPM1:
-      *out = tvi_math_expm1(v[0]);
-      return true;
-    case TVI_KIR_LOG1P:
-      *out = tvi_math_log1p(v[0]);
-      return true;
-    case TVI_KIR_TANH:
-      *out = tvi_math_tanh(v[0]);
-      return true;
-    case TVI_KIR_ERF:
-      *out = tvi_math_erf(v[0]);
-      return true;
-    case TVI_KIR_SIGMOID:
-      *out = 1 / (1 + tvi_math_exp(-v[0]));
-      return true;
-    case TVI_KIR_LT:
-      *out = v[0] < v[1];
-      return true;
-    case TVI_KIR_LE:
-      *out = v[0] <= v[1];
-      return true;
-    case TVI_KIR_GT:
-      *out = v[0] > v[1];
-      return true;
-    case TVI_KIR_GE:
-      *out = v[0] >= v[1];
-      return true;
-    case TVI_KIR_SELECT:
-      *out = v[0] != 0 ? v[1] : v[2];
-      return true;
-    default:
-      return false;
-  }
-}
-
-static double sample_point(int i) {
-  const int zero = SAMPLES / 2;
-  return (i - zero) * 0.371;  // -7.42 .. 7.42, 0 included
-}
-
-static double reference(uint32_t alg, double alpha, double beta, double x) {
-  switch (alg) {
-    case dnnl_eltwise_relu:
-      return x > 0 ? x : alpha * x;
-    case dnnl_eltwise_linear:
-      return alpha * x + beta;
-    case dnnl_eltwise_clip:
-      return x < alpha ? alpha : x > beta ? beta : x;
-    case dnnl_eltwise_logistic:
-      return 1 / (1 + tvi_math_exp(-x));
-    case dnnl_eltwise_tanh:
-      return tvi_math_tanh(x);
-    case dnnl_eltwise_swish:
-      return x / (1 + tvi_math_exp(-alpha * x));
-    case dnnl_eltwise_gelu_erf:
-      return 0.5 * x * (1 + tvi_math_erf(x * 0.70710678118654752440));
-    case dnnl_eltwise_hardswish: {
-      double t = x / 6 + 0.5;
-      return x * (t < 0 ? 0 : t > 1 ? 1 : t);
-    }
-    case dnnl_eltwise_elu:
-      return x > 0 ? x : alpha * tvi_math_expm1(x);
-    case dnnl_eltwise_abs:
-      return x < 0 ? -x : x;
-    default:
-      return NAN;
-  }
-}
-
-static bool same_function(const double* values, uint32_t alg, double alpha, double beta) {
-  for (int i = 0; i < SAMPLES; ++i) {
-    double want = reference(alg, alpha, beta, sample_point(i));
-    double difference = values[i] - want;
-    if (!(difference < 2e-7 && difference > -2e-7)) return false;
-  }
-  return true;
-}
-
-// Which activation has these values at the sample points.
-static bool classify(const double* values, onednn_postop_t* out) {
-  // oneDNN's tanh form of gelu is ten times less exact than the others: tiles compute it.
-  static const uint32_t plain[] = {dnnl_eltwise_logistic, dnnl_eltwise_tanh, dnnl_eltwise_gelu_erf,
-                                   dnnl_eltwise_hardswish, dnnl_eltwise_abs};
-  memset(out, 0, sizeof(*out));
-  out->kind = ONEDNN_POST_ELTWISE;
-  for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); ++i) {
-    if (!same_function(values, plain[i], 0, 0)) continue;
-    out->alg = plain[i];
-    return true;
-  }
-  double zero = values[SAMPLES / 2], low = values[0], high = values[SAMPLES - 1];
-  double last = sample_point(SAMPLES - 1);
-  double slope = (high - zero) / last;
-  struct {
-    uint32_t alg;
-    double alpha, beta;
-  } tries[] = {{dnnl_eltwise_relu, -low / last, 0},
-               {dnnl_eltwise_linear, slope, zero},
-               {dnnl_eltwise_swish, 1, 0},
-               {dnnl_eltwise_elu, 1, 0},
-               {dnnl_eltwise_clip, low, high}};
-  for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); ++i) {
-    if (!same_function(values, tries[i].alg, tries[i].alpha, tries[i].beta)) continue;
-    // Limits beyond the last sample look like none; the constants say more, see read_clip.
-    if (tries[i].alg == dnnl_eltwise_relu && tries[i].alpha > 0.9999) continue;
-    out->alg = tries[i].alg;
-    out->alpha = (float)tries[i].alpha;
-    out->beta = (float)tries[i].beta;
-    return true;
-  }
-  return false;
-}
-
-// min and max with constants, exactly: sample points cannot see limits that lie beyond them.
-static bool read_clip(const matcher_t* m, tvi_kir_ref_t ref, tvi_kir_ref_t* out_variable,
-                      onednn_postop_t* out) {
-  double low = -(double)FLT_MAX, high = (double)FLT_MAX;
-  bool any = false;
-  for (;;) {
-    const tvi_kir_instr_t* instr = tail_instr(m, ref);
-    if (instr->opcode != TVI_KIR_MIN && instr->opcode != TVI_KIR_MAX) break;
-    const tvi_kir_instr_t *a = tail_instr(m, instr->args[0]), *b = tail_instr(m, instr->args[1]);
-    bool first = a->opcode == TVI_KIR_CONST;
-    if (!first && b->opcode != TVI_KIR_CONST) break;
-    double limit = first ? a->imm.f64 : b->imm.f64;
-    // From the outside inwards: an outer limit holds whatever the inner one does.
-    if (instr->opcode == TVI_KIR_MIN) {
-      if (limit < high) high = limit;
-      if (low > high) return false;
-    } else {
-      if (limit > low) low = limit;
-      if (low > high) return false;
-    }
-    ref = skip_casts(m, first ? instr->args[1] : instr->args[0]);
-    any = true;
-  }
-  if (!any) return false;
-  *out_variable = ref;
-  memset(out, 0, sizeof(*out));
-  out->kind = ONEDNN_POST_ELTWISE;
-  if (low == 0 && high == (double)FLT_MAX) {
-    out->alg = dnnl_eltwise_relu;
-    return true;
-  }
-  out->alg = dnnl_eltwise_clip;
-  out->alpha = (float)low;
-  out->beta = (float)high;
-  return true;
-}
-
-// The activation that ends at |ref|, and the value that it is applied to: the nearest one behind
-// which nothing but constants remains and that is a known function.
-static bool read_function(const matcher_t* m, tvi_kir_ref_t ref, const uint8_t* memo,
-                          tvi_kir_ref_t* out_variable, onednn_postop_t* out) {
-  if (read_clip(m, ref, out_variable, out)) return true;
-  for (tvi_kir_ref_t candidate = ref; candidate-- > 0;) {
-    if (memo[candidate] != 2 || tail_instr(m, candidate)->dtype != TRIVET_DTYPE_F32) continue;
-    double values[SAMPLES];
-    bool closed = true;
-    for (int i = 0; i < SAMPLES && closed; ++i) {
-      uint32_t budget = MAX_FUNCTION;
-      closed = evaluate(m, ref, candidate, sample_point(i), &budget, &values[i]);
-    }
-    if (closed && classify(values, out)) {
-      *out_variable = candidate;
-      return true;
-    }
-  }
-  return false;
+static const trivet_type_t* type_of(const matcher_t* m, uint32_t operand) {
+  return &tvi_graph_value(m->region->graph, m->region->operands[operand].value)->type;
 }
 
 // --- Post-operations --------------------------------------------------------------------
 
-// A load of another operand at positions of the result: which dimension of it follows which of the
-// primitive's.
-static bool read_operand(matcher_t* m, tvi_kir_ref_t ref, onednn_postop_t* out) {
-  const tvi_kir_instr_t* instr = tail_instr(m, ref);
-  if (instr->opcode != TVI_KIR_LOAD || instr->dtype != TRIVET_DTYPE_F32) {
-    return decline(m, "an operand of the epilogue is not a plain f32 value");
+// oneDNN's algorithm of a function of one value; 0: none. Its tanh form of gelu is ten times less
+// exact than the others: tiles compute it.
+static uint32_t eltwise_of(uint32_t op) {
+  switch (op) {
+    case TVI_POST_LINEAR:
+      return dnnl_eltwise_linear;
+    case TVI_POST_RELU:
+      return dnnl_eltwise_relu;
+    case TVI_POST_CLIP:
+      return dnnl_eltwise_clip;
+    case TVI_POST_SIGMOID:
+      return dnnl_eltwise_logistic;
+    case TVI_POST_TANH:
+      return dnnl_eltwise_tanh;
+    case TVI_POST_SWISH:
+      return dnnl_eltwise_swish;
+    case TVI_POST_GELU_ERF:
+      return dnnl_eltwise_gelu_erf;
+    case TVI_POST_HARD_SWISH:
+      return dnnl_eltwise_hardswish;
+    case TVI_POST_ELU:
+      return dnnl_eltwise_elu;
+    case TVI_POST_ABS:
+      return dnnl_eltwise_abs;
+    default:
+      return 0;
   }
-  const tvi_kir_load_t* load = instr->imm.load;
-  if (load->bounds != TVI_KIR_BOUNDS_PROVEN) return decline(m, "an operand is padded");
+}
+
+// Of an operation with another operand; 0: none.
+static uint32_t binary_of(uint32_t op) {
+  switch (op) {
+    case TVI_POST_ADD:
+      return dnnl_binary_add;
+    case TVI_POST_SUB:
+      return dnnl_binary_sub;
+    case TVI_POST_MUL:
+      return dnnl_binary_mul;
+    case TVI_POST_DIV:
+      return dnnl_binary_div;
+    case TVI_POST_MIN:
+      return dnnl_binary_min;
+    case TVI_POST_MAX:
+      return dnnl_binary_max;
+    default:
+      return 0;
+  }
+}
+
+// Dimensions of the operand in the primitive's order instead of the result's.
+static bool read_operand(matcher_t* m, const tvi_post_t* post, onednn_postop_t* out) {
+  onednn_problem_t* p = &m->match->problem;
+  const trivet_type_t* type = type_of(m, post->operand);
+  if (type->dtype != TRIVET_DTYPE_F32) return decline(m, "an operand of the epilogue is not f32");
+  uint32_t walked = 0, found = 0;
+  for (uint32_t d = 0; d < TRIVET_MAX_RANK; ++d) walked += post->dims[d] != TVI_ANCHOR_NO_DIM;
   memset(out->dims, ONEDNN_NONE, sizeof(out->dims));
-  for (uint32_t d = 0; d < load->index_count; ++d) {
-    const tvi_kir_instr_t* index = tail_instr(m, load->indices[d]);
-    if (index->opcode == TVI_KIR_CONST && index->imm.i64 == 0) continue;
-    if (tvi_dim_equals_constant(m->program->values[load->value].dims[d], 1)) continue;
-    if (index->opcode != TVI_KIR_INDEX) return decline(m, "an operand is read at other positions");
-    bool found = false;
-    for (uint32_t p = 0; p < m->match->problem.rank; ++p) {
-      if (m->result_dims[p] != (uint8_t)index->imm.i64) continue;
-      if (out->dims[p] != ONEDNN_NONE) return decline(m, "an operand is read on a diagonal");
-      out->dims[p] = (uint8_t)d;
-      found = true;
-    }
-    if (!found) return decline(m, "an operand is read at other positions");
+  for (uint32_t k = 0; k < p->rank; ++k) {
+    uint8_t d = m->result_dims[k];
+    if (d == ONEDNN_NONE || post->dims[d] == TVI_ANCHOR_NO_DIM) continue;
+    out->dims[k] = post->dims[d];
+    ++found;
   }
-  uint32_t operand = 0;
-  if (!region_operand(m, load->value, false, &operand)) {
-    return decline(m, "an operand is no input of the region");
-  }
-  out->operand = m->match->problem.operand_count;
-  m->match->region_operands[m->match->problem.operand_count++] = operand;
+  if (found != walked) return decline(m, "an operand is read at other positions");
+  out->operand = p->operand_count;
+  m->match->region_operands[p->operand_count++] = post->operand;
   return true;
 }
 
-// An operation with one constant number is a linear function.
-static bool read_scalar(const matcher_t* m, const tvi_kir_instr_t* load, uint16_t opcode,
-                        onednn_postop_t* out) {
-  uint32_t id = m->program->values[load->imm.load->value].tag;
-  const tvi_value_t* value = tvi_graph_value(m->region->graph, id);
-  float number = 0;
-  if (!value->constant || !value->constant->data || value->constant->size != sizeof(number) ||
-      value->type.dtype != TRIVET_DTYPE_F32) {
-    return false;
+static bool read_post(matcher_t* m, const tvi_post_t* post) {
+  onednn_problem_t* p = &m->match->problem;
+  onednn_postop_t* out = &p->postops[p->postop_count++];
+  out->alg = binary_of(post->op);
+  if (out->alg) {
+    out->kind = ONEDNN_POST_BINARY;
+    return read_operand(m, post, out);
   }
-  memcpy(&number, value->constant->data, sizeof(number));
   out->kind = ONEDNN_POST_ELTWISE;
-  out->alg = dnnl_eltwise_linear;
-  out->alpha = 1;
-  switch (opcode) {
-    case TVI_KIR_ADD:
-      out->beta = number;
-      return true;
-    case TVI_KIR_SUB:
-      out->beta = -number;
-      return true;
-    case TVI_KIR_MUL:
-      out->alpha = number;
-      return true;
-    default:
-      return false;
-  }
-}
-
-static bool read_binary(matcher_t* m, const tvi_kir_instr_t* instr, uint8_t* memo,
-                        onednn_postop_t* out, tvi_kir_ref_t* out_next) {
-  uint32_t alg;
-  switch (instr->opcode) {
-    case TVI_KIR_ADD:
-      alg = dnnl_binary_add;
-      break;
-    case TVI_KIR_MUL:
-      alg = dnnl_binary_mul;
-      break;
-    case TVI_KIR_SUB:
-      alg = dnnl_binary_sub;
-      break;
-    case TVI_KIR_DIV:
-      alg = dnnl_binary_div;
-      break;
-    case TVI_KIR_MAX:
-      alg = dnnl_binary_max;
-      break;
-    case TVI_KIR_MIN:
-      alg = dnnl_binary_min;
-      break;
-    default:
-      return false;
-  }
-  tvi_kir_ref_t a = skip_casts(m, instr->args[0]), b = skip_casts(m, instr->args[1]);
-  bool left = depends(m, a, memo), right = depends(m, b, memo);
-  if (left == right) return false;
-  if (!left && (instr->opcode == TVI_KIR_SUB || instr->opcode == TVI_KIR_DIV)) return false;
-  tvi_kir_ref_t other = left ? b : a;
-  if (tail_instr(m, other)->opcode != TVI_KIR_LOAD) return false;
-  memset(out, 0, sizeof(*out));
-  *out_next = left ? a : b;
-  if (read_scalar(m, tail_instr(m, other), instr->opcode, out)) return true;
-  out->kind = ONEDNN_POST_BINARY;
-  out->alg = alg;
-  return read_operand(m, other, out);
+  out->alg = eltwise_of(post->op);
+  out->alpha = (float)post->alpha;
+  out->beta = (float)post->beta;
+  return out->alg || decline(m, "the epilogue holds a function that oneDNN has not");
 }
 
 // A per-channel (or per-column) addition right behind the sum is the bias of the primitive.
@@ -418,19 +122,6 @@ static void find_bias(onednn_problem_t* problem, uint32_t channel) {
     if ((first->dims[p] != ONEDNN_NONE) != (p == channel)) return;
   }
   first->kind = ONEDNN_POST_BIAS;
-}
-
-// Appends |postop|; a linear function of a linear function is one.
-static void append_postop(onednn_problem_t* problem, const onednn_postop_t* postop) {
-  onednn_postop_t* last =
-      problem->postop_count ? &problem->postops[problem->postop_count - 1] : NULL;
-  if (last && last->kind == ONEDNN_POST_ELTWISE && last->alg == dnnl_eltwise_linear &&
-      postop->kind == ONEDNN_POST_ELTWISE && postop->alg == dnnl_eltwise_linear) {
-    last->beta = (float)((double)postop->alpha * last->beta + postop->beta);
-    last->alpha = (float)((double)postop->alpha * last->alpha);
-    return;
-  }
-  problem->postops[problem->postop_count++] = *postop;
 }
 
 // oneDNN 2.6 keeps one set of constants per kind of eltwise function in its generated kernels: of
@@ -462,43 +153,11 @@ static bool varies_by_pixel_only(const onednn_problem_t* problem) {
   return false;
 }
 
-static bool read_tail(matcher_t* m, tvi_arena_t* arena) {
-  onednn_problem_t* problem = &m->match->problem;
-  if (!m->tail) return true;
-  uint8_t* memo = NULL;
-  trivet_status_t status = tvi_arena_alloc_array_zeroed(arena, m->tail->instr_count + 1, 1, &memo);
-  if (status) {
-    trivet_status_free(status);
-    return decline(m, "out of memory");
+static bool read_posts(matcher_t* m) {
+  const onednn_problem_t* problem = &m->match->problem;
+  for (uint32_t i = 0; i < m->anchor->post_count; ++i) {
+    if (!read_post(m, &m->anchor->posts[i])) return false;
   }
-  onednn_postop_t reversed[ONEDNN_MAX_POSTOPS];
-  uint32_t count = 0;
-  tvi_kir_ref_t at = skip_casts(m, m->tail->results[0]);
-  if (!depends(m, at, memo)) return decline(m, "the result does not depend on the sum");
-  while (!is_core_load(m, at)) {
-    if (count == ONEDNN_MAX_POSTOPS) return decline(m, "more than 8 post-operations");
-    const tvi_kir_instr_t* instr = tail_instr(m, at);
-    onednn_postop_t postop;
-    tvi_kir_ref_t next = at;
-    for (tvi_kir_ref_t r = 0; r <= at; ++r) depends(m, r, memo);
-    if (!read_binary(m, instr, memo, &postop, &next)) {
-      if (m->reason) return false;
-      if (!read_function(m, at, memo, &next, &postop)) {
-        return decline(m, "the epilogue holds a function that oneDNN has not");
-      }
-    }
-    reversed[count++] = postop;
-    at = skip_casts(m, next);
-  }
-  const tvi_kir_load_t* core = tail_instr(m, at)->imm.load;
-  for (uint32_t d = 0; d < core->index_count; ++d) {
-    const tvi_kir_instr_t* index = tail_instr(m, core->indices[d]);
-    bool same = index->opcode == TVI_KIR_INDEX && index->imm.i64 == d;
-    if (!same && !tvi_dim_equals_constant(m->tail->extents[d], 1)) {
-      return decline(m, "the sum is read in another order");
-    }
-  }
-  for (uint32_t i = count; i-- > 0;) append_postop(problem, &reversed[i]);
   if (varies_by_pixel_only(problem)) {
     return decline(m, "an operand of the epilogue has pixels, but no channels");
   }
@@ -543,22 +202,19 @@ static bool read_convolution(matcher_t* m, const tvi_kir_convolution_t* c) {
     p->y_dims[2 + s] = c->out_spatial_dims[s];
   }
   memcpy(m->result_dims, p->y_dims, sizeof(m->result_dims));
-  p->operand_count = 2;
-  return (region_operand(m, c->x.value, false, &m->match->region_operands[0]) &&
-          region_operand(m, c->weight.value, false, &m->match->region_operands[1])) ||
-         decline(m, "an operand of the convolution is computed inside the region");
+  return true;
 }
 
 // A product whose columns are no last dimension of the result is a convolution with a window of
 // one: out[n, oc, o...] = sum over ic of x[n, ic, o...] * w[oc, ic].
-static bool is_pointwise(const tvi_kir_matmul_t* c, const tvi_kir_value_t* result) {
+static bool is_pointwise(const tvi_kir_matmul_t* c, const trivet_type_t* result) {
   const tvi_kir_roles_t* r = &c->roles;
   if (r->batch_count != 0 || r->n_count != 1 || r->k_count != 1) return false;
   if (result->rank < 3 || result->rank > 5 || r->n[0] + 1u == result->rank) return false;
   return r->m_count + 1 == result->rank && r->n[0] != 0;
 }
 
-static bool read_pointwise(matcher_t* m, const tvi_kir_matmul_t* c, const tvi_kir_value_t* result) {
+static bool read_pointwise(matcher_t* m, const tvi_kir_matmul_t* c, const trivet_type_t* result) {
   onednn_problem_t* p = &m->match->problem;
   uint8_t channel = c->roles.n[0];
   p->kind = ONEDNN_CONVOLUTION;
@@ -581,10 +237,7 @@ static bool read_pointwise(matcher_t* m, const tvi_kir_matmul_t* c, const tvi_ki
     p->w_dims[2 + s] = ONEDNN_NONE;
   }
   memcpy(m->result_dims, p->y_dims, sizeof(m->result_dims));
-  p->operand_count = 2;
-  return (region_operand(m, c->a.value, false, &m->match->region_operands[0]) &&
-          region_operand(m, c->b.value, false, &m->match->region_operands[1])) ||
-         decline(m, "an operand of the convolution is computed inside the region");
+  return true;
 }
 
 static bool read_matmul(matcher_t* m, const tvi_kir_matmul_t* c) {
@@ -596,7 +249,7 @@ static bool read_matmul(matcher_t* m, const tvi_kir_matmul_t* c) {
     return decline(m, "types other than f32");
   }
   if (r->k_count == 0) return decline(m, "no summed dimension");
-  const tvi_kir_value_t* result = &m->program->values[m->core_value];
+  const trivet_type_t* result = type_of(m, m->anchor->result);
   if (is_pointwise(c, result)) return read_pointwise(m, c, result);
   p->batch_count = r->batch_count;
   p->m_count = r->m_count;
@@ -622,15 +275,12 @@ static bool read_matmul(matcher_t* m, const tvi_kir_matmul_t* c) {
       if (role == 2 && r->n_count == 1) m->result_dims[r->batch_count + 1] = index;
     }
   }
-  p->operand_count = 2;
-  return (region_operand(m, c->a.value, false, &m->match->region_operands[0]) &&
-          region_operand(m, c->b.value, false, &m->match->region_operands[1])) ||
-         decline(m, "an operand of the product is computed inside the region");
+  return true;
 }
 
 static bool read_pool(matcher_t* m, const tvi_kir_pool_t* c) {
   onednn_problem_t* p = &m->match->problem;
-  const tvi_kir_value_t* x = &m->program->values[c->value];
+  const trivet_type_t* x = type_of(m, m->anchor->x);
   p->kind = ONEDNN_POOL;
   p->rank = c->spatial_rank + 2;
   p->groups = 1;
@@ -654,10 +304,7 @@ static bool read_pool(matcher_t* m, const tvi_kir_pool_t* c) {
   }
   memcpy(p->y_dims, p->x_dims, sizeof(p->y_dims));
   memcpy(m->result_dims, p->y_dims, sizeof(m->result_dims));
-  p->operand_count = 2;
-  m->match->region_operands[1] = TVI_KIR_NONE;
-  return region_operand(m, c->value, false, &m->match->region_operands[0]) ||
-         decline(m, "the operand of the pool is computed inside the region");
+  return true;
 }
 
 // oneDNN averages, the program sums: the division has to follow, by the size of the window.
@@ -678,42 +325,39 @@ static bool absorb_division(matcher_t* m) {
   return true;
 }
 
-static bool read_core(matcher_t* m, uint32_t stage) {
-  const char* reason = NULL;
-  tvi_kir_convolution_t convolution;
-  tvi_kir_matmul_t matmul;
-  tvi_kir_pool_t pool;
-  if (tvi_kir_match_matmul(m->program, stage, &matmul, &reason)) return read_matmul(m, &matmul);
-  if (tvi_kir_match_convolution(m->program, stage, &convolution, &reason)) {
-    return read_convolution(m, &convolution);
-  }
-  if (tvi_kir_match_pool(m->program, stage, &pool, &reason)) return read_pool(m, &pool);
-  return decline(m, reason ? reason : "neither a contraction nor a pool");
+static bool read_anchor(matcher_t* m) {
+  const tvi_anchor_t* a = m->anchor;
+  m->match->problem.operand_count = 2;
+  m->match->region_operands[0] = a->x;
+  m->match->region_operands[1] = a->weight;
+  if (a->kind == TVI_ANCHOR_MATMUL) return read_matmul(m, &a->u.matmul);
+  if (a->kind == TVI_ANCHOR_CONVOLUTION) return read_convolution(m, &a->u.convolution);
+  return read_pool(m, &a->u.pool);
 }
 
-// Inlines what lies between, so that one reduction and at most one elementwise stage remain.
-static trivet_status_t reduce_to_two(matcher_t* m) {
-  tvi_kir_program_t* program = m->program;
+// The anchor counts roundings to a narrow float in between as nothing; here they are something.
+static bool is_f32_throughout(const tvi_kir_program_t* program) {
   for (uint32_t s = 0; s < program->stage_count; ++s) {
-    const tvi_kir_stage_t* stage = &program->stages[s];
-    if (stage->kind != TVI_KIR_MAP) continue;
-    bool temporary = program->values[stage->values[0]].kind == TVI_KIR_TEMP;
-    if (!temporary || !tvi_kir_can_inline_stage(program, s)) continue;
-    TRIVET_RETURN_IF_ERROR(tvi_kir_inline_stage(program, s));
+    for (uint32_t i = 0; i < program->stages[s].instr_count; ++i) {
+      uint32_t dtype = program->stages[s].instrs[i].dtype;
+      if (dtype == TRIVET_DTYPE_F16 || dtype == TRIVET_DTYPE_BF16) return false;
+    }
   }
-  TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));
-  TRIVET_RETURN_IF_ERROR(tvi_kir_simplify(program));
-  return tvi_kir_program_drop_dead(program, true, NULL);
+  return true;
 }
 
 trivet_status_t onednn_match_region(const trivet_region_t* region, tvi_arena_t* arena,
                                     onednn_match_t* out_match, const char** out_reason) {
-  matcher_t m;
-  memset(&m, 0, sizeof(m));
+  tvi_anchor_t anchor;
   *out_reason = NULL;
+  if (region->program && !is_f32_throughout(region->program)) {
+    *out_reason = "types other than f32";
+    return TRIVET_OK;
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_anchor_match(region, arena, &anchor, out_reason));
+  if (*out_reason) return TRIVET_OK;
+  matcher_t m = {.region = region, .anchor = &anchor, .match = out_match};
   memset(out_match, 0, sizeof(*out_match));
-  m.region = region;
-  m.match = out_match;
   onednn_problem_t* p = &out_match->problem;
   memset(p->x_dims, ONEDNN_NONE, sizeof(p->x_dims));
   memset(p->w_dims, ONEDNN_NONE, sizeof(p->w_dims));
@@ -723,34 +367,11 @@ trivet_status_t onednn_match_region(const trivet_region_t* region, tvi_arena_t* 
   memset(p->c_role, ONEDNN_NONE, sizeof(p->c_role));
   p->magic = ONEDNN_MAGIC;
   p->version = ONEDNN_VERSION;
-  if (!region->program || region->output_count != 1) {
-    *out_reason = "not one result";
-    return TRIVET_OK;
-  }
-  TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(region->program, arena, &m.program));
-  TRIVET_RETURN_IF_ERROR(reduce_to_two(&m));
-  if (m.program->stage_count < 1 || m.program->stage_count > 2) {
-    *out_reason = "more than a contraction and what follows it";
-    return TRIVET_OK;
-  }
-  const tvi_kir_stage_t* core = &m.program->stages[0];
-  m.tail = m.program->stage_count == 2 ? &m.program->stages[1] : NULL;
-  m.core_value = core->values[0];
-  if (core->kind != TVI_KIR_REDUCE || core->result_count != 1 ||
-      (m.tail && (m.tail->kind != TVI_KIR_MAP || m.tail->result_count != 1))) {
-    *out_reason = "not a reduction followed by an elementwise stage";
-    return TRIVET_OK;
-  }
-  const tvi_kir_value_t* result = &m.program->values[m.tail ? m.tail->values[0] : core->values[0]];
-  uint32_t operand = 0;
-  bool ok = result->dtype == TRIVET_DTYPE_F32 || decline(&m, "types other than f32");
-  ok = ok && read_core(&m, 0) && read_tail(&m, arena) && absorb_division(&m);
-  ok = ok && region_operand(&m, m.tail ? m.tail->values[0] : core->values[0], true, &operand);
-  if (!ok) {
-    *out_reason = m.reason ? m.reason : "the result is no output of the region";
+  if (!read_anchor(&m) || !read_posts(&m) || !absorb_division(&m)) {
+    *out_reason = m.reason;
     return TRIVET_OK;
   }
   find_bias(p, p->kind == ONEDNN_MATMUL ? p->rank - 1 : 1);
-  out_match->region_operands[p->operand_count++] = operand;
+  out_match->region_operands[p->operand_count++] = anchor.result;
   return TRIVET_OK;
 }
