@@ -102,7 +102,7 @@ static trivet_status_t split(asked_t* a) {
   // Columns of weights one behind the other: a product of one row is then a sum of many lanes.
   const dnnl_memory_desc_t* fixed = NULL;
   dnnl_memory_desc_t columns;
-  if (possible && p->kind == ONEDNN_MATMUL) {
+  if (possible && p->kind == ONEDNN_MATMUL && a->chunk.x.dims[0] == 1) {
     dnnl_dims_t strides = {1, (dnnl_dim_t)p->chunk};
     fixed = &columns;
     possible = dnnl_memory_desc_init_by_strides(&columns, 2, a->chunk.weights.dims, dnnl_f32,

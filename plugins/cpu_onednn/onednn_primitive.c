@@ -260,6 +260,11 @@ uint32_t onednn_choose_chunk(const onednn_problem_t* p, const onednn_descriptors
   return 0;
 }
 
+bool onednn_gathers_chunks(const onednn_problem_t* p, const onednn_descriptors_t* whole) {
+  if (p->kind == ONEDNN_CONVOLUTION) return true;
+  return whole->x.dims[0] > 1 && whole->x.format_desc.blocking.strides[1] == 1;
+}
+
 bool onednn_describe_chunk(const onednn_problem_t* p, const onednn_descriptors_t* whole,
                            onednn_descriptors_t* out) {
   *out = *whole;
@@ -271,14 +276,16 @@ bool onednn_describe_chunk(const onednn_problem_t* p, const onednn_descriptors_t
   memcpy(dims, whole->x.dims, sizeof(dims));
   memcpy(strides, whole->x.format_desc.blocking.strides, sizeof(strides));
   dims[along] = p->chunk;
-  if (images) {
-    if (strides[1] != 1) return false;
+  if (images && strides[1] != 1) return false;
+  if (onednn_gathers_chunks(p, whole)) {
     int64_t run = p->chunk;
-    for (int k = 0; k + 1 < rank; ++k) {
-      int d = k + 2 < rank ? rank - 1 - k : 0;
+    for (int d = rank; d-- > 0;) {
+      if (d == along) continue;
       strides[d] = run;
       run *= dims[d];
     }
+  } else if (dims[0] == 1) {
+    strides[0] = p->chunk * strides[1];
   }
   if (dnnl_memory_desc_init_by_strides(&out->x, rank, dims, dnnl_f32, strides) != dnnl_success) {
     return false;

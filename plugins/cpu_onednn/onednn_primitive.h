@@ -35,8 +35,12 @@ typedef enum onednn_part_e {
 trivet_status_t onednn_describe(const onednn_problem_t* problem, const trivet_operand_t* operands,
                                 bool packed, onednn_descriptors_t* out_descriptors);
 
-// Descriptors of one chunk (problem->chunk): images get a dense buffer of the chunk's channels,
-// matrices are looked at in place. False: the whole cannot be split.
+// Whether each chunk of operand 0 is copied into a dense buffer: the channels of images, and rows
+// of a matrix, as the library's fastest kernels know no rows with gaps. Else it is looked at in
+// place.
+bool onednn_gathers_chunks(const onednn_problem_t* problem, const onednn_descriptors_t* whole);
+
+// Descriptors of one chunk (problem->chunk). False: the whole cannot be split.
 bool onednn_describe_chunk(const onednn_problem_t* problem, const onednn_descriptors_t* whole,
                            onednn_descriptors_t* out_chunk);
 

@@ -254,10 +254,10 @@ static void plan_chunks(prepared_t* p, const onednn_problem_t* problem,
   bool images = problem->kind == ONEDNN_CONVOLUTION;
   int along = images ? 1 : whole->x.ndims - 1;
   p->x_step = (uint64_t)strides[along] * problem->chunk * sizeof(float);
-  if (images) {
+  if (onednn_gathers_chunks(problem, whole)) {
     p->pixel_size = (uint64_t)problem->chunk * sizeof(float);
     for (int d = 0; d < whole->x.ndims; ++d) {
-      if (d == 1) continue;
+      if (d == along) continue;
       p->pixels[p->pixel_rank] = whole->x.dims[d];
       p->pixel_strides[p->pixel_rank++] = strides[d] * (int64_t)sizeof(float);
     }
