@@ -10,6 +10,10 @@
 #include "core/graph/graph.h"
 #include "core/target/code_cache.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Memory order of a dense value: dimensions from outermost to innermost. NCHW is 0,1,2,3; channels
 // last is 0,2,3,1.
 typedef struct tvi_layout_s {
@@ -111,5 +115,9 @@ const trivet_emission_api_t* tvi_emission_api(void);
 // Signature of a region: a hash of program, types, layouts, shapes to optimise for and thread
 // count; no names, no weights. Equal regions share a decision.
 trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out_hash[2]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_CORE_TARGET_TARGET_H_

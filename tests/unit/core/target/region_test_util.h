@@ -20,11 +20,19 @@ class RegionTest : public KirTest {
   // y = text over a, b, c, d; |scalar|: c is this constant instead of an operand. False: |error_|.
   bool Make(const std::vector<std::string>& types, const std::string& y, const std::string& text,
             double scalar = NAN) {
-    std::string declaration = "op t.F/1 (a: T[*], b: U[*]";
-    if (types.size() >= 3) declaration += ", c: W[*]";
-    if (types.size() >= 4) declaration += ", d: X[*]";
-    declaration += ") -> (y: V[*])\n";
-    tvi_kir_program_t* p = Instantiate(declaration, types, {}, {y}, text);
+    return MakeMany(types, {y}, text, scalar);
+  }
+  // The same for results y, z, ... over operands a .. h.
+  bool MakeMany(const std::vector<std::string>& types, const std::vector<std::string>& results,
+                const std::string& text, double scalar = NAN) {
+    std::string declaration = "op t.F/1 (";
+    for (size_t i = 0; i < types.size(); ++i)
+      declaration += std::string(i ? ", " : "") + "abcdefgh"[i] + ": " + "TUWXPQRS"[i] + "[*]";
+    declaration += ") -> (";
+    for (size_t i = 0; i < results.size(); ++i)
+      declaration += std::string(i ? ", " : "") + "yzw"[i] + ": " + "VYZ"[i] + "[*]";
+    declaration += ")\n";
+    tvi_kir_program_t* p = Instantiate(declaration, types, {}, results, text);
     if (p == nullptr) return false;
     if (registry_ == nullptr) {
       tvi_registry_options_t options = {};
@@ -32,12 +40,13 @@ class RegionTest : public KirTest {
     }
     tvi_graph_destroy(graph_);
     EXPECT_EQ(Message(tvi_graph_create(registry_, trivet_allocator_system(), &graph_)), "");
-    operands_.assign(types.size() + 1, {});
+    operands_.assign(types.size() + results.size(), {});
+    auto result = static_cast<uint32_t>(types.size());
     for (uint32_t v = 0; v < p->value_count; ++v) {
       tvi_kir_value_t* value = &p->values[v];
       if (value->kind == TVI_KIR_TEMP) continue;
       bool output = value->kind == TVI_KIR_OUTPUT;
-      uint32_t at = output ? static_cast<uint32_t>(types.size()) : value->tag;
+      uint32_t at = output ? result++ : value->tag;
       tvi_value_id_t id = 0;
       if (!output && at == 2 && !std::isnan(scalar)) {
         Tensor t = Tensor::Of(value->dtype, {}, {scalar});
@@ -60,7 +69,7 @@ class RegionTest : public KirTest {
     region_ = {};
     region_.graph = graph_;
     region_.input_count = static_cast<uint32_t>(types.size());
-    region_.output_count = 1;
+    region_.output_count = static_cast<uint32_t>(results.size());
     region_.operands = operands_.data();
     region_.program = p;
     return true;
