@@ -24,11 +24,12 @@ typedef struct build_s {
   tvi_timing_cache_t* cache;
   tvi_device_pool_t* pool;
   trivet_executor_t* executor;
+  tvi_tactic_options_t options;  // what is known of the target; shapes come after the passes
+  tvi_tactic_context_t* asked;   // while passes run: what they ask of the target
   tvi_tactic_context_t* tactics;
   tvi_cover_t* cover;
   tvi_schedule_t* schedule;
   tvi_shape_choice_t shapes;
-  const char* target;         // with the architecture that was found
   tvi_device_list_t devices;  // where |has_devices|
   bool has_devices;
   const tvi_open_device_t* device;
@@ -38,6 +39,7 @@ typedef struct build_s {
 static void free_build(build_t* b) {
   tvi_schedule_destroy(b->schedule);
   tvi_cover_destroy(b->cover);
+  tvi_tactic_context_destroy(b->asked);
   tvi_tactic_context_destroy(b->tactics);
   tvi_timing_cache_destroy(b->cache);
   tvi_device_pool_destroy(b->pool);
@@ -53,13 +55,35 @@ static trivet_status_t progress(const build_t* b, const char* phase, uint32_t do
   return TRIVET_STATUS(CANCELLED, "the build was cancelled in phase \"%s\"", phase);
 }
 
+static trivet_status_t ask_target(void* self, const trivet_graph_t* graph, tvi_node_id_t node,
+                                  bool* out_accepted, tvi_string_builder_t* reasons) {
+  build_t* b = (build_t*)self;
+  tvi_shape_choice_t shapes;
+  // Passes may have made symbols since the last question.
+  TRIVET_RETURN_IF_ERROR(tvi_profiles_choose(b->config, b->network->graph, &b->arena, &shapes));
+  if (!b->asked) {
+    tvi_tactic_options_t options = b->options;
+    options.mode = TRIVET_TACTICS_HEURISTIC;
+    options.explain = false;
+    options.measure = NULL;
+    options.dump_folder = NULL;
+    TRIVET_RETURN_IF_ERROR(tvi_tactic_context_create(b->network->builder->registry, &options,
+                                                     b->allocator, &b->asked));
+  }
+  b->asked->options.symbols = shapes.opt;
+  b->asked->options.symbols_max = shapes.max;
+  b->asked->options.symbol_count = shapes.symbol_count;
+  return tvi_cover_node_accepted(graph, b->asked, node, reasons, out_accepted);
+}
+
 static trivet_status_t rewrite(build_t* b) {
   tvi_string_builder_t pipeline;
   tvi_string_builder_init(&pipeline, b->allocator);
   trivet_status_t status = tvi_config_pipeline(b->config, &pipeline);
   if (!status) {
+    const tvi_target_query_t query = {ask_target, b};
     status = tvi_config_run_passes(b->config, b->network->builder, b->network->graph,
-                                   pipeline.data ? pipeline.data : "", &b->passes);
+                                   pipeline.data ? pipeline.data : "", &query, &b->passes);
   }
   tvi_string_builder_deinit(&pipeline);
   // The cover computes what is there, whichever passes the caller left out.
@@ -104,47 +128,51 @@ static trivet_status_t open_device(build_t* b, tvi_tactic_options_t* options) {
   return TRIVET_OK;
 }
 
+static trivet_status_t open_target(build_t* b) {
+  const trivet_config_t* config = b->config;
+  tvi_tactic_options_t* options = &b->options;
+  options->target = config->target;
+  options->dump_folder = config->dump_folder;
+  options->mode = config->tactics;
+  options->thread_count = 1;
+  options->explain = (config->flags & TRIVET_BUILD_EXPLAIN) != 0;
+  options->disabled = config->disabled.data;
+  options->disabled_count = (uint32_t)config->disabled.count;
+  options->run_registry = b->network->builder->run_registry;
+  options->device = tvi_registry_device(options->run_registry, tvi_sv(config->target));
+  options->progress = config->progress;
+  return open_device(b, options);
+}
+
 static trivet_status_t open_tactics(build_t* b) {
   const trivet_config_t* config = b->config;
-  tvi_tactic_options_t options;
-  memset(&options, 0, sizeof(options));
-  options.target = config->target;
-  options.dump_folder = config->dump_folder;
-  options.mode = config->tactics;
-  options.thread_count = 1;
-  options.symbols = b->shapes.opt;
-  options.symbols_max = b->shapes.max;
-  options.symbol_count = b->shapes.symbol_count;
-  options.explain = (config->flags & TRIVET_BUILD_EXPLAIN) != 0;
-  options.disabled = config->disabled.data;
-  options.disabled_count = (uint32_t)config->disabled.count;
-  options.run_registry = b->network->builder->run_registry;
-  options.device = tvi_registry_device(options.run_registry, tvi_sv(config->target));
-  options.progress = config->progress;
-  TRIVET_RETURN_IF_ERROR(open_device(b, &options));
-  b->target = options.target;
+  tvi_tactic_options_t* options = &b->options;
+  TRIVET_RETURN_IF_ERROR(tvi_profiles_choose(config, b->network->graph, &b->arena, &b->shapes));
+  options->symbols = b->shapes.opt;
+  options->symbols_max = b->shapes.max;
+  options->symbol_count = b->shapes.symbol_count;
   if (config->tactics != TRIVET_TACTICS_HEURISTIC) {
     char device[128] = "";
-    if (!options.device) tvi_cpu_describe(device, sizeof(device));
+    if (!options->device) tvi_cpu_describe(device, sizeof(device));
     if (b->device) snprintf(device, sizeof(device), "%s", b->device->info.signature);
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_create(device, b->allocator, &b->cache));
     if (config->timing_cache)
       TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
-    options.cache = b->cache;
+    options->cache = b->cache;
   }
   if (config->tactics == TRIVET_TACTICS_TIMED) {
     TRIVET_RETURN_IF_ERROR(
         tvi_device_pool_create(config->thread_count, b->allocator, &b->pool, &b->executor));
-    options.executor = b->executor;
+    options->executor = b->executor;
   }
-  return tvi_tactic_context_create(b->network->builder->registry, &options, b->allocator,
+  return tvi_tactic_context_create(b->network->builder->registry, options, b->allocator,
                                    &b->tactics);
 }
 
 static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
   tvi_schedule_plan_options_t options;
   memset(&options, 0, sizeof(options));
-  options.target = b->target;
+  options.target = b->options.target;
   options.name.data = b->network->name;
   options.name.size = strlen(b->network->name);
   tvi_string_builder_t info;
@@ -182,10 +210,10 @@ static trivet_status_t run_build(build_t* b, trivet_sink_t sink) {
   // What the narrower ranges make certain (that a bound of a slice lies behind the end, say) shows
   // when types are inferred again.
   TRIVET_RETURN_IF_ERROR(tvi_graph_infer(graph));
+  TRIVET_RETURN_IF_ERROR(open_target(b));
   TRIVET_RETURN_IF_ERROR(progress(b, "passes", 0));
   TRIVET_RETURN_IF_ERROR(rewrite(b));
   TRIVET_RETURN_IF_ERROR(progress(b, "cover", 1));
-  TRIVET_RETURN_IF_ERROR(tvi_profiles_choose(b->config, graph, &b->arena, &b->shapes));
   TRIVET_RETURN_IF_ERROR(open_tactics(b));
   TRIVET_RETURN_IF_ERROR(tvi_cover_create(graph, b->tactics, &b->cover));
   TRIVET_RETURN_IF_ERROR(progress(b, "schedule", 2));

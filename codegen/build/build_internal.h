@@ -83,8 +83,15 @@ trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
                                     tvi_string_builder_t* out_pipeline);
 // An error for a name in |disabled| that is no pass, rewrite, fuser or kernel.
 trivet_status_t tvi_config_check_names(const trivet_config_t* config);
+// What passes may ask of the target that is built for (tvi_pass_options_t). NULL: no target.
+typedef struct tvi_target_query_s {
+  trivet_status_t (*accepts)(void* self, const trivet_graph_t* graph, tvi_node_id_t node,
+                             bool* out_accepted, tvi_string_builder_t* reasons);
+  void* self;
+} tvi_target_query_t;
 trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_builder_t* builder,
                                       trivet_graph_t* graph, const char* pipeline,
+                                      const tvi_target_query_t* query,
                                       tvi_pass_manager_t** out_manager);
 
 // Values of all symbols for the shapes to optimise for, and the largest; profiles in the plan's

@@ -278,6 +278,7 @@ trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
 
 trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_builder_t* builder,
                                       trivet_graph_t* graph, const char* pipeline,
+                                      const tvi_target_query_t* query,
                                       tvi_pass_manager_t** out_manager) {
   tvi_pass_options_t options;
   memset(&options, 0, sizeof(options));
@@ -291,6 +292,10 @@ trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_buil
     options.dump_folder = config->dump_folder;
   }
   options.logger = &builder->logger;
+  if (query) {
+    options.accepts = query->accepts;
+    options.accepts_self = query->self;
+  }
   tvi_pass_manager_t* manager = NULL;
   TRIVET_RETURN_IF_ERROR(
       tvi_pass_manager_create(builder->registry, &options, builder->allocator, &manager));

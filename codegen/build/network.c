@@ -196,7 +196,8 @@ trivet_status_t trivet_network_run_passes(trivet_network_t* network, const char*
   }
   tvi_pass_manager_t* manager = NULL;
   if (!status)
-    status = tvi_config_run_passes(config, network->builder, network->graph, pipeline, &manager);
+    status =
+        tvi_config_run_passes(config, network->builder, network->graph, pipeline, NULL, &manager);
   tvi_pass_manager_destroy(manager);
   tvi_string_builder_deinit(&own);
   return status;

@@ -75,6 +75,12 @@ void tvi_cover_destroy(tvi_cover_t* cover);
 // One region a line, with made_by and nodes; for golden tests.
 trivet_status_t tvi_cover_print(const tvi_cover_t* cover, tvi_string_builder_t* builder);
 
+// Does a kernel other than the target's general one run |node| as a region of its own? For graphs
+// that are still being rewritten; |reasons| (NULL: unwanted) says why not.
+trivet_status_t tvi_cover_node_accepted(const trivet_graph_t* graph, tvi_tactic_context_t* tactics,
+                                        tvi_node_id_t node, tvi_string_builder_t* reasons,
+                                        bool* out_accepted);
+
 // Shared by the files of this folder.
 trivet_status_t tvi_cover_facts(tvi_cover_t* cover);
 // The program of a set of nodes, in topological order: what is used outside becomes an output.
@@ -89,6 +95,11 @@ bool tvi_cover_order_preserving(
 trivet_status_t tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b,
                                     bool* out_mergeable);
 trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from);
+// Does a kernel other than the target's general one run the region, in one memory order or another?
+// |reasons| (NULL: unwanted) says why not.
+trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                          const tvi_cover_region_t* region,
+                                          tvi_string_builder_t* reasons, bool* out_accepted);
 trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_fuse_groups(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_sort(tvi_cover_t* cover);

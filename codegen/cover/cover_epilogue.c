@@ -50,10 +50,9 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
   return TRIVET_OK;
 }
 
-// Does a kernel other than the target's general one run the region, in one memory order or another?
-static trivet_status_t library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                                       const tvi_cover_region_t* region,
-                                       tvi_string_builder_t* reasons, bool* out_accepted) {
+trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                          const tvi_cover_region_t* region,
+                                          tvi_string_builder_t* reasons, bool* out_accepted) {
   *out_accepted = false;
   if (!region->program) return TRIVET_OK;
   tvi_tactic_list_t list;
@@ -126,7 +125,7 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
       tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
   if (!status) status = tvi_vector_push(&longer.nodes, reader);
   if (!status) status = tvi_cover_region_program(cover, &longer);
-  if (!status) status = library_accepts(cover, tactics, &longer, &reasons, &accepted);
+  if (!status) status = tvi_cover_library_accepts(cover, tactics, &longer, &reasons, &accepted);
   if (!status && accepted) {
     status = tvi_cover_merge(cover, id, fact->region);
     region = &cover->regions.data[id];
@@ -154,7 +153,7 @@ trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_
     if (region->nodes.count != 1) continue;
     TRIVET_RETURN_IF_ERROR(tvi_cover_region_program(cover, region));
     bool accepted = false;
-    TRIVET_RETURN_IF_ERROR(library_accepts(cover, tactics, region, NULL, &accepted));
+    TRIVET_RETURN_IF_ERROR(tvi_cover_library_accepts(cover, tactics, region, NULL, &accepted));
     if (!accepted) continue;
     region->anchored = true;
     tvi_value_id_t value = tvi_graph_node(cover->graph, id)->outputs[0];

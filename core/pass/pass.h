@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/base/sink.h"
+#include "core/base/string_builder.h"
 #include "core/graph/graph.h"
 #include "core/registry/registry.h"
 
@@ -25,6 +26,12 @@ typedef struct tvi_pass_options_s {
   // NULL: no dumps; else NN-pass.txt after each pass that changed something. The folder exists.
   const char* dump_folder;
   const trivet_logger_t* logger;  // NULL: silent
+  // Optional: NULL means that no target is known. Sets *out_accepted when a kernel of the target
+  // that is built for, other than its general one, runs |node| as it stands; otherwise |reasons|
+  // says why not. Called between changes; must not change the graph.
+  trivet_status_t (*accepts)(void* self, const trivet_graph_t* graph, tvi_node_id_t node,
+                             bool* out_accepted, tvi_string_builder_t* reasons);
+  void* accepts_self;
 } tvi_pass_options_t;
 
 // Time and effect of one pass run.
@@ -73,6 +80,10 @@ void tvi_pass_change(trivet_pass_context_t* context, const trivet_graph_t* graph
 // A near miss: the pattern was almost there. Shown by --explain.
 void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* graph,
                       tvi_node_id_t node, const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5);
+// Does the target have a kernel for |node| as a whole, as passes ask that write out what none
+// takes? False without a target, and then and when kernels decline the report gets their reasons.
+trivet_status_t tvi_pass_accepts(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                 tvi_node_id_t node, bool* out_accepted);
 tvi_arena_t* tvi_pass_scratch(trivet_pass_context_t* context);  // emptied after the pass
 
 // Parses the texts of all kinds of definitions, rewrites included: for tvi_registry_options_t.

@@ -210,6 +210,26 @@ void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* grap
   va_end(arguments);
 }
 
+trivet_status_t tvi_pass_accepts(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                 tvi_node_id_t node, bool* out_accepted) {
+  const tvi_pass_options_t* options = &context->manager->options;
+  *out_accepted = false;
+  if (options->accepts == NULL) return TRIVET_OK;
+  tvi_string_builder_t reasons;
+  tvi_string_builder_init(&reasons, context->manager->allocator);
+  bool accepted = false;
+  trivet_status_t status =
+      options->accepts(options->accepts_self, graph, node, &accepted, &reasons);
+  if (status == NULL && !accepted) {
+    trivet_string_view_t why = tvi_string_builder_view(&reasons);
+    tvi_pass_decline(context, graph, node, "no kernel of the target runs it whole%s%.*s",
+                     why.size != 0 ? ": " : "", (int)why.size, why.size != 0 ? why.data : "");
+  }
+  tvi_string_builder_deinit(&reasons);
+  if (status == NULL) *out_accepted = accepted;
+  return status;
+}
+
 tvi_arena_t* tvi_pass_scratch(trivet_pass_context_t* context) { return context->scratch; }
 
 // ---------------------------------------------------------------------------------------------
