@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compilation and the bytes of a step. See cuda_write.h.
+#include "plugins/cuda/emit/cuda_write.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/file.h"
+#include "core/base/status.h"
+#include "plugins/cuda/emit/cuda_blob.h"
+#include "plugins/cuda/emit/cuda_nvrtc.h"
+
+void tvi_cuda_name_kernels(const trivet_region_t* region, char* name, size_t size) {
+  size_t at = (size_t)snprintf(name, size, "cuda");
+  for (uint32_t i = 0; i < region->node_count && i < 4; ++i) {
+    const tvi_node_t* node = tvi_graph_node(region->graph, region->nodes[i]);
+    if (!node || !node->op) continue;
+    const char* op = node->op->definition->name;
+    const char* dot = strrchr(op, '.');
+    if (dot) op = dot + 1;
+    if (at + 2 < size) name[at++] = '_';
+    for (; *op && at + 1 < size; ++op) {
+      const char c = *op >= 'A' && *op <= 'Z' ? (char)(*op - 'A' + 'a') : *op;
+      if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) name[at++] = c;
+    }
+  }
+  name[at] = 0;
+  if (region->output_count == 0) return;
+  const tvi_value_t* value =
+      tvi_graph_value(region->graph, region->operands[region->input_count].value);
+  snprintf(name + at, size - at, "_%s", tvi_dtype_name(value->type.dtype));
+}
+
+// The architecture that a target names: code for Hopper and later uses what only they have.
+static void architecture_of(const char* target, char* name, size_t size) {
+  const char* colon = target ? strchr(target, ':') : NULL;
+  snprintf(name, size, "%s", colon ? colon + 1 : "sm_90");
+  char* comma = strchr(name, ',');
+  if (comma) *comma = 0;
+  if (strcmp(name, "sm_90") == 0 || strcmp(name, "sm_100") == 0 || strcmp(name, "sm_103") == 0 ||
+      strcmp(name, "sm_120") == 0)
+    snprintf(name + strlen(name), size - strlen(name), "a");
+}
+
+trivet_status_t tvi_cuda_find_operand(const trivet_region_t* region, const tvi_kir_value_t* value,
+                                      uint32_t* out_index) {
+  const uint32_t count = region->input_count + region->output_count;
+  for (uint32_t k = 0; k < count; ++k) {
+    if (region->operands[k].value != value->tag ||
+        region->operands[k].is_output != (value->kind == TVI_KIR_OUTPUT))
+      continue;
+    *out_index = k;
+    return TRIVET_OK;
+  }
+  return TRIVET_STATUS(INTERNAL, "value '%s' is no operand", value->name);
+}
+
+static trivet_status_t dump(const char* folder, const char* name, const char* extension,
+                            const void* data, size_t size, trivet_allocator_t allocator) {
+  char path[1024];
+  snprintf(path, sizeof(path), "%s/%s.%s", folder, name, extension);
+  return tvi_file_write(path, data, size, allocator);
+}
+
+static trivet_status_t write_blob(const trivet_region_t* region, const tvi_cuda_code_t* code,
+                                  const uint8_t* cubin, size_t cubin_size,
+                                  const tvi_cuda_blob_operand_t* operands,
+                                  trivet_emission_t* emission) {
+  tvi_cuda_blob_t blob = {.parameter_count = (uint32_t)code->parameters.count,
+                          .operand_count = (uint32_t)code->operands.count,
+                          .launch_count = (uint32_t)code->launches.count,
+                          .argument_count = (uint32_t)code->arguments.count,
+                          .workspace = code->workspace,
+                          .operands = (tvi_cuda_blob_operand_t*)operands,
+                          .launches = code->launches.data,
+                          .arguments = code->arguments.data,
+                          .cubin = cubin,
+                          .cubin_size = cubin_size};
+  tvi_byte_writer_t writer;
+  tvi_byte_writer_init(&writer, region->graph->allocator);
+  tvi_cuda_blob_write(&blob, &writer);
+  trivet_status_t status = tvi_byte_writer_status(&writer);
+  if (!status)
+    status = emission->set_blob(emission->self, tvi_byte_writer_data(&writer),
+                                tvi_byte_writer_size(&writer));
+  tvi_byte_writer_deinit(&writer);
+  return status;
+}
+
+static trivet_status_t dump_all(const trivet_region_t* region, const char* name,
+                                const tvi_cuda_code_t* code, const uint8_t* cubin, size_t size,
+                                const tvi_string_builder_t* log, tvi_hash128_t key) {
+  const trivet_allocator_t allocator = region->graph->allocator;
+  if (!region->dump_folder) return TRIVET_OK;
+  char unique[TVI_CUDA_NAME_SIZE + 16];
+  snprintf(unique, sizeof(unique), "%s-%08x", name, (unsigned)(key.low & 0xffffffffu));
+  TRIVET_RETURN_IF_ERROR(
+      dump(region->dump_folder, unique, "cu", code->source.data, code->source.size, allocator));
+  if (cubin)
+    TRIVET_RETURN_IF_ERROR(dump(region->dump_folder, unique, "cubin", cubin, size, allocator));
+  if (log->size)
+    TRIVET_RETURN_IF_ERROR(
+        dump(region->dump_folder, unique, "log", log->data, log->size, allocator));
+  return TRIVET_OK;
+}
+
+static trivet_status_t compile_and_write(const trivet_region_t* region, const tvi_cuda_code_t* code,
+                                         const char* architecture,
+                                         const tvi_cuda_blob_operand_t* operands, const char* name,
+                                         trivet_emission_t* emission) {
+  const trivet_allocator_t allocator = region->graph->allocator;
+  tvi_hash128_state_t hash;
+  tvi_hash128_init(&hash, TVI_CUDA_BLOB_VERSION);
+  tvi_hash128_update(&hash, architecture, strlen(architecture) + 1);
+  tvi_hash128_update(&hash, code->source.data, code->source.size);
+  const tvi_hash128_t key = tvi_hash128_digest(&hash);
+  const tvi_cached_code_t* known =
+      region->code_cache ? tvi_code_cache_find(region->code_cache, key) : NULL;
+  if (known) return write_blob(region, code, known->data, known->size, operands, emission);
+  uint8_t* cubin = NULL;
+  size_t size = 0;
+  tvi_string_builder_t log;
+  tvi_string_builder_init(&log, allocator);
+  trivet_status_t status =
+      tvi_cuda_nvrtc_compile(code->source.data, architecture, allocator, &cubin, &size, &log);
+  trivet_status_t dumped = dump_all(region, name, code, cubin, size, &log, key);
+  if (status) {
+    trivet_status_free(dumped);
+  } else {
+    status = dumped;
+  }
+  if (!status && region->code_cache)
+    status = tvi_code_cache_add(region->code_cache, key, cubin, size);
+  if (!status) status = write_blob(region, code, cubin, size, operands, emission);
+  if (cubin) tvi_free(allocator, cubin, size);
+  tvi_string_builder_deinit(&log);
+  return status;
+}
+
+static trivet_status_t find_parameter(tvi_cuda_code_t* code, trivet_dim_t dim, uint32_t* out) {
+  if (!dim) return TRIVET_STATUS(OUT_OF_RANGE, "a shape or stride overflows 64 bits");
+  for (size_t i = 0; i < code->parameters.count; ++i) {
+    if (code->parameters.data[i] != dim) continue;
+    *out = (uint32_t)i;
+    return TRIVET_OK;
+  }
+  *out = (uint32_t)code->parameters.count;
+  return tvi_vector_push(&code->parameters, dim);
+}
+
+trivet_status_t tvi_cuda_write_code(const trivet_region_t* region, tvi_cuda_code_t* code,
+                                    const uint32_t* operand_of_value, const char* name,
+                                    trivet_emission_t* emission) {
+  tvi_cuda_blob_operand_t* operands = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(emission->arena, code->operands.count + 1,
+                                                      sizeof(*operands), &operands));
+  for (size_t i = 0; i < code->operands.count; ++i) {
+    const uint32_t index = operand_of_value[code->operands.data[i]];
+    const trivet_type_t* type =
+        &tvi_graph_value(region->graph, region->operands[index].value)->type;
+    TRIVET_RETURN_IF_ERROR(emission->add_operand(emission->self, index));
+    operands[i].dtype = type->dtype;
+    operands[i].rank = type->rank;
+    for (uint32_t d = 0; d < type->rank; ++d) {
+      TRIVET_RETURN_IF_ERROR(find_parameter(code, type->dims[d], &operands[i].dims[d]));
+      TRIVET_RETURN_IF_ERROR(
+          find_parameter(code, region->operands[index].strides[d], &operands[i].strides[d]));
+    }
+  }
+  for (size_t i = 0; i < code->parameters.count; ++i)
+    TRIVET_RETURN_IF_ERROR(emission->add_parameter(emission->self, code->parameters.data[i]));
+  char architecture[32], requirement[48];
+  architecture_of(region->target, architecture, sizeof(architecture));
+  snprintf(requirement, sizeof(requirement), "arch:%s", architecture);
+  TRIVET_RETURN_IF_ERROR(emission->require(emission->self, requirement));
+  return compile_and_write(region, code, architecture, operands, name, emission);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From printed kernels to a step: compiles their text (or finds it compiled), and writes operands,
+// parameters and blob. What the kernels of target "cuda" that print CUDA C share; build half only.
+#ifndef TRIVET_PLUGINS_CUDA_EMIT_CUDA_WRITE_H_
+#define TRIVET_PLUGINS_CUDA_EMIT_CUDA_WRITE_H_
+
+#include "core/target/target.h"
+#include "plugins/cuda/emit/emit_code.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A name for the kernels of a region, of the operators and the type of the first result:
+// "cuda_add_relu_f16". |size| is at most TVI_CUDA_NAME_SIZE - 16, so that numbers can follow.
+void tvi_cuda_name_kernels(const trivet_region_t* region, char* name, size_t size);
+
+// The operand of the region that a value of its program, no temporary, is.
+trivet_status_t tvi_cuda_find_operand(const trivet_region_t* region, const tvi_kir_value_t* value,
+                                      uint32_t* out_index);
+
+// Writes the step that launches |code|, to which the shapes of operands are added as parameters.
+// |operand_of_value|: the operand of the region for each number in |code->operands|.
+trivet_status_t tvi_cuda_write_code(const trivet_region_t* region, tvi_cuda_code_t* code,
+                                    const uint32_t* operand_of_value, const char* name,
+                                    trivet_emission_t* emission);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TRIVET_PLUGINS_CUDA_EMIT_CUDA_WRITE_H_
