@@ -156,8 +156,11 @@ static trivet_status_t open_tactics(build_t* b) {
     if (!options->device) tvi_cpu_describe(device, sizeof(device));
     if (b->device) snprintf(device, sizeof(device), "%s", b->device->info.signature);
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_create(device, b->allocator, &b->cache));
-    if (config->timing_cache)
+    // A timing cache is made when missing; a lock file has to be there.
+    if (config->timing_cache &&
+        (config->tactics == TRIVET_TACTICS_LOCKED || tvi_file_exists(config->timing_cache))) {
       TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
+    }
     options->cache = b->cache;
   }
   if (config->tactics == TRIVET_TACTICS_TIMED) {
@@ -192,8 +195,19 @@ static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
   return status;
 }
 
+static trivet_status_t check_lock(const build_t* b) {
+  unsigned line = 0;
+  size_t unused = tvi_timing_cache_unused(b->cache, &line);
+  if (unused == 0) return TRIVET_OK;
+  return TRIVET_STATUS(NOT_FOUND,
+                       "%s:%u: this network has no such region; %zu of the lock file's lines are "
+                       "of another network, or of other options",
+                       b->config->timing_cache, line, unused);
+}
+
 static trivet_status_t save_times(build_t* b) {
   const trivet_config_t* config = b->config;
+  if (config->tactics == TRIVET_TACTICS_LOCKED) TRIVET_RETURN_IF_ERROR(check_lock(b));
   if (config->tactics == TRIVET_TACTICS_TIMED && config->timing_cache) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save(b->cache, config->timing_cache));
   }

@@ -264,6 +264,15 @@ static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fu
 
 trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
   const tvi_registry_t* registry = config->builder->registry;
+  if (config->tactics == TRIVET_TACTICS_LOCKED && !config->timing_cache)
+    return TRIVET_STATUS(FAILED_PRECONDITION, "locked tactics need a lock file");
+  if (config->tactics == TRIVET_TACTICS_HEURISTIC &&
+      (config->timing_cache || config->lock_output)) {
+    return TRIVET_STATUS(FAILED_PRECONDITION,
+                         "%s \"%s\" goes with timed tactics; heuristic ones measure nothing",
+                         config->timing_cache ? "timing cache" : "lock file",
+                         config->timing_cache ? config->timing_cache : config->lock_output);
+  }
   for (size_t i = 0; i < config->disabled.count; ++i) {
     const char* name = config->disabled.data[i];
     bool known = tvi_registry_pass(registry, name) || tvi_registry_rewrite(registry, name) ||

@@ -37,7 +37,8 @@ static double bytes_of(const tvi_schedule_t* s, tvi_value_id_t value) {
   return (double)bytes;
 }
 
-// Price of the region with all its images in one order; the cheapest tactic.
+// Price of the region with all its images in one order; the cheapest tactic. Never a measured time:
+// a plan may not depend on what a timing cache happened to know when the orders were settled.
 static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, double* out_price) {
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
   uint32_t inputs = (uint32_t)region->inputs.count,
@@ -75,9 +76,7 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
   trivet_status_t status = tvi_tactic_enumerate(s->tactics, &asked, &list, NULL);
   double best = -1;
   for (size_t i = 0; i < list.count; ++i) {
-    double known = tvi_tactic_known_time(s->tactics, &asked, &list.data[i]);
-    double p = known >= 0 ? known : list.data[i].price;
-    if (best < 0 || p < best) best = p;
+    if (best < 0 || list.data[i].price < best) best = list.data[i].price;
   }
   tvi_vector_deinit(&list);
   *out_price = best < 0 ? 1e15 : best;

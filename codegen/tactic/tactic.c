@@ -152,22 +152,6 @@ static void kernel_key(const trivet_kernel_t* kernel, char* buffer, size_t size)
   snprintf(buffer, size, "%s/%u", kernel->name, kernel->version);
 }
 
-double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_t* region,
-                             const tvi_tactic_t* tactic) {
-  if (context->options.mode == TRIVET_TACTICS_HEURISTIC || !context->options.cache) return -1;
-  uint64_t signature[2];
-  trivet_status_t status = tvi_region_signature(region, signature);
-  if (status) {
-    trivet_status_free(status);
-    return -1;
-  }
-  char key[128];
-  double time = -1;
-  kernel_key(tactic->kernel, key, sizeof(key));
-  return tvi_timing_cache_find(context->options.cache, signature, key, tactic->name, &time) ? time
-                                                                                            : -1;
-}
-
 static size_t cheapest(const tvi_tactic_list_t* list) {
   size_t best = 0;
   for (size_t i = 1; i < list->count; ++i) {
@@ -176,20 +160,45 @@ static size_t cheapest(const tvi_tactic_list_t* list) {
   return best;
 }
 
-// The tactic that the cache names for the signature.
+// The tactic with these names; |list->count|: none.
+static size_t find_tactic(const tvi_tactic_list_t* list, const char* kernel, const char* name) {
+  for (size_t i = 0; i < list->count; ++i) {
+    char key[128];
+    kernel_key(list->data[i].kernel, key, sizeof(key));
+    if (strcmp(key, kernel) == 0 && strcmp(list->data[i].name, name) == 0) return i;
+  }
+  return list->count;
+}
+
+// What the cache names for the signature. False: it knows none, or one that no kernel proposes.
 static bool by_cache(const tvi_tactic_context_t* context, const tvi_tactic_list_t* list,
                      const uint64_t signature[2], size_t* out_index) {
   const char *kernel = NULL, *name = NULL;
   if (!tvi_timing_cache_best(context->options.cache, signature, &kernel, &name)) return false;
-  for (size_t i = 0; i < list->count; ++i) {
-    char key[128];
-    kernel_key(list->data[i].kernel, key, sizeof(key));
-    if (strcmp(key, kernel) == 0 && strcmp(list->data[i].name, name) == 0) {
-      *out_index = i;
-      return true;
-    }
+  size_t index = find_tactic(list, kernel, name);
+  if (index < list->count) *out_index = index;
+  return index < list->count;
+}
+
+// A lock file decides wherever there is more than one tactic; what it says is never passed over.
+static trivet_status_t by_lock(const tvi_tactic_context_t* context, const trivet_region_t* region,
+                               const tvi_tactic_list_t* list, const uint64_t signature[2],
+                               size_t* out_index) {
+  const char *kernel = NULL, *name = NULL;
+  if (!tvi_timing_cache_best(context->options.cache, signature, &kernel, &name)) {
+    if (list->count == 1) return TRIVET_OK;
+    return TRIVET_STATUS(NOT_FOUND,
+                         "the lock file has no tactic for this region of %u nodes; build with "
+                         "timed tactics and write a lock file",
+                         region->node_count);
   }
-  return false;
+  tvi_timing_cache_use(context->options.cache, signature);
+  *out_index = find_tactic(list, kernel, name);
+  if (*out_index < list->count) return TRIVET_OK;
+  return TRIVET_STATUS(NOT_FOUND,
+                       "the lock file names tactic \"%s\" of kernel %s for this region, which no "
+                       "kernel of target %s proposes here",
+                       name, kernel, context->options.target);
 }
 
 // Measures what the cache does not know yet. One tactic needs no clock.
@@ -226,17 +235,13 @@ static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region
   if (context->options.mode == TRIVET_TACTICS_HEURISTIC) return TRIVET_OK;
   uint64_t signature[2];
   TRIVET_RETURN_IF_ERROR(tvi_region_signature(region, signature));
-  if (context->options.mode == TRIVET_TACTICS_TIMED) {
-    if (list->count == 1) return TRIVET_OK;
-    TRIVET_RETURN_IF_ERROR(time_all(context, region, list, signature));
-    by_cache(context, list, signature, out_index);
-    return TRIVET_OK;
-  }
-  if (list->count == 1 || by_cache(context, list, signature, out_index)) return TRIVET_OK;
-  return TRIVET_STATUS(NOT_FOUND,
-                       "the lock file has no tactic for this region of %u nodes; build with timed "
-                       "tactics and write a lock file",
-                       region->node_count);
+  if (context->options.mode == TRIVET_TACTICS_LOCKED)
+    return by_lock(context, region, list, signature, out_index);
+  if (list->count == 1) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(time_all(context, region, list, signature));
+  if (by_cache(context, list, signature, out_index))
+    tvi_timing_cache_use(context->options.cache, signature);
+  return TRIVET_OK;
 }
 
 trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region,

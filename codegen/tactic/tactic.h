@@ -75,10 +75,8 @@ bool tvi_tactic_is_general(const trivet_kernel_t* kernel);
 typedef TVI_VECTOR(tvi_tactic_t) tvi_tactic_list_t;
 trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region,
                                      tvi_tactic_list_t* out_tactics, tvi_string_builder_t* reasons);
-// Measured time in the cache, or -1.
-double tvi_tactic_known_time(tvi_tactic_context_t* context, const trivet_region_t* region,
-                             const tvi_tactic_t* tactic);
-// The tactic to use, by mode. NOT_FOUND with all reasons when no kernel runs the region.
+// The tactic to use, by mode. NOT_FOUND with all reasons when no kernel runs the region, and when a
+// lock file has no tactic for it or one that no kernel proposes.
 trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region,
                                   tvi_tactic_t* out_tactic);
 

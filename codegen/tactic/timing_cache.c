@@ -3,6 +3,7 @@
 // The timing cache in memory is a sorted array of entries, its file the same as text.
 #include "codegen/tactic/timing_cache.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +15,17 @@
 #include "core/base/string_builder.h"
 #include "core/base/vector.h"
 
-#define HEADER "trivet timing cache 1"
+#define NAME "trivet timing cache "
+#define HEADER NAME "1"
 #define CHALLENGER 0.97  // a later entry must beat an earlier one by 3 %
 
 typedef struct entry_s {
   uint64_t signature[2];
   const char* kernel;
   const char* tactic;
-  double nanoseconds;
+  double nanoseconds;  // whole
+  unsigned line;       // of the file that it was read from; 0: measured now
+  bool used;
 } entry_t;
 
 struct tvi_timing_cache_s {
@@ -87,16 +91,18 @@ void tvi_timing_cache_destroy(tvi_timing_cache_t* cache) {
 
 static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signature[2],
                               const char* kernel, size_t kernel_size, const char* tactic,
-                              size_t tactic_size, double nanoseconds) {
+                              size_t tactic_size, double nanoseconds, unsigned line) {
   entry_t entry;
+  memset(&entry, 0, sizeof(entry));
   entry.signature[0] = signature[0];
   entry.signature[1] = signature[1];
-  entry.nanoseconds = nanoseconds;
+  entry.nanoseconds = (double)(int64_t)(nanoseconds + 0.5);
+  entry.line = line;
   TRIVET_RETURN_IF_ERROR(copy_text(cache, kernel, kernel_size, &entry.kernel));
   TRIVET_RETURN_IF_ERROR(copy_text(cache, tactic, tactic_size, &entry.tactic));
   size_t at = lower_bound(cache, &entry);
   if (at < cache->entries.count && compare(&cache->entries.data[at], &entry) == 0) {
-    cache->entries.data[at].nanoseconds = nanoseconds;
+    cache->entries.data[at].nanoseconds = entry.nanoseconds;
     return TRIVET_OK;
   }
   TRIVET_RETURN_IF_ERROR(tvi_vector_reserve(&cache->entries, 1));
@@ -109,12 +115,32 @@ static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signatur
 
 trivet_status_t tvi_timing_cache_add(tvi_timing_cache_t* cache, const uint64_t signature[2],
                                      const char* kernel, const char* tactic, double nanoseconds) {
-  return insert(cache, signature, kernel, strlen(kernel), tactic, strlen(tactic), nanoseconds);
+  return insert(cache, signature, kernel, strlen(kernel), tactic, strlen(tactic), nanoseconds, 0);
+}
+
+void tvi_timing_cache_use(tvi_timing_cache_t* cache, const uint64_t signature[2]) {
+  entry_t key = {{signature[0], signature[1]}, "", "", 0, 0, false};
+  for (size_t i = lower_bound(cache, &key); i < cache->entries.count; ++i) {
+    entry_t* entry = &cache->entries.data[i];
+    if (entry->signature[0] != signature[0] || entry->signature[1] != signature[1]) break;
+    entry->used = true;
+  }
+}
+
+size_t tvi_timing_cache_unused(const tvi_timing_cache_t* cache, unsigned* out_line) {
+  size_t count = 0;
+  *out_line = 0;
+  for (size_t i = 0; i < cache->entries.count; ++i) {
+    const entry_t* entry = &cache->entries.data[i];
+    if (entry->used) continue;
+    if (count++ == 0 || entry->line < *out_line) *out_line = entry->line;
+  }
+  return count;
 }
 
 bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2],
                            const char* kernel, const char* tactic, double* out_nanoseconds) {
-  entry_t key = {{signature[0], signature[1]}, kernel, tactic, 0};
+  entry_t key = {{signature[0], signature[1]}, kernel, tactic, 0, 0, false};
   size_t at = lower_bound(cache, &key);
   if (at == cache->entries.count || compare(&cache->entries.data[at], &key) != 0) return false;
   *out_nanoseconds = cache->entries.data[at].nanoseconds;
@@ -123,7 +149,7 @@ bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signa
 
 bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signature[2],
                            const char** out_kernel, const char** out_tactic) {
-  entry_t key = {{signature[0], signature[1]}, "", "", 0};
+  entry_t key = {{signature[0], signature[1]}, "", "", 0, 0, false};
   const entry_t* best = NULL;
   for (size_t i = lower_bound(cache, &key); i < cache->entries.count; ++i) {
     const entry_t* entry = &cache->entries.data[i];
@@ -159,7 +185,8 @@ static trivet_status_t parse_line(tvi_timing_cache_t* cache, const char* line, s
   if (!end || rest == end + 1 || !(time >= 0) || time > 1e18) {
     return TRIVET_STATUS(DATA_LOSS, "%s:%u: not an entry of a timing cache", path, number);
   }
-  return insert(cache, signature, kernel, strlen(kernel), tactic, (size_t)(end - tactic), time);
+  return insert(cache, signature, kernel, strlen(kernel), tactic, (size_t)(end - tactic), time,
+                number);
 }
 
 static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t size,
@@ -167,14 +194,24 @@ static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t
   unsigned number = 0;
   for (const char *line = data, *end = data + size; line < end;) {
     const char* stop = (const char*)memchr(line, '\n', (size_t)(end - line));
-    if (!stop) stop = end;
-    size_t length = (size_t)(stop - line);
     ++number;
+    // The end of a number may be missing as well, which nothing else would tell.
+    bool cut = !stop;
+    if (cut) stop = end;
+    size_t length = (size_t)(stop - line);
     if (number == 1) {
       if (length != strlen(HEADER) || memcmp(line, HEADER, length) != 0) {
+        size_t known = strlen(NAME), digits = 0;
+        while (known + digits < length && isdigit((unsigned char)line[known + digits])) ++digits;
+        if (!cut && digits != 0 && known + digits == length && memcmp(line, NAME, known) == 0) {
+          return TRIVET_STATUS(INCOMPATIBLE, "%s is a timing cache of version %.*s, this reads 1",
+                               path, (int)(length - known), line + known);
+        }
         return TRIVET_STATUS(DATA_LOSS, "%s: not a timing cache (the first line is not \"%s\")",
                              path, HEADER);
       }
+    } else if (cut) {
+      return TRIVET_STATUS(DATA_LOSS, "%s:%u: the file is cut off", path, number);
     } else if (number == 2) {
       if (length < 7 || memcmp(line, "device ", 7) != 0)
         return TRIVET_STATUS(DATA_LOSS, "%s:2: no device line", path);
@@ -196,7 +233,6 @@ static trivet_status_t parse(tvi_timing_cache_t* cache, const char* data, size_t
 }
 
 trivet_status_t tvi_timing_cache_load(tvi_timing_cache_t* cache, const char* path) {
-  if (!tvi_file_exists(path)) return TRIVET_OK;
   char* data = NULL;
   size_t size = 0;
   TRIVET_RETURN_IF_ERROR(tvi_file_read(path, cache->allocator, &data, &size));
@@ -212,8 +248,9 @@ static trivet_status_t save(const tvi_timing_cache_t* cache, const char* path, b
   for (size_t i = 0; i < cache->entries.count; ++i) {
     const entry_t* entry = &cache->entries.data[i];
     const char *kernel = NULL, *tactic = NULL;
-    if (winners && tvi_timing_cache_best(cache, entry->signature, &kernel, &tactic) &&
-        (kernel != entry->kernel || tactic != entry->tactic)) {
+    if (winners &&
+        (!entry->used || (tvi_timing_cache_best(cache, entry->signature, &kernel, &tactic) &&
+                          (kernel != entry->kernel || tactic != entry->tactic)))) {
       continue;
     }
     tvi_string_builder_appendf(&text, "%016" PRIx64 "%016" PRIx64 " %s \"%s\" %.0f\n",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Timing cache: measured nanoseconds per (region signature, tactic) for one device. A text file,
-// one line per entry, sorted, so that equal caches are equal files. A lock file is the same file
-// with the winners only.
+// one line per entry, sorted, so that equal caches are equal files. A lock file is the same form
+// with the winners of one build only.
 //
 //   trivet timing cache 1
 //   device cpu <model> threads=2
@@ -14,25 +14,41 @@
 
 #include "trivet/common.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct tvi_timing_cache_s tvi_timing_cache_t;
 
 // |device| empty: that of the file that is loaded first.
 trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator,
                                         tvi_timing_cache_t** out_cache);
 void tvi_timing_cache_destroy(tvi_timing_cache_t* cache);
-// A missing file leaves the cache empty. INCOMPATIBLE: times of another device; DATA_LOSS: not a
-// timing cache, with the line.
+// Adds the entries of a file; of two with one key the later one stays. A missing file is NOT_FOUND.
+// INCOMPATIBLE: times of another device or a later version; DATA_LOSS: not a timing cache or cut
+// off, with the line.
 trivet_status_t tvi_timing_cache_load(tvi_timing_cache_t* cache, const char* path);
 trivet_status_t tvi_timing_cache_save(const tvi_timing_cache_t* cache, const char* path);
-// The same form with the fastest entry of each signature only: a lock file.
+// A lock file: the fastest entry of each signature that was used.
 trivet_status_t tvi_timing_cache_save_winners(const tvi_timing_cache_t* cache, const char* path);
 bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2],
                            const char* kernel, const char* tactic, double* out_nanoseconds);
+// Whole nanoseconds are kept, as in the file, so that a cache decides alike before and after.
 trivet_status_t tvi_timing_cache_add(tvi_timing_cache_t* cache, const uint64_t signature[2],
                                      const char* kernel, const char* tactic, double nanoseconds);
 // Fastest entry of a signature; a challenger must be 3 % faster than the entry before it in
 // (kernel, tactic) order. False: none.
 bool tvi_timing_cache_best(const tvi_timing_cache_t* cache, const uint64_t signature[2],
                            const char** out_kernel, const char** out_tactic);
+
+// Marks the entries of a signature as decided by.
+void tvi_timing_cache_use(tvi_timing_cache_t* cache, const uint64_t signature[2]);
+// Entries that were not used; |out_line|: where the first of them in file order was read, 0:
+// nowhere.
+size_t tvi_timing_cache_unused(const tvi_timing_cache_t* cache, unsigned* out_line);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
 
 #endif  // TRIVET_CODEGEN_TACTIC_TIMING_CACHE_H_

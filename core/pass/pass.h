@@ -20,9 +20,11 @@ extern "C" {
 typedef struct tvi_pass_options_s {
   const char* const* disabled;  // names; count below
   uint32_t disabled_count;
-  uint32_t verify;         // 1: verify the graph after each pass
-  int64_t stop_after;      // changes after which every pass declines; -1: never
-  const char* skip_nodes;  // comma-separated origin node names that no pass may touch; NULL: none
+  uint32_t verify;     // 1: verify the graph after each pass
+  int64_t stop_after;  // changes after which every pass declines; -1: never
+  // Comma-separated origin node names that no pass may touch; NULL: none. NOT_FOUND when passes are
+  // run for one that the graph does not have.
+  const char* skip_nodes;
   // NULL: no dumps; else NN-pass.txt after each pass that changed something. The folder exists.
   const char* dump_folder;
   const trivet_logger_t* logger;  // NULL: silent

@@ -452,6 +452,23 @@ static trivet_status_t run_items(tvi_pass_manager_t* manager, const item_list_t*
   return TRIVET_OK;
 }
 
+// A name that no node of the model had is a slip of who typed it.
+static trivet_status_t check_skipped(const tvi_pass_manager_t* manager,
+                                     const trivet_graph_t* graph) {
+  for (size_t i = 0; i < manager->skipped.count; ++i) {
+    trivet_string_view_t name = manager->skipped.data[i];
+    bool found = false;
+    for (uint32_t o = 1; o <= graph->origin_count && !found; ++o) {
+      found = tvi_sv_equal(tvi_graph_origin(graph, o)->node, name);
+    }
+    if (!found) {
+      return TRIVET_STATUS(NOT_FOUND, "the model has no node '%.*s' that passes could skip",
+                           (int)name.size, name.data);
+    }
+  }
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_pass_manager_run(tvi_pass_manager_t* manager, const char* pipeline,
                                      trivet_graph_t* graph) {
   item_list_t items;
@@ -464,6 +481,7 @@ trivet_status_t tvi_pass_manager_run(tvi_pass_manager_t* manager, const char* pi
   }
   if (status == NULL) status = check_order(&items);
   status = trivet_status_annotate(status, "pipeline");
+  if (status == NULL) status = check_skipped(manager, graph);
   bool changed = false;
   if (status == NULL) {
     status = run_items(manager, &items, 0, (uint32_t)items.count, graph, &changed);

@@ -187,10 +187,11 @@ TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* confi
 TRIVET_API trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype);
 TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode);
 // File that measured times are read from and added to (made when missing); in locked mode the lock
-// file, which is only read.
+// file, which is only read. With heuristic tactics it is an error at build.
 TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* config,
                                                           const char* path);
-// After a build: a lock file, the same form with winners only.
+// After a build: a lock file, the same form with the winners of this build only. A locked build
+// wants exactly these: a line of a region that the network does not have is an error too.
 TRIVET_API trivet_status_t trivet_config_set_lock_output(trivet_config_t* config, const char* path);
 // Switches a pass, rewrite or fuser off by name; an unknown name is an error at build.
 TRIVET_API trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* name);
@@ -207,7 +208,8 @@ TRIVET_API trivet_status_t trivet_config_set_dump_folder(trivet_config_t* config
                                                          const char* folder);
 // Bisection: no pass changes anything after |changes| changes; -1: no limit.
 TRIVET_API trivet_status_t trivet_config_set_stop_after(trivet_config_t* config, int64_t changes);
-// Original node names, comma separated, that no pass may change.
+// Original node names, comma separated, that no pass may change; one that the model does not have
+// is an error at build.
 TRIVET_API trivet_status_t trivet_config_set_skip_nodes(trivet_config_t* config, const char* names);
 
 // Profiles. Adds an empty one and gives its index. For inputs without symbolic extents nothing

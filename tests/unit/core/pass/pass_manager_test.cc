@@ -192,8 +192,13 @@ TEST_F(PassManager, BisectionStopsAfterChanges) {
   EXPECT_EQ(std::string(note->text.data, note->text.size), "not allowed");
 }
 
+TEST_F(PassManager, NodesToExcludeMustExist) {
+  options_.skip_nodes = "nix";
+  EXPECT_EQ(Run("(one)*", Chain()), "the model has no node 'nix' that passes could skip");
+}
+
 TEST_F(PassManager, NodesCanBeExcludedByName) {
-  options_.skip_nodes = "other, keep me ,x";
+  options_.skip_nodes = "other, keep me ,other";
   trivet_graph_t* graph = NewGraph();
   trivet_graph_builder_t* builder = nullptr;
   ASSERT_EQ(Take(tvi_graph_builder_create(graph, nullptr, &builder)), "OK");
@@ -201,7 +206,7 @@ TEST_F(PassManager, NodesCanBeExcludedByName) {
   type.dtype = TRIVET_DTYPE_F32;
   trivet_value_t x = 0, y = 0;
   ASSERT_EQ(Take(builder->api->add_input(builder, View("x"), &type, &x)), "OK");
-  for (const char* name : {"keep me", "take me"}) {
+  for (const char* name : {"keep me", "take me", "other"}) {
     trivet_origin_t origin = {View("m"), View(name), View("Relu")};
     ASSERT_EQ(
         Take(builder->api->add_node(builder, "test.Relu", 0, &x, 1, nullptr, 0, &origin, 1, &y)),
@@ -210,7 +215,7 @@ TEST_F(PassManager, NodesCanBeExcludedByName) {
   }
   tvi_graph_builder_destroy(builder);
   ASSERT_EQ(Run("(one)*", graph), "OK");
-  EXPECT_EQ(Count(graph, "test.Relu"), 1);
+  EXPECT_EQ(Count(graph, "test.Relu"), 2);
   EXPECT_EQ(Count(graph, "test.Sigmoid"), 1);
   const tvi_pass_note_t* note = tvi_pass_manager_note(manager_, 0);
   EXPECT_EQ(std::string(note->origin.data, note->origin.size), "keep me");

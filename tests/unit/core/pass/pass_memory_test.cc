@@ -59,7 +59,7 @@ trivet_status_t UseGraph(const tvi_registry_t* registry, trivet_allocator_t allo
                          trivet_graph_t* graph) {
   tvi_pass_options_t options = {};
   options.stop_after = -1;
-  options.skip_nodes = "a,b";
+  options.skip_nodes = "kept, kept";
   tvi_pass_manager_t* manager = nullptr;
   RETURN_IF(tvi_pass_manager_create(registry, &options, allocator, &manager));
   trivet_status_t status = tvi_pass_manager_run(manager, "(swish)*", graph);
@@ -96,6 +96,7 @@ trivet_status_t Build(trivet_graph_t* graph) {
   constant.data = data;
   constant.size = sizeof(data);
   trivet_origin_t origin = {View("f"), View("node"), View("op")};
+  trivet_origin_t kept = {View("f"), View("kept"), View("op")};
   if (status == nullptr) status = builder->api->add_input(builder, View("x"), &type, &x);
   if (status == nullptr) {
     status = builder->api->add_node(builder, "test.Sigmoid", 0, &x, 1, nullptr, 0, &origin, 1, &s);
@@ -109,7 +110,7 @@ trivet_status_t Build(trivet_graph_t* graph) {
     status = builder->api->add_constant(builder, View("c"), &constant, TRIVET_CONSTANT_COPY, &c);
   }
   if (status == nullptr) {
-    status = builder->api->add_node(builder, "test.Relu", 0, &c, 1, nullptr, 0, &origin, 1, &r);
+    status = builder->api->add_node(builder, "test.Relu", 0, &c, 1, nullptr, 0, &kept, 1, &r);
   }
   if (status == nullptr) {
     status = builder->api->add_node(builder, "test.Positive", 0, &x, 1, nullptr, 0, nullptr, 1, &p);
