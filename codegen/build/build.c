@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The whole way of the data on one screen: graph -> passes -> cover -> schedule -> plan -> bytes.
+// Reading it first pays. It decides nothing itself: each arrow is a call of the room that knows.
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The objects behind trivet/trivet.h.
+// Shared by the files of this folder; applications see them as opaque pointers only.
 #ifndef TRIVET_CODEGEN_BUILD_BUILD_INTERNAL_H_
 #define TRIVET_CODEGEN_BUILD_BUILD_INTERNAL_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Text and JSON of the report.
+// Made after the build from what the parts noted on the way; it must not change what they decided.
 #include "codegen/build/report.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opens what a model refers to, and nothing outside of the model's own folder.
+// Opens what a model refers to, and nothing outside of the model's own folder. Stands between
+// frontends and the file system: a model is input from outside and its paths are too.
 #include "codegen/build/source.h"
 
 #include <limits.h>

@@ -62,11 +62,9 @@ trivet_status_t tvi_schedule_add_constant(tvi_schedule_t* s, const tvi_sched_con
     *out_index = (uint32_t)known;
     return TRIVET_OK;
   }
-  trivet_string_view_t kept;  // the map keeps the address
-  TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(s->arena, view, &kept));
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&s->constants, *added));
   *out_index = (uint32_t)s->constants.count - 1;
-  return tvi_map_set(&s->constant_by_hash, kept, *out_index);
+  return tvi_map_set(&s->constant_by_hash, view, *out_index);
 }
 
 trivet_status_t tvi_schedule_add_tensor(tvi_schedule_t* s, tvi_value_id_t value,

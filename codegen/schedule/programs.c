@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Copies and shape values as kernel IR, so that they are regions like any other.
+// Copies and shape values as kernel IR, so that they are regions like any other. The schedule asks
+// for them where a region needs memory laid out otherwise; they must not read the graph's other
+// nodes.
 #include "codegen/schedule/programs.h"
 
 #include <string.h>

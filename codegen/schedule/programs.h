@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small programs that the schedule makes itself: copies and shape values.
+// Small programs that the schedule makes itself: copies and shape values. They become regions like
+// any other, so that kernels are found for them as for the model's own nodes.
 #ifndef TRIVET_CODEGEN_SCHEDULE_PROGRAMS_H_
 #define TRIVET_CODEGEN_SCHEDULE_PROGRAMS_H_
 

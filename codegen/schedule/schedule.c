@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Schedule: the order of its parts.
+// Between cover and plan. What the parts do is said in schedule.h; none of them names a kernel.
 #include "codegen/schedule/schedule.h"
 
 #include <string.h>

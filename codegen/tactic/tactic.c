@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tactics: asking kernels, and choosing by price, by time or by lock.
+// Tactics: asking kernels, and choosing by price, by time or by lock. Called by the cover and the
+// schedule for one region at a time; it must not look at operator names.
 #include "codegen/tactic/tactic.h"
 
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Reads the monotonic clock.
+// Nothing else in the libraries asks for the time, and no result may depend on it.
 
 #include "core/base/clock.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Formats log lines on the stack, so that logging works when memory has run out.
+// Called from any thread; it must not allocate, and never fails its caller.
 
 #include "core/base/log.h"
 

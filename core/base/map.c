@@ -17,14 +17,31 @@ void tvi_map_init(tvi_map_t* map, trivet_allocator_t allocator) {
   map->allocator = allocator;
 }
 
-void tvi_map_deinit(tvi_map_t* map) {
+static void free_key(const tvi_map_t* map, tvi_map_entry_t* entry) {
+  tvi_free(map->allocator, (char*)entry->key_data, entry->key_data != NULL ? entry->key + 1 : 0);
+  entry->key_data = NULL;
+}
+
+static void free_keys(const tvi_map_t* map) {
+  for (size_t i = 0; i < map->entry_count; ++i) {
+    if (!map->removed[i]) free_key(map, &map->entries[i]);
+  }
+}
+
+static void free_arrays(const tvi_map_t* map) {
   tvi_free_array(map->allocator, map->entries, map->entry_capacity, sizeof(*map->entries));
   tvi_free_array(map->allocator, map->removed, map->entry_capacity, sizeof(*map->removed));
   tvi_free_array(map->allocator, map->slots, map->slot_count, sizeof(*map->slots));
+}
+
+void tvi_map_deinit(tvi_map_t* map) {
+  free_keys(map);
+  free_arrays(map);
   tvi_map_init(map, map->allocator);
 }
 
 void tvi_map_clear(tvi_map_t* map) {
+  free_keys(map);
   if (map->slots != NULL) memset(map->slots, 0, map->slot_count * sizeof(*map->slots));
   map->count = 0;
   map->entry_count = 0;
@@ -93,7 +110,7 @@ static trivet_status_t grow(tvi_map_t* map) {
     place(slots, slot_count, entries[count].hash, count);
     ++count;
   }
-  tvi_map_deinit(map);
+  free_arrays(map);
   map->entries = entries;
   map->removed = removed;
   map->slots = slots;
@@ -106,8 +123,15 @@ static trivet_status_t grow(tvi_map_t* map) {
 
 static trivet_status_t add(tvi_map_t* map, const tvi_map_entry_t* probe, uint64_t value) {
   if (map->entry_count == map->entry_capacity) TRIVET_RETURN_IF_ERROR(grow(map));
+  char* key = NULL;
+  if (probe->key_data != NULL) {
+    TRIVET_RETURN_IF_ERROR(tvi_alloc(map->allocator, (size_t)probe->key + 1, &key));
+    memcpy(key, probe->key_data, (size_t)probe->key);
+    key[probe->key] = '\0';
+  }
   size_t index = map->entry_count++;
   map->entries[index] = *probe;
+  map->entries[index].key_data = key;
   map->entries[index].value = value;
   map->removed[index] = 0;
   place(map->slots, map->slot_count, probe->hash, index);
@@ -139,8 +163,9 @@ static trivet_status_t insert(tvi_map_t* map, tvi_map_entry_t probe, uint64_t va
 }
 
 static bool remove_entry(tvi_map_t* map, tvi_map_entry_t probe) {
-  const tvi_map_entry_t* entry = find(map, &probe);
+  tvi_map_entry_t* entry = find(map, &probe);
   if (entry == NULL) return false;
+  free_key(map, entry);
   map->removed[entry - map->entries] = 1;
   --map->count;
   return true;

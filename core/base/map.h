@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A hash map from text (tvi_map_) or 64-bit numbers (tvi_idmap_) to 64-bit values. Entries are
-// visited in the order of insertion, so whatever is printed from a map is deterministic. Keys of
-// text are borrowed: their bytes must outlive the entry (keep them in an arena). One thread at a
-// time; readers alone may be many.
+// visited in the order of insertion, so whatever is printed from a map is deterministic. A map
+// keeps copies of its keys. One thread at a time; readers alone may be many.
 
 #ifndef TRIVET_CORE_BASE_MAP_H_
 #define TRIVET_CORE_BASE_MAP_H_
@@ -20,7 +19,7 @@ extern "C" {
 
 typedef struct tvi_map_entry_t {
   uint64_t hash;
-  const char* key_data;  // text of the key; NULL in a tvi_idmap_t
+  const char* key_data;  // the map's copy, with a NUL behind it; NULL in a tvi_idmap_t
   uint64_t key;          // length of the text, or the numeric key
   uint64_t value;
 } tvi_map_entry_t;
@@ -57,7 +56,7 @@ trivet_status_t tvi_map_insert(tvi_map_t* map, trivet_string_view_t key, uint64_
 bool tvi_map_remove(tvi_map_t* map, trivet_string_view_t key);
 
 // Visits live entries in order of insertion: begin with *cursor = 0; NULL at the end. Inserting
-// while visiting is not allowed, removing is.
+// while visiting is not allowed, removing is (the entry's key is gone then).
 //   size_t cursor = 0;
 //   for (const tvi_map_entry_t* e; (e = tvi_map_next(&map, &cursor)) != NULL;) ...
 const tvi_map_entry_t* tvi_map_next(const tvi_map_t* map, size_t* cursor);

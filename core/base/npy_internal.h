@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What npy.c and npz.c share; nobody else includes it.
+// Array files come from outside: sizes are checked here before anybody trusts a header.
 
 #ifndef TRIVET_CORE_BASE_NPY_INTERNAL_H_
 #define TRIVET_CORE_BASE_NPY_INTERNAL_H_

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls on sinks, with the checks that every caller would otherwise repeat.
+// Stands before whoever writes plans, texts and reports; it keeps nothing.
 
 #include "core/base/sink.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The text builder: one growing buffer with a NUL behind the text and a remembered first failure.
+// Used wherever text is made. Appending never fails at the place of the call: the end asks once.
 
 #include "core/base/string_builder.h"
 

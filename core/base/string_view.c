@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Text helpers: comparing, cutting, numbers from and to text. Numbers always use the "C" locale.
+// It allocates nothing and must not read past the size that a view states.
 
 #include "core/base/string_view.h"
 

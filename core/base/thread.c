@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Wrappers of pthread: creation can fail and says so, use cannot.
+// Who makes threads owns them; nothing here is global.
 
 #include "core/base/thread.h"
 

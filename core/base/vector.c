@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Growth of vectors: the one function behind the macros of vector.h.
+// It checks every size; on an error the vector is as it was.
 
 #include "core/base/vector.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Names of nodes in errors and reports.
+// Read by errors, notes and the explain report; it must not fail them: what is unknown is left out.
 #include "core/graph/graph_report.h"
 
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How errors and reports speak of nodes: by the names that the model gave them.
+// For everybody who says something about a node. Ids never reach a person.
 #ifndef TRIVET_CORE_GRAPH_GRAPH_REPORT_H_
 #define TRIVET_CORE_GRAPH_GRAPH_REPORT_H_
 

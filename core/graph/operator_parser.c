@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Joins the registry, which knows no language, to the parser of kernel-IR text.
+// Called when a plugin is loaded; nothing of a text is visible before all of it has parsed.
 #include "core/graph/graph_internal.h"
 
 trivet_status_t tvi_graph_parse_operator(const trivet_operator_t* definition,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What builder.c and builder_index.c share.
+// For these two files only; programs leave them verified.
 #ifndef TRIVET_CORE_KERNEL_IR_BUILDER_INTERNAL_H_
 #define TRIVET_CORE_KERNEL_IR_BUILDER_INTERNAL_H_
 

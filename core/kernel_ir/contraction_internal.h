@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the recognisers share. For core/kernel_ir only.
+// They read programs and must not change them.
 #ifndef TRIVET_CORE_KERNEL_IR_CONTRACTION_INTERNAL_H_
 #define TRIVET_CORE_KERNEL_IR_CONTRACTION_INTERNAL_H_
 

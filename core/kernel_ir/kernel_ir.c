@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of instructions, and that of predeclared monoids.
+// The one place that knows names, operand counts and types; text, verifier and executors read it.
 #include "core/kernel_ir/kernel_ir.h"
 
 #include "core/base/dtype.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Parses graph bodies of operators ("%y = std.Mul(%a, %b)") and the literals of attributes.
+// Texts come from plugins: an error names line and column, and nothing half parsed is kept.
 #include <string.h>
 
 #include "core/base/dtype.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The scalar instructions in plain C, over arrays. See scalar.h.
+// The scalar instructions in plain C, over arrays. See scalar.h. The evaluator and constant folding
+// compute with it. It is what every other executor is measured by.
 #include "core/kernel_ir/scalar.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the pass manager and rewrites share.
+// For core/pass only: passes themselves see core/pass/pass.h or the public plugin.h.
 #ifndef TRIVET_CORE_PASS_PASS_INTERNAL_H_
 #define TRIVET_CORE_PASS_PASS_INTERNAL_H_
 

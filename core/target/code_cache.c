@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See code_cache.h. A build has some hundred entries: they are searched one by one.
+// It lives as long as one build and decides nothing: equal requests get the same bytes.
 #include "core/target/code_cache.h"
 
 #include "core/base/status.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions of one value, told by their values.
+// Functions of one value, told by their values. For kernels of libraries that know a fixed set of
+// activations; who is not told stays with the general kernel.
 #include "core/target/post_function.h"
 
 #include <float.h>

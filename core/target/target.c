@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Layouts, operands of regions, and the signature under which decisions about a region are cached.
+// Between the cover and the kernels. A signature holds neither names nor weights nor addresses.
 #include "core/target/target.h"
 
 #include <string.h>

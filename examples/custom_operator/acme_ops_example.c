@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plugin with one operator, given as text: x * sigmoid(beta * x), for every float type and rank.
+// The whole file that such an operator needs; the folder's README says how it is built and used.
 #include "trivet/plugin.h"
 
 TRIVET_OPERATOR(scaled_swish, "acme.ScaledSwish", 1, "x * sigmoid(beta * x)",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Softmax in one pass: maximum and sum together, as a reduction of the author's own.
+// It shows a monoid that is not predeclared; join and identity are all that it needs.
 #include "trivet/plugin.h"
 
 TRIVET_OPERATOR(online_softmax, "acme.OnlineSoftmax", 1, "softmax over the last dimension",

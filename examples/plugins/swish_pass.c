@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pass: x * sigmoid(x) becomes one operator. Inserted by --pass-after or --pass-before.
+// A pass: x * sigmoid(x) becomes one operator. Inserted by --pass-after or --pass-before. The
+// operator that it puts in comes with it; where the pattern nearly matches, explain says why not.
 #include "trivet/plugin.h"
 
 TRIVET_OPERATOR(silu, "acme.Silu", 1, "x * sigmoid(x)",

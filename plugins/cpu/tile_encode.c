@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tile programs as bytes and as text. The order of fields is that of tile_program.c.
+// Between the compiler of tile programs and the plan; it must not be linked into the runtime.
 
 #include "plugins/cpu/tile_encode.h"
 

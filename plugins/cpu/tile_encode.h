@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Writes a tile program as bytes: the counterpart of tvi_tile_program_decode.
+// The last thing that the compiler of tile programs does before a step's blob lies in the plan.
 
 #ifndef TRIVET_PLUGINS_CPU_TILE_ENCODE_H_
 #define TRIVET_PLUGINS_CPU_TILE_ENCODE_H_

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Choice of placements, sections and phases. See tile_schedule.h.
+// Between a region's program and tile code. It changes what is computed when, never what.
 
 #include "plugins/cpu/tile_schedule.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The plugin: one kernel per kind of primitive, so that each can be switched off by name.
+// It registers them, and must not know how any of them works.
 #include "plugins/cpu_onednn/onednn_build.h"
 #include "plugins/cpu_onednn/onednn_problem.h"
 #include "plugins/cpu_onednn/onednn_run.h"

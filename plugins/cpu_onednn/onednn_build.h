@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The build half of the oneDNN kernels: callbacks of trivet_kernel_t.
+// What they make lies in the plan; the run half finds it again. No primitive outlives a build.
 #ifndef TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_BUILD_H_
 #define TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_BUILD_H_
 

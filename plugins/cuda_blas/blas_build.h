@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The build half of the cuBLASLt kernel: callbacks of trivet_kernel_t.
+// They match, propose and emit; what they emit is read by the run half in blas_run.h.
 #ifndef TRIVET_PLUGINS_CUDA_BLAS_BLAS_BUILD_H_
 #define TRIVET_PLUGINS_CUDA_BLAS_BLAS_BUILD_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From extents and strides of any order to column-major matrices with a batch stride.
+// What cannot be said with one leading dimension a matrix is declined, never copied.
 #include <string.h>
 
 #include "core/base/status.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opens cuBLASLt.
+// Opens cuBLASLt. By dlopen, so that everything builds and loads where no driver is; nothing else
+// calls the library by name.
 #include "plugins/cuda_blas/blas_library.h"
 
 #include <string.h>

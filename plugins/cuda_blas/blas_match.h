@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which regions are matrix products with an epilogue that cuBLASLt has. For the build half.
+// What it takes becomes a problem that the run half can set up from the plan alone.
 #ifndef TRIVET_PLUGINS_CUDA_BLAS_BLAS_MATCH_H_
 #define TRIVET_PLUGINS_CUDA_BLAS_BLAS_MATCH_H_
 

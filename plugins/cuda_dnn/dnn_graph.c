@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Builds cuDNN's descriptors. All that one build makes is destroyed together at its end.
+// Used when a step is prepared or tried out; it must not be called in a run.
 #include "plugins/cuda_dnn/dnn_graph.h"
 
 #include <float.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Opens cuDNN; one handle and shared plans for each device.
+// Opens cuDNN; one handle and shared plans for each device. By dlopen, so that everything builds
+// and loads where no driver is; handles belong to the instance.
 #include "plugins/cuda_dnn/dnn_library.h"
 
 #include <dlfcn.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a region's anchor and post-operations to a problem of cuDNN.
+// It reads the region's program, not operator names, and says why it leaves what it leaves.
 #include "plugins/cuda_dnn/dnn_match.h"
 
 #include <string.h>

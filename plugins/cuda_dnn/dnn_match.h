@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which regions are convolutions with an epilogue, and as what problem. For the build half.
+// What it takes becomes a problem that the run half can set up from the plan alone.
 #ifndef TRIVET_PLUGINS_CUDA_DNN_DNN_MATCH_H_
 #define TRIVET_PLUGINS_CUDA_DNN_DNN_MATCH_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Checks problems, and describes the tensors of a step for shapes at hand.
+// Problems come out of plans: every field is checked before the library sees it.
 #include "plugins/cuda_dnn/dnn_problem.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The run half of the cuDNN kernel: callbacks of trivet_kernel_t.
+// The run half of the cuDNN kernel: callbacks of trivet_kernel_t. They read what the build half
+// emitted, from a plan: nothing in it is trusted before it is checked.
 #ifndef TRIVET_PLUGINS_CUDA_DNN_DNN_RUN_H_
 #define TRIVET_PLUGINS_CUDA_DNN_DNN_RUN_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // TfIdfVectorizer on integers, as a host function: counts of n-grams of a sequence, weighted.
+// Never fused; it runs on the host on any target, with memory that its caller brings.
 #include "plugins/ops_standard/ops_host.h"
 
 static trivet_status_t infer_tf_idf(ops_op_t* op, ops_view_t* v) {

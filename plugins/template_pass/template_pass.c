@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plugin with one rewrite and the operator that it introduces: x * sigmoid(x).
+// To copy from: it includes plugin.h alone and is built out of tree in a test.
 #include "trivet/plugin.h"
 
 TRIVET_OPERATOR(swish, "template_pass.Swish", 1, "x * sigmoid(x)",

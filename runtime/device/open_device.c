@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Opens devices once and keeps them.
+// Engines and builds share one of a target through it; it must not know any target by name.
 #include "runtime/device/open_device.h"
 
 #include "core/base/allocator.h"

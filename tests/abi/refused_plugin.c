@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Plugins that must be refused, one per value of REFUSE_. Each is right in all but one point.
+// Loaded by refused_plugins_test, which holds the exact message of each.
 #include "trivet/plugin.h"
 
 #define REFUSE_NOTHING 0

@@ -72,7 +72,7 @@ def without_comments_and_strings(text):
 
 
 def heads(files):
-    """Every source file begins with its licence; C and C++ files say in 1 to 6 lines what they are."""
+    """Every source file begins with its licence; C and C++ files say in 2 to 6 lines what they are."""
     for path in files:
         lines = text_of(path).split("\n")
         if path.endswith(C_FILES):
@@ -86,8 +86,8 @@ def heads(files):
                     break
                 if line.strip("/ "):
                     head.append(line)
-            if not 1 <= len(head) <= 6:
-                yield f"{path}:2: the head comment has {len(head)} lines, not 1 to 6"
+            if not 2 <= len(head) <= 6:
+                yield f"{path}:2: the head comment has {len(head)} lines, not 2 to 6"
         elif path.endswith((".py", ".sh")) and not any("SPDX-License-Identifier: Apache-2.0" in l for l in lines[:3]):
             yield f"{path}:1: no SPDX line in the first three lines"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Options of the command line, plugin folders, shapes on the command line.
+// Options of the command line, plugin folders, shapes on the command line. Every subcommand goes
+// through it before anything else; wrong words end with a message and status 2.
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>

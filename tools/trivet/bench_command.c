@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // trivet bench: how fast a plan runs, and where the time goes.
+// It measures and must not judge: comparing with others is done by the scripts in bench/.
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>

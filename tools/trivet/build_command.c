@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// trivet build: a model to a plan.
+// trivet build: a model to a plan. From words to a config and back to a report; it compiles through
+// the public API like anybody else.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How `trivet inspect` reads its two kinds of input; one file per kind, the command chooses.
+// Files come from anywhere: what cannot be shown is an error with the place.
 #ifndef TRIVET_TOOLS_TRIVET_INSPECT_H_
 #define TRIVET_TOOLS_TRIVET_INSPECT_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // trivet opt: named passes over a graph, text in, text out. How passes are written and debugged.
+// It stands on the public API; what it prints reads back with `trivet build`.
 #include <stdio.h>
 
 #include "tools/trivet/command.h"

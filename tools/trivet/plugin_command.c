@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // trivet plugin: for authors of plugins. This file only chooses between new and check.
+// What is made and what is checked are in files of their own.
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // trivet plugins: what is loaded, what a file would register, why it would be refused.
+// It loads files as a builder would and must not run anything of them.
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // trivet run: a plan on inputs from files, outputs to files.
+// It stands on the runtime alone; making a plan is another command's work.
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Writing and reading of the blob. See cuda_blob.h.
+// What is read comes from a plan: every offset and count is checked before it is used.
 #include "plugins/cuda/emit/cuda_blob.h"
 
 #include <string.h>

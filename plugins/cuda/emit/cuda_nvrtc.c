@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls of NVRTC through addresses found by name. See cuda_nvrtc.h.
+// For the build half. Where the library is missing, that is a status and no failure to load.
 #include "plugins/cuda/emit/cuda_nvrtc.h"
 
 #include <nvrtc.h>

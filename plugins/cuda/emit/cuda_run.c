@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Launching of generated kernels. See cuda_run.h.
+// In a run nothing is allocated and nothing looked up by name: prepare has done both.
 #include "plugins/cuda/emit/cuda_run.h"
 
 #include <string.h>

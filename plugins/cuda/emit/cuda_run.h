@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Run half of "cuda.kernel": loads the module of a step, turns shapes into grids, launches.
+// It reads the blob that cuda_write.h made, and must not need the compiler.
 #ifndef TRIVET_PLUGINS_CUDA_EMIT_CUDA_RUN_H_
 #define TRIVET_PLUGINS_CUDA_EMIT_CUDA_RUN_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Compilation and the bytes of a step. See cuda_write.h.
+// The last thing that the build half does for a step; it needs no device.
 #include "plugins/cuda/emit/cuda_write.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Choice of substitutions and groups. See emit_schedule.h.
+// Between a region's program and the printed kernel. It changes what is computed when, never what.
 #include "plugins/cuda/emit/emit_schedule.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Load, prepare and run of "cpu.tile". See tile_kernel.h.
+// Programs come from plans and are verified on loading; a run allocates nothing.
 
 #include "runtime/device/cpu/tile_kernel.h"
 

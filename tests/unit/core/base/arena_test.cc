@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The bump arena: alignment, stability of pointers, reset, large requests, failures.
+// By its public calls alone, over an allocator that counts and fails.
 
 #include "core/base/arena.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Byte reader and writer: round trips, and every way for input to end too early.
+// The plan's reader stands on them: no input may make them read past its end.
 
 #include <gtest/gtest.h>
 

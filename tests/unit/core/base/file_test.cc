@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Mapping, reading, atomic writing, directories and paths.
+// In a folder of its own; whatever cannot be opened or written must say which path and why.
 
 #include "core/base/file.h"
 

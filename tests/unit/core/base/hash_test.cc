@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Hashes against published values, and their streaming form against the one-shot form.
+// Plans and timing caches hold these values: they may never change.
 
 #include "core/base/hash.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Shared objects: opening, symbols, and the reasons for refusing.
+// What plugins are opened with; the messages are what a person sees of a broken file.
 
 #include "core/base/library.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Logging; mutex, condition, thread and clock.
+// With many threads at once, so that ThreadSanitizer has something to look at.
 
 #include <gtest/gtest.h>
 

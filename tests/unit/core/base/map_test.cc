@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The hash map against std::map under random operations; order of visits; failures.
+// Order is part of the promise: what is printed from a map must not vary.
 
 #include "core/base/map.h"
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <cstring>
 #include <map>
 #include <random>
 #include <string>
@@ -21,6 +24,33 @@ using trivet_test::FailingAllocator;
 using trivet_test::ForEachFailure;
 
 trivet_string_view_t View(const std::string& text) { return tvi_sv_make(text.data(), text.size()); }
+
+// A key may be gone once it was handed over.
+TEST(Map, KeepsItsOwnKeys) {
+  FailingAllocator allocator;
+  tvi_map_t map;
+  tvi_map_init(&map, allocator.get());
+  char key[8];
+  for (uint64_t i = 0; i < 100; ++i) {
+    snprintf(key, sizeof(key), "key%u", static_cast<unsigned>(i));
+    ASSERT_EQ(tvi_map_set(&map, View(key), i), nullptr);
+    memset(key, 'x', sizeof(key));
+  }
+  uint64_t found = 0;
+  EXPECT_TRUE(tvi_map_get(&map, View("key73"), &found));
+  EXPECT_EQ(found, 73u);
+  EXPECT_TRUE(tvi_map_remove(&map, View("key73")));
+  EXPECT_FALSE(tvi_map_get(&map, View("key73"), &found));
+  EXPECT_EQ(tvi_map_set(&map, View("key73"), 7), nullptr);
+  EXPECT_TRUE(tvi_map_get(&map, View("key73"), &found));
+  EXPECT_EQ(found, 7u);
+  tvi_map_clear(&map);
+  EXPECT_FALSE(tvi_map_get(&map, View("key1"), &found));
+  EXPECT_EQ(tvi_map_set(&map, View("key1"), 1), nullptr);
+  tvi_map_deinit(&map);
+  EXPECT_EQ(allocator.live_blocks(), 0u);
+  EXPECT_EQ(allocator.bad_frees(), 0u);
+}
 
 TEST(Map, BehavesLikeStdMap) {
   std::vector<std::string> names;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Allocator calls, checked arithmetic, vectors, reference counts.
+// Limits are tried from both sides: the last size that fits and the first that does not.
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Statuses: codes, messages, places, context, joining.
+// Errors must be reportable when memory has run out, so that case is among them.
 
 #include "core/base/status.h"
 

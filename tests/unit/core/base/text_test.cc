@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // String views, numbers from and to text, the string builder.
+// Numbers must survive the way to text and back to the bit, whatever the locale.
 
 #include <gtest/gtest.h>
 

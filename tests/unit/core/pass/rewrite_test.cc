@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Rewrites given as text: matching, conditions, replacement, near misses, and errors in the text.
+// On operators of the test's own, so that nothing of the standard ones is needed.
 #include <gtest/gtest.h>
 
 #include "core/pass/pass.h"

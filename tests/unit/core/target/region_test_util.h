@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A fixture that makes regions out of a line of kernel IR: for tests of what takes regions.
+// Tests of kernels' build halves stand on it; it must not propose or judge anything.
 #ifndef TRIVET_TESTS_UNIT_CORE_TARGET_REGION_TEST_UTIL_H_
 #define TRIVET_TESTS_UNIT_CORE_TARGET_REGION_TEST_UTIL_H_
 

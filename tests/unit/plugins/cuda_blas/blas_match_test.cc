@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which regions cuBLASLt takes, with which epilogue, and why it leaves others.
+// Needs no GPU: matching is done on the host from the program alone.
 #include "plugins/cuda_blas/blas_match.h"
 
 #include "tests/unit/core/target/region_test_util.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which regions cuDNN takes, as what problem, and why it leaves others.
+// Needs no GPU: matching is done on the host from the program alone.
 #include "plugins/cuda_dnn/dnn_match.h"
 
 #include "core/target/anchor_match.h"

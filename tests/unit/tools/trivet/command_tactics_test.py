@@ -10,7 +10,7 @@ import shutil
 import command_support as support
 from command_support import node, numbers, tensor
 
-NULL_PLUGIN = os.path.abspath(os.environ["TRIVET_NULL_PLUGIN"])
+NULL_PLUGIN = os.path.abspath(os.environ.get("TRIVET_NULL_PLUGIN", "plugins/null/null.so"))
 
 
 def residual_network(blocks=3, channels=16):

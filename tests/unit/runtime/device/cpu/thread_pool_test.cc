@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The fork-join pool: every task runs, all at once, from any caller.
+// Tagged for ThreadSanitizer; results must not depend on how many threads there are.
 
 #include <gtest/gtest.h>
 
