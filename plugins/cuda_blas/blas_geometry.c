@@ -55,22 +55,38 @@ static void merge(list_t* list) {
   if (list->count) list->count = kept + 1;
 }
 
+// |packed|: how far apart neighbours of the last of these indices lie where b is packed; 0: b is
+// not, or has none of them.
 static bool read_indices(const blas_problem_t* p, const trivet_operand_t* operands, uint32_t first,
-                         uint32_t count, list_t* out) {
+                         uint32_t count, int64_t packed, list_t* out) {
   const trivet_operand_t* result = &operands[p->operand_count - 1];
+  int64_t packed_strides[BLAS_MAX_INDICES] = {0};
+  for (uint32_t i = count; packed && i-- > 0;) {
+    packed_strides[i] = packed;
+    uint8_t a_dim = p->a_dims[first + i], c_dim = p->c_dims[first + i];
+    int64_t extent = c_dim != BLAS_NONE   ? result->dims[c_dim]
+                     : a_dim != BLAS_NONE ? operands[0].dims[a_dim]
+                                          : 1;
+    if (__builtin_mul_overflow(packed, extent, &packed) || packed < 0) return false;
+  }
   out->count = 0;
   for (uint32_t i = first; i < first + count; ++i) {
     index_t item = {1, 0, 0, 0, 0};
     if (p->a_dims[i] != BLAS_NONE) item.extent = operands[0].dims[p->a_dims[i]];
-    if (p->b_dims[i] != BLAS_NONE) {
+    if (p->b_dims[i] != BLAS_NONE && p->packed_leading == 0) {
       int64_t extent = operands[1].dims[p->b_dims[i]];
       if (p->a_dims[i] != BLAS_NONE && extent != item.extent) return false;
       item.extent = extent;
     }
-    if (p->c_dims[i] != BLAS_NONE && result->dims[p->c_dims[i]] != item.extent) return false;
+    if (p->c_dims[i] != BLAS_NONE) {
+      int64_t extent = result->dims[p->c_dims[i]];
+      bool alone = p->a_dims[i] == BLAS_NONE && p->packed_leading != 0;
+      if (!alone && extent != item.extent) return false;
+      item.extent = extent;
+    }
     if (item.extent == 1) continue;
     item.a = stride_of(&operands[0], p->a_dims[i]);
-    item.b = stride_of(&operands[1], p->b_dims[i]);
+    item.b = p->packed_leading ? packed_strides[i - first] : stride_of(&operands[1], p->b_dims[i]);
     item.c = stride_of(result, p->c_dims[i]);
     if (p->residual_operand != BLAS_NONE) {
       const trivet_operand_t* residual = &operands[p->residual_operand];
@@ -120,10 +136,11 @@ bool blas_geometry(const blas_problem_t* p, const trivet_operand_t* operands, bl
   memset(out, 0, sizeof(*out));
   uint32_t m_at = p->batch_count, n_at = m_at + p->m_count, k_at = n_at + p->n_count;
   list_t batch, rows, columns, sums;
-  bool ok = read_indices(p, operands, 0, p->batch_count, &batch);
-  ok = ok && read_indices(p, operands, m_at, p->m_count, &rows);
-  ok = ok && read_indices(p, operands, n_at, p->n_count, &columns);
-  ok = ok && read_indices(p, operands, k_at, p->k_count, &sums);
+  int64_t leading = p->packed_leading;
+  bool ok = read_indices(p, operands, 0, p->batch_count, 0, &batch);
+  ok = ok && read_indices(p, operands, m_at, p->m_count, 0, &rows);
+  ok = ok && read_indices(p, operands, n_at, p->n_count, leading, &columns);
+  ok = ok && read_indices(p, operands, k_at, p->k_count, leading ? 1 : 0, &sums);
   if (!ok) {
     *out_reason = "extents of operands differ";
     return false;
@@ -233,7 +250,7 @@ trivet_status_t blas_problem_verify(const blas_problem_t* p, uint64_t size) {
             is_dtype(p->result_dtype) && p->operand_count == operands &&
             p->activation <= BLAS_GELU_TANH && p->algorithm < BLAS_MAX_ALGORITHMS &&
             p->bias_kind <= BLAS_BIAS_COLUMN && bias == (p->bias_kind != BLAS_BIAS_NONE) &&
-            p->alpha == p->alpha;
+            p->alpha == p->alpha && (!p->packed_leading || p->batch_count == 0);
   ok = ok && (!bias || (p->bias_operand >= 2 && p->bias_operand < operands - 1)) &&
        (!residual || (p->residual_operand >= 2 && p->residual_operand < operands - 1)) &&
        (!bias || !residual || p->bias_operand != p->residual_operand);

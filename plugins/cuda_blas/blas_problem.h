@@ -15,11 +15,11 @@ extern "C" {
 #endif
 
 #define BLAS_MAGIC 0x534c4243u
-#define BLAS_VERSION 1u
+#define BLAS_VERSION 2u
 #define BLAS_MAX_INDICES 24u
 #define BLAS_NONE 255u
 #define BLAS_MAX_OPERANDS 5u
-#define BLAS_MAX_ALGORITHMS 4u
+#define BLAS_MAX_ALGORITHMS 16u
 
 enum { BLAS_PLAIN = 0, BLAS_RELU = 1, BLAS_GELU_TANH = 2 };
 enum { BLAS_BIAS_NONE = 0, BLAS_BIAS_ROW = 1, BLAS_BIAS_COLUMN = 2 };
@@ -35,6 +35,8 @@ typedef struct blas_problem_s {
   uint32_t activation;                      // BLAS_RELU, ...
   float alpha;
   uint32_t algorithm;  // which of the library's proposals
+  // Elements from row to row where b was packed into rows of sums, [n..., k...]; 0: b as it lies.
+  uint32_t packed_leading;
   // Indices of the product: batch, then m, n, k; for each the dimension of an operand that it
   // walks.
   uint32_t batch_count, m_count, n_count, k_count;

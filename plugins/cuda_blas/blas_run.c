@@ -67,7 +67,7 @@ static trivet_status_t check_operands(const blas_problem_t* p,
     return TRIVET_STATUS(DATA_LOSS, "cuBLASLt step: %llu operands, not %u",
                          (unsigned long long)prepare->operand_count, p->operand_count);
   }
-  const uint8_t* maps[BLAS_MAX_OPERANDS] = {p->a_dims, p->b_dims};
+  const uint8_t* maps[BLAS_MAX_OPERANDS] = {p->a_dims, p->packed_leading ? NULL : p->b_dims};
   maps[p->operand_count - 1] = p->c_dims;
   if (p->residual_operand != BLAS_NONE) maps[p->residual_operand] = p->residual_dims;
   uint32_t indices = p->batch_count + p->m_count + p->n_count + p->k_count;
@@ -85,6 +85,25 @@ static trivet_status_t check_operands(const blas_problem_t* p,
     }
   }
   return TRIVET_OK;
+}
+
+// Packed weights have to hold what the library is told to read.
+static trivet_status_t check_packed(const prepared_t* s, const trivet_operand_t* weights) {
+  const blas_geometry_t* g = &s->geometry;
+  uint64_t given = 1, wanted = 0, leading = s->problem.packed_leading;
+  if (!leading) return TRIVET_OK;
+  for (uint32_t d = 0; d < weights->rank; ++d) given *= (uint64_t)weights->dims[d];
+  uint64_t rows = g->n;
+  for (uint32_t l = 0; l < g->loop_count; ++l) {
+    if (g->loop_b[l]) rows *= g->loop_extents[l];
+  }
+  const blas_matrix_t* of_b = g->swapped ? &g->second : &g->first;
+  if (g->batch > 1 && of_b->batch_stride) rows *= g->batch;
+  if (leading >= g->k && !__builtin_mul_overflow(rows, leading, &wanted) && given >= wanted) {
+    return TRIVET_OK;
+  }
+  return TRIVET_STATUS(DATA_LOSS, "cuBLASLt step: packed weights of %llu elements, %u in a row",
+                       (unsigned long long)given, s->problem.packed_leading);
 }
 
 // One number for each row or column has to lie together and be as many.
@@ -230,6 +249,7 @@ trivet_status_t blas_prepare(const trivet_kernel_t* kernel, void* pointer,
   if (!blas_geometry(&s->problem, prepare->operands, &s->geometry, &reason)) {
     status = TRIVET_STATUS(UNIMPLEMENTED, "cuBLASLt step: %s", reason);
   }
+  if (!status) status = check_packed(s, &prepare->operands[1]);
   if (!status && s->problem.bias_operand != BLAS_NONE) {
     status = check_bias(s, &prepare->operands[s->problem.bias_operand]);
   }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The plugin: convolutions by cuDNN's graphs. It is no loss to the plans of others where the
-// library is missing: they name the plugin only where it won.
+// The plugin: convolutions and attention by cuDNN's graphs. It is no loss to the plans of others
+// where the library is missing: they name the plugin only where it won.
+#include "plugins/cuda_dnn/dnn_attention.h"
+#include "plugins/cuda_dnn/dnn_attention_build.h"
+#include "plugins/cuda_dnn/dnn_attention_run.h"
 #include "plugins/cuda_dnn/dnn_build.h"
 #include "plugins/cuda_dnn/dnn_run.h"
 
@@ -20,5 +23,20 @@ static const trivet_kernel_t graph = {
     .release = dnn_release,
     .run = dnn_run};
 
-TRIVET_PLUGIN_HALVES("cuda_dnn", "0.1", "convolutions by cuDNN 9",
-                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &graph)
+static const trivet_kernel_t attention = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "cuda_dnn.attention",
+    .target = "cuda",
+    .summary = "attention with a mask and a bound of positions",
+    .version = DNN_ATTENTION_VERSION,
+    .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+    .propose = dnn_attention_propose,
+    .emit = dnn_attention_emit,
+    .load = dnn_attention_load,
+    .unload = dnn_attention_unload,
+    .prepare = dnn_attention_prepare,
+    .release = dnn_attention_release,
+    .run = dnn_attention_run};
+
+TRIVET_PLUGIN_HALVES("cuda_dnn", "0.2", "convolutions and attention by cuDNN 9",
+                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &graph, &attention)

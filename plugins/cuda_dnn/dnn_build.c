@@ -5,7 +5,6 @@
 // plan, for a device that is described: none has to be there.
 #include "plugins/cuda_dnn/dnn_build.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +13,7 @@
 #include "core/base/status.h"
 #include "core/target/anchor_match.h"
 #include "plugins/cuda_dnn/dnn_graph.h"
+#include "plugins/cuda_dnn/dnn_offline.h"
 
 #define PROPOSALS 4u
 
@@ -112,10 +112,7 @@ static bool is_exact_form(const dnn_problem_t* p) {
 }
 
 static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
-  static const char prefix[] = "cuda:";
-  const char* target = region->target ? region->target : "";
-  bool is_named = strncmp(target, prefix, sizeof(prefix) - 1) == 0;
-  a->properties = dnn_device_properties(is_named ? target + sizeof(prefix) - 1 : "sm_90");
+  a->properties = dnn_target_properties(region->target);
   if (!a->properties) {
     a->reason = "the properties of this architecture are not known";
     return TRIVET_OK;
@@ -138,39 +135,15 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
   return TRIVET_OK;
 }
 
-// --- The library ------------------------------------------------------------------------
-
-// cuDNN asks a driver even where a device is described. Where none is installed, the one beside
-// this plugin says that there is no device.
-static void ensure_driver(void) {
-  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  Dl_info info;
-  if (!driver && dladdr((const void*)&ensure_driver, &info) && info.dli_fname) {
-    char path[1024];
-    const char* slash = strrchr(info.dli_fname, '/');
-    int folder = slash ? (int)(slash - info.dli_fname) : 0;
-    int size = snprintf(path, sizeof(path), "%.*s/no_driver/libcuda.so.1", folder, info.dli_fname);
-    if (slash && size > 0 && (size_t)size < sizeof(path)) {
-      driver = dlopen(path, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
-    }
-  }
-  if (driver) dlclose(driver);
-}
-
-static trivet_status_t open_library(trivet_allocator_t allocator, dnn_library_t* out_library) {
-  ensure_driver();
-  return dnn_library_open(allocator, out_library);
-}
+// --- Proposal ---------------------------------------------------------------------------
 
 // Whether cuDNN computes the problem; *out_reason says why not, in |text|.
-static trivet_status_t check_offered(const asked_t* a, trivet_allocator_t allocator, char text[160],
-                                     const char** out_reason) {
+static trivet_status_t check_offered(const asked_t* a, trivet_allocator_t allocator,
+                                     char text[DNN_REASON_SIZE], const char** out_reason) {
   dnn_library_t library;
-  trivet_status_t status = open_library(allocator, &library);
+  trivet_status_t status = dnn_offline_open(allocator, &library);
   if (status) {
-    snprintf(text, 160, "%s", trivet_status_message(status));
-    trivet_status_free(status);
-    *out_reason = text;
+    *out_reason = dnn_offline_reason(status, text);
     return TRIVET_OK;
   }
   if (!is_usual(a)) {
@@ -178,17 +151,11 @@ static trivet_status_t check_offered(const asked_t* a, trivet_allocator_t alloca
     uint32_t count = 0;
     status = dnn_graph_candidates(&library, &a->match.problem, a->tensors, &device, &count);
     if (!status && count == 0) *out_reason = "cuDNN offers no way to compute it";
-    if (status) {
-      snprintf(text, 160, "%s", trivet_status_message(status));
-      trivet_status_free(status);
-      *out_reason = text;
-    }
+    if (status) *out_reason = dnn_offline_reason(status, text);
   }
   dnn_library_close(&library);
   return TRIVET_OK;
 }
-
-// --- Proposal ---------------------------------------------------------------------------
 
 static double bytes_of(const dnn_problem_t* p, const dnn_tensor_t* tensor) {
   double bytes = tvi_dtype_bytes(tensor->dtype);
@@ -227,7 +194,7 @@ static double price(const asked_t* a) {
 
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
                                trivet_proposal_t* proposal, tvi_arena_t* arena, asked_t* a) {
-  char text[160];
+  char text[DNN_REASON_SIZE];
   TRIVET_RETURN_IF_ERROR(ask(region, arena, a));
   if (!a->reason) {
     TRIVET_RETURN_IF_ERROR(check_offered(a, region->graph->allocator, text, &a->reason));
@@ -308,34 +275,25 @@ static trivet_status_t pack(const trivet_region_t* region, const asked_t* a,
   return emission->add_packed(emission->self, &packed);
 }
 
-// The blob with a plan behind it; without one where cuDNN cannot build it here, and then the
-// device's machine does.
+static trivet_status_t build_plan(void* self, const dnn_library_t* library,
+                                  trivet_allocator_t allocator, char** out_text,
+                                  uint64_t* out_size) {
+  const asked_t* a = (const asked_t*)self;
+  dnn_device_choice_t device = {a->properties, NULL};
+  return dnn_graph_plan(library, &a->match.problem, a->tensors, &device, allocator, out_text,
+                        out_size);
+}
+
 static trivet_status_t set_blob(const trivet_region_t* region, asked_t* a,
                                 trivet_emission_t* emission) {
   dnn_problem_t* p = &a->match.problem;
-  trivet_allocator_t allocator = region->graph->allocator;
-  dnn_device_choice_t device = {a->properties, NULL};
-  dnn_library_t library;
-  char* text = NULL;
-  uint64_t size = 0;
-  TRIVET_RETURN_IF_ERROR(open_library(allocator, &library));
-  trivet_status_t status =
-      dnn_graph_plan(&library, p, a->tensors, &device, allocator, &text, &size);
-  dnn_library_close(&library);
-  if (status) trivet_status_free(status);
-  if (text) {
-    p->plan_size = size;
-    dnn_tensors_key(p, a->tensors, p->plan_key);
-  }
-  uint8_t* blob = NULL;
-  status = tvi_arena_alloc_array_zeroed(emission->arena, sizeof(*p) + (size_t)size, 1, &blob);
-  if (!status) {
-    memcpy(blob, p, sizeof(*p));
-    if (text) memcpy(blob + sizeof(*p), text, (size_t)size);
-    status = emission->set_blob(emission->self, blob, sizeof(*p) + size);
-  }
-  if (text) tvi_free(allocator, text, (size_t)size);
-  return status;
+  tvi_hash128_t problem = tvi_hash128(p, sizeof(*p), DNN_MAGIC);
+  dnn_tensors_key(p, a->tensors, p->plan_key);
+  const uint64_t parts[4] = {problem.low, problem.high, p->plan_key[0], p->plan_key[1]};
+  dnn_offline_blob_t blob = {.self = a, .build = build_plan, .head = p, .head_size = sizeof(*p)};
+  blob.plan_size = &p->plan_size;
+  blob.key = tvi_hash128(parts, sizeof(parts), strlen(a->properties));
+  return dnn_offline_set_blob(region, &blob, emission);
 }
 
 trivet_status_t dnn_emit(const trivet_kernel_t* kernel, const trivet_region_t* region,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Builds cuDNN's descriptors. All that one build makes is destroyed together at its end.
+// From a problem to cuDNN's operations: a convolution or matrix product, and pointwise operations
+// on what it computes.
 // Used when a step is prepared or tried out; it must not be called in a run.
 #include "plugins/cuda_dnn/dnn_graph.h"
 
@@ -11,49 +12,13 @@
 #include "core/base/status.h"
 #include "core/target/anchor_match.h"
 
-#define MAX_DESCRIPTORS 256u
-
-typedef struct build_s {
-  const dnn_library_t* dnn;
-  const dnn_problem_t* problem;
-  const dnn_tensor_t* tensors;
-  const dnn_device_choice_t* device;
-  cudnnBackendDescriptor_t made[MAX_DESCRIPTORS];
-  uint32_t made_count;
-  cudnnBackendDescriptor_t properties;  // of the device that is described
-  cudnnBackendDescriptor_t graph;
-  cudnnBackendDescriptor_t configs[DNN_MAX_CANDIDATES];
-  uint32_t config_count;
-} build_t;
-
 #define TRY(call) TRIVET_RETURN_IF_ERROR(call)
 
-static trivet_status_t make(build_t* b, cudnnBackendDescriptorType_t type,
-                            cudnnBackendDescriptor_t* out) {
-  if (b->made_count == MAX_DESCRIPTORS) return TRIVET_STATUS(INTERNAL, "cuDNN: a graph too large");
-  cudnnBackendDescriptor_t descriptor = NULL;
-  TRY(dnn_check(b->dnn, b->dnn->cudnnBackendCreateDescriptor(type, &descriptor), "descriptor"));
-  b->made[b->made_count++] = descriptor;
-  *out = descriptor;
-  return TRIVET_OK;
-}
-
-static trivet_status_t set(build_t* b, cudnnBackendDescriptor_t descriptor,
-                           cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                           int64_t count, const void* values, const char* what) {
-  return dnn_check(b->dnn, b->dnn->cudnnBackendSetAttribute(descriptor, name, type, count, values),
-                   what);
-}
-
-static trivet_status_t finish(build_t* b, cudnnBackendDescriptor_t descriptor, const char* what) {
-  return dnn_check(b->dnn, b->dnn->cudnnBackendFinalize(descriptor), what);
-}
-
-static void destroy_all(build_t* b) {
-  while (b->made_count) {
-    (void)b->dnn->cudnnBackendDestroyDescriptor(b->made[--b->made_count]);
-  }
-}
+typedef struct build_s {
+  dnn_maker_t maker;
+  const dnn_problem_t* problem;
+  const dnn_tensor_t* tensors;
+} build_t;
 
 // --- Post-operations --------------------------------------------------------------------
 
@@ -164,64 +129,26 @@ uint32_t dnn_pointwise_list(const dnn_problem_t* problem,
   return count;
 }
 
-// --- Tensors ----------------------------------------------------------------------------
+// --- Operations -------------------------------------------------------------------------
 
-static cudnnDataType_t data_type(uint32_t dtype) {
-  return dtype == TRIVET_DTYPE_F16    ? CUDNN_DATA_HALF
-         : dtype == TRIVET_DTYPE_BF16 ? CUDNN_DATA_BFLOAT16
-                                      : CUDNN_DATA_FLOAT;
-}
-
-static trivet_status_t make_tensor(build_t* b, const dnn_tensor_t* tensor, int64_t uid,
-                                   bool is_virtual, bool by_value, cudnnBackendDescriptor_t* out) {
-  cudnnBackendDescriptor_t t = NULL;
-  cudnnDataType_t type = data_type(tensor->dtype);
-  int64_t alignment = tensor->alignment;
-  int64_t rank = b->problem->rank;
-  TRY(make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR, &t));
-  TRY(set(b, t, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type, "type of a tensor"));
-  TRY(set(b, t, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, rank, tensor->dims,
-          "extents of a tensor"));
-  TRY(set(b, t, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, rank, tensor->strides,
-          "strides of a tensor"));
-  TRY(set(b, t, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid, "id of a tensor"));
-  TRY(set(b, t, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment,
-          "alignment of a tensor"));
-  if (is_virtual) {
-    TRY(set(b, t, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &is_virtual,
-            "virtual tensor"));
-  }
-  if (by_value) {
-    TRY(set(b, t, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, &by_value, "number"));
-  }
-  TRY(finish(b, t, "tensor"));
-  *out = t;
-  return TRIVET_OK;
-}
-
-static trivet_status_t make_number(build_t* b, int64_t uid, cudnnBackendDescriptor_t* out) {
-  dnn_tensor_t tensor;
-  memset(&tensor, 0, sizeof(tensor));
-  tensor.dtype = TRIVET_DTYPE_F32;
-  tensor.alignment = 16;
-  for (uint32_t d = 0; d < DNN_MAX_RANK; ++d) tensor.dims[d] = tensor.strides[d] = 1;
-  return make_tensor(b, &tensor, uid, false, true, out);
+static trivet_status_t make_operand(build_t* b, uint32_t operand, cudnnBackendDescriptor_t* out) {
+  const dnn_tensor_t* tensor = &b->tensors[operand];
+  return dnn_maker_tensor(&b->maker, tensor, b->problem->rank, dnn_data_type(tensor->dtype),
+                          DNN_UID_OPERAND + operand, 0, out);
 }
 
 // The result, or what becomes it: virtual tensors are f32.
 static trivet_status_t make_result(build_t* b, bool is_last, int64_t uid,
                                    cudnnBackendDescriptor_t* out) {
   uint32_t result = b->problem->operand_count - 1;
-  dnn_tensor_t tensor = b->tensors[result];
-  if (is_last) return make_tensor(b, &tensor, DNN_UID_OPERAND + result, false, false, out);
-  tensor.dtype = TRIVET_DTYPE_F32;
-  return make_tensor(b, &tensor, uid, true, false, out);
+  if (is_last) return make_operand(b, result, out);
+  return dnn_maker_tensor(&b->maker, &b->tensors[result], b->problem->rank, CUDNN_DATA_FLOAT, uid,
+                          DNN_TENSOR_VIRTUAL, out);
 }
-
-// --- Operations -------------------------------------------------------------------------
 
 static trivet_status_t make_convolution(build_t* b, cudnnBackendDescriptor_t y,
                                         cudnnBackendDescriptor_t* out) {
+  dnn_maker_t* m = &b->maker;
   const dnn_problem_t* p = b->problem;
   const dnn_tensor_t *x = &b->tensors[0], *w = &b->tensors[1];
   const dnn_tensor_t* result = &b->tensors[p->operand_count - 1];
@@ -235,23 +162,29 @@ static trivet_status_t make_convolution(build_t* b, cudnnBackendDescriptor_t y,
   cudnnBackendDescriptor_t how = NULL, op = NULL, tx = NULL, tw = NULL;
   cudnnDataType_t compute = CUDNN_DATA_FLOAT;
   cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-  TRY(make(b, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, &how));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute,
-          "type of sums"));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode, "mode"));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &spatial,
-          "spatial dimensions"));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, spatial, p->pads, "pads"));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, spatial, after, "pads"));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, spatial, p->dilations,
-          "dilations"));
-  TRY(set(b, how, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, spatial, p->strides,
-          "strides"));
-  TRY(finish(b, how, "convolution"));
-  TRY(make_tensor(b, x, DNN_UID_OPERAND, false, false, &tx));
-  TRY(make_tensor(b, w, DNN_UID_OPERAND + 1, false, false, &tw));
+  TRY(dnn_maker_add(m, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, &how));
+  TRY(dnn_maker_set(m, how, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute,
+                    "type of sums"));
+  TRY(dnn_maker_set(m, how, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode,
+                    "mode"));
+  const struct {
+    cudnnBackendAttributeName_t name;
+    int64_t count;
+    const int64_t* values;
+  } numbers[] = {{CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 1, &spatial},
+                 {CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, spatial, p->pads},
+                 {CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, spatial, after},
+                 {CUDNN_ATTR_CONVOLUTION_DILATIONS, spatial, p->dilations},
+                 {CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, spatial, p->strides}};
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); ++i) {
+    TRY(dnn_maker_set(m, how, numbers[i].name, CUDNN_TYPE_INT64, numbers[i].count,
+                      numbers[i].values, "window of a convolution"));
+  }
+  TRY(dnn_maker_finish(m, how, "convolution"));
+  TRY(make_operand(b, 0, &tx));
+  TRY(make_operand(b, 1, &tw));
   float alpha = 1, beta = 0;
-  TRY(make(b, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, &op));
+  TRY(dnn_maker_add(m, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, &op));
   const struct {
     cudnnBackendAttributeName_t name;
     const cudnnBackendDescriptor_t* value;
@@ -260,60 +193,48 @@ static trivet_status_t make_convolution(build_t* b, cudnnBackendDescriptor_t y,
                {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, &tw},
                {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, &y}};
   for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); ++i) {
-    TRY(set(b, op, parts[i].name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, parts[i].value,
-            "part of a convolution"));
+    TRY(dnn_maker_set(m, op, parts[i].name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, parts[i].value,
+                      "part of a convolution"));
   }
-  TRY(set(b, op, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1, &alpha,
-          "alpha"));
-  TRY(set(b, op, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 1, &beta,
-          "beta"));
-  TRY(finish(b, op, "convolution"));
+  TRY(dnn_maker_set(m, op, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1,
+                    &alpha, "alpha"));
+  TRY(dnn_maker_set(m, op, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 1,
+                    &beta, "beta"));
+  TRY(dnn_maker_finish(m, op, "convolution"));
   *out = op;
   return TRIVET_OK;
 }
 
+static trivet_status_t make_product(build_t* b, cudnnBackendDescriptor_t y,
+                                    cudnnBackendDescriptor_t* out) {
+  cudnnBackendDescriptor_t x = NULL, w = NULL;
+  TRY(make_operand(b, 0, &x));
+  TRY(make_operand(b, 1, &w));
+  return dnn_maker_matmul(&b->maker, x, w, y, out);
+}
+
+static void add_setting(dnn_pointwise_how_t* how, cudnnBackendAttributeName_t attribute,
+                        double number) {
+  how->numbers[how->number_count++] = (dnn_pointwise_number_t){attribute, number};
+}
+
 static trivet_status_t make_pointwise(build_t* b, const dnn_pointwise_t* from,
-                                      cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t other,
-                                      cudnnBackendDescriptor_t y, cudnnBackendDescriptor_t* out) {
-  cudnnBackendDescriptor_t how = NULL, op = NULL;
-  cudnnDataType_t compute = CUDNN_DATA_FLOAT;
-  TRY(make(b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, &how));
-  TRY(set(b, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &from->mode,
-          "pointwise mode"));
-  TRY(set(b, how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute,
-          "pointwise type"));
-  if (from->has_clip) {
-    if (from->upper < (double)FLT_MAX) {
-      TRY(set(b, how, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, 1, &from->upper,
-              "upper clip"));
-    }
-    if (from->slope != 0) {
-      TRY(set(b, how, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, CUDNN_TYPE_DOUBLE, 1,
-              &from->slope, "slope"));
-    }
+                                      const dnn_operands_t* operands,
+                                      cudnnBackendDescriptor_t* out) {
+  dnn_pointwise_how_t how = {.mode = from->mode, .compute = CUDNN_DATA_FLOAT};
+  if (from->has_clip && from->upper < (double)FLT_MAX) {
+    add_setting(&how, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, from->upper);
+  }
+  if (from->has_clip && from->slope != 0) {
+    add_setting(&how, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, from->slope);
   }
   if (from->mode == CUDNN_POINTWISE_SWISH_FWD) {
-    TRY(set(b, how, CUDNN_ATTR_POINTWISE_SWISH_BETA, CUDNN_TYPE_DOUBLE, 1, &from->parameter,
-            "swish"));
+    add_setting(&how, CUDNN_ATTR_POINTWISE_SWISH_BETA, from->parameter);
   }
   if (from->mode == CUDNN_POINTWISE_ELU_FWD) {
-    TRY(set(b, how, CUDNN_ATTR_POINTWISE_ELU_ALPHA, CUDNN_TYPE_DOUBLE, 1, &from->parameter, "elu"));
+    add_setting(&how, CUDNN_ATTR_POINTWISE_ELU_ALPHA, from->parameter);
   }
-  TRY(finish(b, how, "pointwise"));
-  TRY(make(b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, &op));
-  TRY(set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-          &how, "pointwise"));
-  TRY(set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &x,
-          "pointwise x"));
-  if (other) {
-    TRY(set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &other,
-            "pointwise b"));
-  }
-  TRY(set(b, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &y,
-          "pointwise y"));
-  TRY(finish(b, op, "pointwise operation"));
-  *out = op;
-  return TRIVET_OK;
+  return dnn_maker_pointwise(&b->maker, &how, operands, out);
 }
 
 static trivet_status_t make_graph(build_t* b) {
@@ -322,116 +243,42 @@ static trivet_status_t make_graph(build_t* b) {
   uint32_t count = dnn_pointwise_list(p, list);
   cudnnBackendDescriptor_t ops[DNN_MAX_POINTWISE + 1];
   cudnnBackendDescriptor_t inputs[DNN_MAX_POINTWISE + 1];  // of each pointwise operation
+  TRY(dnn_maker_begin(&b->maker));
   TRY(make_result(b, count == 0, DNN_UID_VIRTUAL, &inputs[0]));
-  TRY(make_convolution(b, inputs[0], &ops[0]));
+  TRY(p->kind == DNN_MATMUL ? make_product(b, inputs[0], &ops[0])
+                            : make_convolution(b, inputs[0], &ops[0]));
   for (uint32_t i = 0; i < count; ++i) {
-    cudnnBackendDescriptor_t other = NULL;
+    dnn_operands_t operands = {.x = inputs[i]};
     if (list[i].with == DNN_WITH_OPERAND) {
-      TRY(make_tensor(b, &b->tensors[list[i].operand], DNN_UID_OPERAND + list[i].operand, false,
-                      false, &other));
+      TRY(make_operand(b, list[i].operand, &operands.b));
     } else if (list[i].with == DNN_WITH_NUMBER) {
-      TRY(make_number(b, DNN_UID_NUMBER + i, &other));
+      TRY(dnn_maker_number(&b->maker, p->rank, DNN_UID_NUMBER + i, &operands.b));
     } else if (list[i].with == DNN_WITH_SAVED) {
-      other = inputs[list[i].saved];
+      operands.b = inputs[list[i].saved];
     }
     TRY(make_result(b, i + 1 == count, DNN_UID_VIRTUAL + 1 + i, &inputs[i + 1]));
-    TRY(make_pointwise(b, &list[i], inputs[i], other, inputs[i + 1], &ops[i + 1]));
+    operands.y = inputs[i + 1];
+    TRY(make_pointwise(b, &list[i], &operands, &ops[i + 1]));
   }
-  TRY(make(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &b->graph));
-  TRY(set(b, b->graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count + 1, ops,
-          "operations"));
-  if (b->device->handle) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    TRY(set(b, b->graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &b->device->handle,
-            "handle"));
-#pragma GCC diagnostic pop
-  }
-  return finish(b, b->graph, "graph of operations");
+  return dnn_maker_graph(&b->maker, ops, count + 1);
 }
 
-// --- Candidates -------------------------------------------------------------------------
-
-// f32 means f32: ways that round the operands first are left out.
-static trivet_status_t is_exact(build_t* b, cudnnBackendDescriptor_t config, bool* out_exact) {
-  *out_exact = true;
-  if (b->problem->dtype != TRIVET_DTYPE_F32) return TRIVET_OK;
-  cudnnBackendDescriptor_t engine = NULL;
-  cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
-  int64_t count = 0;
-  TRY(make(b, CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine));
-  TRY(dnn_check(b->dnn,
-                b->dnn->cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
-                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine),
-                "engine of a candidate"));
-  TRY(dnn_check(b->dnn,
-                b->dnn->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
-                                                 CUDNN_TYPE_NUMERICAL_NOTE,
-                                                 CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes),
-                "notes of an engine"));
-  for (int64_t i = 0; i < count; ++i) {
-    if (notes[i] != CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP &&
-        notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) {
-      *out_exact = false;
-    }
-  }
-  return TRIVET_OK;
-}
-
-static trivet_status_t ask_heuristic(build_t* b, cudnnBackendHeurMode_t mode) {
-  cudnnBackendDescriptor_t heuristic = NULL, offered[DNN_MAX_CANDIDATES];
-  TRY(make(b, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristic));
-  TRY(set(b, heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-          &b->graph, "graph of a heuristic"));
-  TRY(set(b, heuristic, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode,
-          "mode of a heuristic"));
-  if (b->properties) {
-    TRY(set(b, heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-            &b->properties, "device of a heuristic"));
-  }
-  TRY(finish(b, heuristic, "heuristic"));
-  for (uint32_t i = 0; i < DNN_MAX_CANDIDATES; ++i) {
-    TRY(make(b, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &offered[i]));
-  }
-  int64_t count = 0;
-  TRY(dnn_check(b->dnn,
-                b->dnn->cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, DNN_MAX_CANDIDATES,
-                                                 &count, offered),
-                "results of a heuristic"));
-  for (int64_t i = 0; i < count && b->config_count < DNN_MAX_CANDIDATES; ++i) {
-    bool exact = false;
-    TRY(is_exact(b, offered[i], &exact));
-    if (exact) b->configs[b->config_count++] = offered[i];
-  }
-  return TRIVET_OK;
-}
-
-// The heuristic first; what always works where it has nothing, or nothing exact.
-static trivet_status_t find_candidates(build_t* b) {
-  TRY(ask_heuristic(b, CUDNN_HEUR_MODE_A));
-  if (b->config_count && b->problem->dtype != TRIVET_DTYPE_F32) return TRIVET_OK;
-  return ask_heuristic(b, CUDNN_HEUR_MODE_FALLBACK);
-}
-
-static trivet_status_t prepare(build_t* b) {
-  if (b->device->json) {
-    TRY(make(b, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &b->properties));
-    TRY(set(b, b->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-            (int64_t)strlen(b->device->json) + 1, b->device->json, "properties of a device"));
-    TRY(finish(b, b->properties, "properties of a device"));
-  }
-  TRY(make_graph(b));
-  return find_candidates(b);
+static build_t begin(const dnn_library_t* dnn, const dnn_problem_t* problem,
+                     const dnn_tensor_t* tensors, const dnn_device_choice_t* device) {
+  build_t b = {.problem = problem, .tensors = tensors};
+  b.maker.dnn = dnn;
+  b.maker.device = device;
+  b.maker.exact = problem->dtype == TRIVET_DTYPE_F32;
+  return b;
 }
 
 trivet_status_t dnn_graph_candidates(const dnn_library_t* dnn, const dnn_problem_t* problem,
                                      const dnn_tensor_t* tensors, const dnn_device_choice_t* device,
                                      uint32_t* out_count) {
-  build_t b = {.dnn = dnn, .problem = problem, .tensors = tensors, .device = device};
-  trivet_status_t status = prepare(&b);
-  uint32_t count = b.config_count;
-  destroy_all(&b);
+  build_t b = begin(dnn, problem, tensors, device);
+  trivet_status_t status = make_graph(&b);
+  uint32_t count = b.maker.config_count;
+  dnn_maker_destroy(&b.maker);
   if (trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
     trivet_status_free(status);
     status = TRIVET_OK;
@@ -441,65 +288,15 @@ trivet_status_t dnn_graph_candidates(const dnn_library_t* dnn, const dnn_problem
   return status;
 }
 
-// --- Plans ------------------------------------------------------------------------------
-
-static trivet_status_t write_plan(build_t* b, cudnnBackendDescriptor_t config,
-                                  trivet_allocator_t allocator, char** out_text,
-                                  uint64_t* out_size) {
-  cudnnBackendDescriptor_t plan = NULL;
-  TRY(make(b, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan));
-  TRY(set(b, plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-          &config, "candidate of a plan"));
-  if (b->device->handle) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-    TRY(set(b, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &b->device->handle,
-            "handle of a plan"));
-#pragma GCC diagnostic pop
-  } else {
-    TRY(set(b, plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-            &b->properties, "device of a plan"));
-  }
-  TRY(finish(b, plan, "plan"));
-  int64_t size = 0, written = 0;
-  TRY(dnn_check(
-      b->dnn,
-      b->dnn->cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
-                                       CUDNN_TYPE_CHAR, 0, &size, NULL),
-      "size of a plan's text"));
-  if (size <= 0) return TRIVET_STATUS(INTERNAL, "cuDNN: a plan without text");
-  char* text = NULL;
-  TRY(tvi_alloc(allocator, (size_t)size, &text));
-  trivet_status_t status = dnn_check(
-      b->dnn,
-      b->dnn->cudnnBackendGetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION,
-                                       CUDNN_TYPE_CHAR, size, &written, text),
-      "text of a plan");
-  if (status) {
-    tvi_free(allocator, text, (size_t)size);
-    return status;
-  }
-  *out_text = text;
-  *out_size = (uint64_t)size;
-  return TRIVET_OK;
-}
-
 trivet_status_t dnn_graph_plan(const dnn_library_t* dnn, const dnn_problem_t* problem,
                                const dnn_tensor_t* tensors, const dnn_device_choice_t* device,
                                trivet_allocator_t allocator, char** out_text, uint64_t* out_size) {
-  build_t b = {.dnn = dnn, .problem = problem, .tensors = tensors, .device = device};
-  trivet_status_t status = prepare(&b);
-  if (!status && b.config_count == 0) {
-    status = TRIVET_STATUS(UNIMPLEMENTED, "cuDNN offers no way to compute it");
+  build_t b = begin(dnn, problem, tensors, device);
+  trivet_status_t status = make_graph(&b);
+  if (!status) {
+    status = dnn_maker_plan(&b.maker, problem->candidate, allocator, out_text, out_size);
   }
-  uint32_t count = b.config_count;
-  for (uint32_t i = 0; i < count && b.made_count < MAX_DESCRIPTORS; ++i) {
-    uint32_t at = (problem->candidate + i) % count;
-    trivet_status_free(status);
-    status = write_plan(&b, b.configs[at], allocator, out_text, out_size);
-    if (!status) break;
-  }
-  destroy_all(&b);
+  dnn_maker_destroy(&b.maker);
   return status;
 }
 

@@ -6,7 +6,7 @@
 #define TRIVET_PLUGINS_CUDA_DNN_DNN_GRAPH_H_
 
 #include "core/base/string_builder.h"
-#include "plugins/cuda_dnn/dnn_library.h"
+#include "plugins/cuda_dnn/dnn_maker.h"
 #include "plugins/cuda_dnn/dnn_problem.h"
 
 #define DNN_MAX_POINTWISE 32u
@@ -33,12 +33,6 @@ uint32_t dnn_pointwise_list(const dnn_problem_t* problem,
 #define DNN_UID_OPERAND 1   // + operand of the step
 #define DNN_UID_NUMBER 100  // + position of the pointwise operation
 #define DNN_UID_VIRTUAL 200
-
-// The device that plans are for. One of the two.
-typedef struct dnn_device_choice_s {
-  const char* json;  // its properties
-  cudnnHandle_t handle;
-} dnn_device_choice_t;
 
 // The properties of an architecture ("sm_90"), NULL where they are not known.
 const char* dnn_device_properties(const char* architecture);

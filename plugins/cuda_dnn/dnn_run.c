@@ -4,17 +4,13 @@
 // was built for, and builds one on the device otherwise; run gives addresses and executes.
 #include "plugins/cuda_dnn/dnn_run.h"
 
-#include <sched.h>
 #include <string.h>
 
 #include "core/base/allocator.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "plugins/cuda_dnn/dnn_graph.h"
-
-// More than a launch promises; engines of cuDNN use aligned vectors.
-#define WORKSPACE_ALIGNMENT 256u
-#define MAX_POINTERS (DNN_MAX_OPERANDS + DNN_MAX_POINTWISE)
+#include "plugins/cuda_dnn/dnn_launch.h"
 
 typedef struct loaded_s {
   dnn_problem_t problem;
@@ -25,15 +21,7 @@ typedef struct loaded_s {
 
 typedef struct prepared_s {
   const loaded_t* loaded;
-  dnn_plan_t* plan;
-  uint32_t pointer_count;
-  int64_t uids[MAX_POINTERS];
-  uint32_t operands[MAX_POINTERS];  // of the step; UINT32_MAX: a number
-  float numbers[MAX_POINTERS];
-  // The pack of the last addresses: cuDNN wants a new one for others.
-  cudnnBackendDescriptor_t pack;
-  const void* pointers[MAX_POINTERS];
-  const void* workspace;
+  dnn_launch_t launch;
 } prepared_t;
 
 trivet_status_t dnn_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
@@ -98,33 +86,27 @@ static trivet_status_t find_plan(prepared_t* s, const trivet_operand_t* operands
   uint64_t key[2];
   dnn_tensors_key(p, tensors, key);
   if (p->plan_size && key[0] == p->plan_key[0] && key[1] == p->plan_key[1]) {
-    return dnn_plan_get(loaded->cuda, loaded->device, loaded->plan, p->plan_size, &s->plan);
+    return dnn_plan_get(loaded->cuda, loaded->device, loaded->plan, p->plan_size, &s->launch.plan);
   }
   char* text = NULL;
   uint64_t size = 0;
   dnn_device_choice_t device = {NULL, loaded->device->handle};
   TRIVET_RETURN_IF_ERROR(
       dnn_graph_plan(&loaded->device->library, p, tensors, &device, allocator, &text, &size));
-  trivet_status_t status = dnn_plan_get(loaded->cuda, loaded->device, text, size, &s->plan);
+  trivet_status_t status = dnn_plan_get(loaded->cuda, loaded->device, text, size, &s->launch.plan);
   tvi_free(allocator, text, (size_t)size);
   return status;
 }
 
-static void add_pointer(prepared_t* s, int64_t uid, uint32_t operand, float number) {
-  uint32_t at = s->pointer_count++;
-  s->uids[at] = uid;
-  s->operands[at] = operand;
-  s->numbers[at] = number;
-}
-
 static void list_pointers(prepared_t* s) {
   const dnn_problem_t* p = &s->loaded->problem;
-  for (uint32_t i = 0; i < p->operand_count; ++i) add_pointer(s, DNN_UID_OPERAND + i, i, 0);
+  for (uint32_t i = 0; i < p->operand_count; ++i)
+    dnn_launch_add_operand(&s->launch, DNN_UID_OPERAND + i, i, 0);
   dnn_pointwise_t list[DNN_MAX_POINTWISE];
   uint32_t count = dnn_pointwise_list(p, list);
   for (uint32_t i = 0; i < count; ++i) {
     if (list[i].with == DNN_WITH_NUMBER) {
-      add_pointer(s, DNN_UID_NUMBER + i, UINT32_MAX, list[i].number);
+      dnn_launch_add_float(&s->launch, DNN_UID_NUMBER + i, list[i].number);
     }
   }
 }
@@ -137,14 +119,15 @@ trivet_status_t dnn_prepare(const trivet_kernel_t* kernel, void* pointer,
   prepared_t* s;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*prepare->allocator, sizeof(*s), &s));
   s->loaded = loaded;
+  s->launch.cuda = loaded->cuda;
+  s->launch.device = loaded->device;
   list_pointers(s);
   trivet_status_t status = find_plan(s, prepare->operands, *prepare->allocator);
   if (status) {
     dnn_release(kernel, s, prepare->allocator);
     return status;
   }
-  uint64_t size = (uint64_t)s->plan->workspace_size;
-  *out_workspace_size = size ? size + WORKSPACE_ALIGNMENT : 0;
+  *out_workspace_size = dnn_launch_workspace(&s->launch);
   *out_prepared = s;
   return TRIVET_OK;
 }
@@ -154,72 +137,13 @@ void dnn_release(const trivet_kernel_t* kernel, void* pointer,
   (void)kernel;
   prepared_t* s = (prepared_t*)pointer;
   if (!s) return;
-  const loaded_t* loaded = s->loaded;
-  if (s->pack) (void)loaded->device->library.cudnnBackendDestroyDescriptor(s->pack);
-  if (s->plan) dnn_plan_release(loaded->cuda, loaded->device, s->plan);
+  dnn_launch_deinit(&s->launch);
   tvi_free(*allocator, s, sizeof(*s));
-}
-
-// A pack cannot be changed once it is finished: other addresses need another.
-static trivet_status_t make_pack(prepared_t* s) {
-  const dnn_library_t* dnn = &s->loaded->device->library;
-  if (s->pack) (void)dnn->cudnnBackendDestroyDescriptor(s->pack);
-  s->pack = NULL;
-  cudnnBackendDescriptor_t pack = NULL;
-  TRIVET_RETURN_IF_ERROR(dnn_check(
-      dnn, dnn->cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack),
-      "addresses"));
-  trivet_status_t status =
-      dnn_check(dnn,
-                dnn->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,
-                                              CUDNN_TYPE_INT64, s->pointer_count, s->uids),
-                "ids of addresses");
-  if (!status) {
-    status =
-        dnn_check(dnn,
-                  dnn->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS,
-                                                CUDNN_TYPE_VOID_PTR, s->pointer_count, s->pointers),
-                  "addresses");
-  }
-  if (!status) {
-    status = dnn_check(dnn,
-                       dnn->cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
-                                                     CUDNN_TYPE_VOID_PTR, 1, &s->workspace),
-                       "workspace");
-  }
-  if (!status) status = dnn_check(dnn, dnn->cudnnBackendFinalize(pack), "addresses");
-  if (status) {
-    (void)dnn->cudnnBackendDestroyDescriptor(pack);
-    return status;
-  }
-  s->pack = pack;
-  return TRIVET_OK;
 }
 
 trivet_status_t dnn_run(const trivet_kernel_t* kernel, void* pointer,
                         const trivet_kernel_launch_t* launch) {
   (void)kernel;
   prepared_t* s = (prepared_t*)pointer;
-  dnn_device_t* device = s->loaded->device;
-  const dnn_library_t* dnn = &device->library;
-  uintptr_t workspace = ((uintptr_t)launch->workspace + WORKSPACE_ALIGNMENT - 1) /
-                        WORKSPACE_ALIGNMENT * WORKSPACE_ALIGNMENT;
-  if (!s->plan->workspace_size) workspace = 0;
-  bool same = s->pack != NULL && s->workspace == (const void*)workspace;
-  for (uint32_t i = 0; i < s->pointer_count; ++i) {
-    const void* address =
-        s->operands[i] == UINT32_MAX ? &s->numbers[i] : launch->addresses[s->operands[i]];
-    same = same && s->pointers[i] == address;
-    s->pointers[i] = address;
-  }
-  s->workspace = (const void*)workspace;
-  if (!same) TRIVET_RETURN_IF_ERROR(make_pack(s));
-  // Contexts share the handle for as long as a launch takes.
-  while (atomic_flag_test_and_set_explicit(&device->is_busy, memory_order_acquire)) sched_yield();
-  cudnnStatus_t result = dnn->cudnnSetStream(device->handle, (cudaStream_t)launch->stream);
-  if (result == CUDNN_STATUS_SUCCESS) {
-    result = dnn->cudnnBackendExecute(device->handle, s->plan->descriptor, s->pack);
-  }
-  atomic_flag_clear_explicit(&device->is_busy, memory_order_release);
-  return dnn_check(dnn, result, "execution");
+  return dnn_launch_run(&s->launch, launch);
 }

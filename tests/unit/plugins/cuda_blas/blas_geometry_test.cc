@@ -46,6 +46,22 @@ struct Matrix {
     for (double& x : data) x = Draw(r, -4, 4);
     operand.dtype = TRIVET_DTYPE_F32;
   }
+  // Packed as weights are: the last |sums| indices together in rows that lie |leading| apart.
+  uint32_t Pack(Random& r, size_t sums) {
+    size_t rank = operand.rank;
+    int64_t stride = 1;
+    uint32_t leading = 0;
+    for (size_t d = rank; d-- > 0;) {
+      if (d + sums + 1 == rank) stride += Draw(r, 0, 3);
+      if (d + sums + 1 == rank) leading = static_cast<uint32_t>(stride);
+      operand.strides[d] = stride;
+      stride *= operand.dims[d];
+    }
+    if (!leading) leading = static_cast<uint32_t>(stride);
+    data.resize(static_cast<size_t>(stride));
+    for (double& x : data) x = Draw(r, -4, 4);
+    return leading;
+  }
   int64_t At(const std::vector<int>& position) const {
     int64_t at = 0;
     for (size_t i = 0; i < position.size(); ++i) {
@@ -111,7 +127,7 @@ std::vector<double> Emulate(const blas_geometry_t& g, const Matrix& a, const Mat
 
 TEST(BlasGeometry, RandomOrdersOfDimensions) {
   Random r(7);
-  int taken = 0, swapped = 0, looped = 0;
+  int taken = 0, swapped = 0, looped = 0, packed = 0;
   for (int round = 0; round < 4000; ++round) {
     blas_problem_t p;
     memset(&p, 0, sizeof(p));
@@ -140,6 +156,7 @@ TEST(BlasGeometry, RandomOrdersOfDimensions) {
     b.Make(r, ib, extents, permute);
     result.Make(r, ic, extents, permute);
     residual.Make(r, ic, extents, permute && Draw(r, 0, 1));
+    if (p.batch_count == 0 && round % 2 == 0) p.packed_leading = b.Pack(r, p.k_count);
     if (!has_residual) residual = Matrix();
     p.bias_operand = BLAS_NONE;
     p.residual_operand = has_residual ? 2 : BLAS_NONE;
@@ -149,6 +166,11 @@ TEST(BlasGeometry, RandomOrdersOfDimensions) {
     std::copy(result.dims.begin(), result.dims.end(), p.c_dims);
     if (has_residual) std::copy(residual.dims.begin(), residual.dims.end(), p.residual_dims);
     std::vector<trivet_operand_t> operands = {a.operand, b.operand};
+    if (p.packed_leading) {
+      operands[1].rank = 1;
+      operands[1].dims[0] = static_cast<int64_t>(b.data.size());
+      operands[1].strides[0] = 1;
+    }
     if (has_residual) operands.push_back(residual.operand);
     operands.push_back(result.operand);
     blas_geometry_t g;
@@ -158,6 +180,7 @@ TEST(BlasGeometry, RandomOrdersOfDimensions) {
       continue;
     }
     ++taken;
+    packed += p.packed_leading != 0;
     swapped += g.swapped;
     looped += g.loop_count != 0;
     std::vector<double> got = Emulate(g, a, b, has_residual ? &residual : nullptr, result);
@@ -182,6 +205,7 @@ TEST(BlasGeometry, RandomOrdersOfDimensions) {
   EXPECT_GT(taken, 1000);
   EXPECT_GT(swapped, 100);
   EXPECT_GT(looped, 50);
+  EXPECT_GT(packed, 100);
 }
 
 blas_problem_t Plain() {
@@ -218,7 +242,7 @@ TEST(BlasProblem, BlobsAreChecked) {
     EXPECT_TRUE(refused(q)) << #field; \
   } while (0)
   REFUSED(magic, 1);
-  REFUSED(version, 2);
+  REFUSED(version, 3);
   REFUSED(dtype, TRIVET_DTYPE_I32);
   REFUSED(result_dtype, 0);
   REFUSED(operand_count, 3);
@@ -228,7 +252,7 @@ TEST(BlasProblem, BlobsAreChecked) {
   REFUSED(bias_kind, 0);
   REFUSED(bias_kind, 3);
   REFUSED(activation, 9);
-  REFUSED(algorithm, 4);
+  REFUSED(algorithm, 16);
   REFUSED(m_count, 0xffffffffu);
   REFUSED(k_count, 24);
   REFUSED(a_dims[0], 12);

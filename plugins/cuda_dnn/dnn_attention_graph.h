@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Attention as a graph of cuDNN, and plans for it. Both halves use it; it keeps nothing.
+// It never runs a plan.
+#ifndef TRIVET_PLUGINS_CUDA_DNN_DNN_ATTENTION_GRAPH_H_
+#define TRIVET_PLUGINS_CUDA_DNN_DNN_ATTENTION_GRAPH_H_
+
+#include "plugins/cuda_dnn/dnn_attention.h"
+#include "plugins/cuda_dnn/dnn_maker.h"
+
+// Unique ids in the graph and its variant pack.
+#define DNN_UID_ATTENTION 1  // + DNN_Q, ..., the result last
+#define DNN_UID_SCALE 20     // f32, host
+#define DNN_UID_HIDDEN 21    // f32, host: the score of a key that is not seen
+#define DNN_UID_UPPER 22     // i32, host
+#define DNN_UID_BETWEEN 40   // virtual tensors
+
+// How many ways the library offers (0: it cannot compute the problem).
+trivet_status_t dnn_attention_candidates(const dnn_library_t* dnn, const dnn_attention_t* problem,
+                                         const dnn_attention_shape_t* shape,
+                                         const dnn_device_choice_t* device, uint32_t* out_count);
+// A serialised plan by candidate |problem->candidate|, or the next one that can be built.
+// UNIMPLEMENTED: none can.
+trivet_status_t dnn_attention_plan(const dnn_library_t* dnn, const dnn_attention_t* problem,
+                                   const dnn_attention_shape_t* shape,
+                                   const dnn_device_choice_t* device, trivet_allocator_t allocator,
+                                   char** out_text, uint64_t* out_size);
+
+#endif  // TRIVET_PLUGINS_CUDA_DNN_DNN_ATTENTION_GRAPH_H_
