@@ -138,6 +138,13 @@ bool tvi_value_tensor(const tvi_value_t* value, trivet_tensor_t* out_tensor) {
   return true;
 }
 
+// A zero is not a negative zero, and a NaN is itself.
+static uint64_t bits_of(double number) {
+  uint64_t bits;
+  memcpy(&bits, &number, sizeof(bits));
+  return bits;
+}
+
 bool tvi_value_scalar_constant(const tvi_value_t* value, double* out_value) {
   trivet_tensor_t tensor;
   int64_t count;
@@ -147,8 +154,7 @@ bool tvi_value_scalar_constant(const tvi_value_t* value, double* out_value) {
   }
   double first = tvi_dtype_read_f64(tensor.dtype, tensor.data, 0);
   for (int64_t i = 1; i < count; ++i) {
-    double each = tvi_dtype_read_f64(tensor.dtype, tensor.data, i);
-    if (memcmp(&each, &first, sizeof(first)) != 0) return false;
+    if (bits_of(tvi_dtype_read_f64(tensor.dtype, tensor.data, i)) != bits_of(first)) return false;
   }
   *out_value = first;
   return true;

@@ -96,7 +96,7 @@ static bool same_body(const tvi_kir_instr_t* a, const tvi_kir_instr_t* b, uint32
     if (memcmp(a[i].args, b[i].args, operands * sizeof(*a[i].args)) != 0) return false;
     if (a[i].opcode == TVI_KIR_LOAD) {
       if (!same_load(a[i].imm.load, b[i].imm.load)) return false;
-    } else if (operands == 0 && memcmp(&a[i].imm, &b[i].imm, sizeof(a[i].imm)) != 0) {
+    } else if (operands == 0 && a[i].imm.i64 != b[i].imm.i64) {  // whichever member it is: the bits
       return false;
     }
   }

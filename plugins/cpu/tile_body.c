@@ -77,12 +77,23 @@ trivet_status_t tvi_tile_body_affine(tvi_tile_body_t* body, const tvi_tile_symbo
   return tvi_tile_body_add(body, &instr, out_ref);
 }
 
+static bool same_access(const tvi_tile_body_access_t* a, const tvi_tile_body_access_t* b) {
+  if (a->value != b->value || a->bounds != b->bounds || a->pad != b->pad || a->rank != b->rank) {
+    return false;
+  }
+  for (uint32_t d = 0; d < a->rank; ++d) {
+    const tvi_tile_body_index_t *x = &a->indices[d], *y = &b->indices[d];
+    if (x->is_register != y->is_register || x->ref != y->ref || x->wrap != y->wrap) return false;
+  }
+  return true;
+}
+
 trivet_status_t tvi_tile_body_load(tvi_tile_body_t* body, const tvi_tile_body_access_t* access,
                                    uint32_t type, uint32_t* out_ref) {
   size_t number = 0;
-  while (number < body->accesses.count &&
-         memcmp(&body->accesses.data[number], access, sizeof(*access)) != 0)
+  while (number < body->accesses.count && !same_access(&body->accesses.data[number], access)) {
     ++number;
+  }
   if (number == body->accesses.count)
     TRIVET_RETURN_IF_ERROR(tvi_vector_push(&body->accesses, *access));
   tvi_tile_instr_t instr = {.opcode = TVI_TILE_OP_LOAD, .type = (uint8_t)type, .imm = number};

@@ -150,7 +150,7 @@ static void graph_destroy(const trivet_device_t* device, void* state, void* grap
   (void)device, (void)state;
   null_graph_t* graph = graph_pointer;
   for (size_t i = 0; i < graph->commands.count; ++i) {
-    graph->commands.data[i].destroy(graph->commands.data[i].self);
+    tvi_free(graph->allocator, graph->commands.data[i].arguments, graph->commands.data[i].size);
   }
   tvi_vector_deinit(&graph->commands);
   tvi_free(graph->allocator, graph, sizeof(*graph));
@@ -169,14 +169,15 @@ static trivet_status_t stream_synchronize(const trivet_device_t* device, void* s
   return TRIVET_STATUS(FAILED_PRECONDITION, "a stream that is captured cannot be waited for");
 }
 
-trivet_status_t null_queue(null_stream_t* stream, null_command_t command) {
-  if (stream->capture == NULL) {
-    trivet_status_t status = command.run(command.self);
-    command.destroy(command.self);
-    return status;
-  }
-  trivet_status_t status = tvi_vector_push(&stream->capture->commands, command);
-  if (status != NULL) command.destroy(command.self);
+trivet_status_t null_queue(null_stream_t* stream, trivet_status_t (*run)(const void* arguments),
+                           const void* arguments, size_t size) {
+  null_graph_t* graph = stream->capture;
+  if (graph == NULL) return run(arguments);
+  null_command_t command = {run, NULL, size};
+  TRIVET_RETURN_IF_ERROR(tvi_alloc(graph->allocator, size, &command.arguments));
+  memcpy(command.arguments, arguments, size);
+  trivet_status_t status = tvi_vector_push(&graph->commands, command);
+  if (status != NULL) tvi_free(graph->allocator, command.arguments, size);
   return status;
 }
 
@@ -204,26 +205,19 @@ static trivet_status_t check_range(null_device_t* null, const void* address, uin
                        (unsigned long long)size, address);
 }
 
-static trivet_status_t run_copy(void* self) {
-  const copy_t* copy = self;
+static trivet_status_t run_copy(const void* arguments) {
+  const copy_t* copy = arguments;
   TRIVET_RETURN_IF_ERROR(check_range(copy->device, copy->target, copy->size));
   TRIVET_RETURN_IF_ERROR(check_range(copy->device, copy->source, copy->size));
   memmove(null_host_address(copy->target), null_host_address(copy->source), copy->size);
   return TRIVET_OK;
 }
 
-static void destroy_copy(void* self) {
-  tvi_free(((copy_t*)self)->device->allocator, self, sizeof(copy_t));
-}
-
 static trivet_status_t copy(const trivet_device_t* device, void* state, void* stream, void* target,
                             const void* source, uint64_t size) {
   (void)device;
-  null_device_t* null = state;
-  copy_t* made;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(null->allocator, sizeof(*made), &made));
-  *made = (copy_t){null, target, source, size};
-  return null_queue(stream, (null_command_t){run_copy, destroy_copy, made});
+  const copy_t copy = {state, target, source, size};
+  return null_queue(stream, run_copy, &copy, sizeof(copy));
 }
 
 // --- Events: the time at which they were recorded ------------------------------------------------
@@ -293,7 +287,7 @@ static trivet_status_t graph_launch(const trivet_device_t* device, void* state, 
   (void)device, (void)state, (void)stream;
   const null_graph_t* graph = graph_pointer;
   for (size_t i = 0; i < graph->commands.count; ++i) {
-    TRIVET_RETURN_IF_ERROR(graph->commands.data[i].run(graph->commands.data[i].self));
+    TRIVET_RETURN_IF_ERROR(graph->commands.data[i].run(graph->commands.data[i].arguments));
   }
   return TRIVET_OK;
 }

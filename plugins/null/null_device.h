@@ -10,11 +10,11 @@
 #include "core/base/vector.h"
 #include "trivet/plugin.h"
 
-// What is queued: a copy, or a launch that brings its own function.
+// What a graph keeps: a copy, or a launch that brings its own function, with its arguments.
 typedef struct null_command_s {
-  trivet_status_t (*run)(void* self);
-  void (*destroy)(void* self);
-  void* self;
+  trivet_status_t (*run)(const void* arguments);
+  void* arguments;
+  size_t size;
 } null_command_t;
 
 typedef struct null_graph_s {
@@ -46,7 +46,8 @@ extern const trivet_kernel_t null_kernel;
 
 // The memory behind an address of this device, or the address itself where it is the host's.
 void* null_host_address(const void* address);
-// Runs the command, or keeps it for the graph that |stream| captures. Takes |command| in any case.
-trivet_status_t null_queue(null_stream_t* stream, null_command_t command);
+// Calls |run|, or keeps it with a copy of its arguments for the graph that |stream| captures.
+trivet_status_t null_queue(null_stream_t* stream, trivet_status_t (*run)(const void* arguments),
+                           const void* arguments, size_t size);
 
 #endif  // TRIVET_PLUGINS_NULL_NULL_DEVICE_H_

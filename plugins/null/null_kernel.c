@@ -3,7 +3,7 @@
 // Kernel "null.kernel": runs every kernel-IR program on the null device, through the tile
 // interpreter. Load, prepare and run are what a kernel of a real target does: constants and
 // operands are addresses of the device, and run queues a launch.
-#include <string.h>
+#include <stddef.h>
 
 #include "core/base/allocator.h"
 #include "core/base/status.h"
@@ -12,11 +12,25 @@
 #include "runtime/device/cpu/tile_program.h"
 #include "runtime/device/device.h"
 
+// The arguments of one launch. Like those of a real one, they are copied when it is queued.
+typedef struct launch_s {
+  void* tile;  // prepared
+  void* workspace;
+  void* addresses[];
+} launch_t;
+
 typedef struct prepared_s {
-  trivet_allocator_t allocator;
-  void* tile;
   uint64_t operand_count;
+  launch_t launch;  // filled anew by each run
 } prepared_t;
+
+static size_t launch_size(uint64_t operand_count) {
+  return sizeof(launch_t) + (size_t)operand_count * sizeof(void*);
+}
+
+static size_t prepared_size(uint64_t operand_count) {
+  return offsetof(prepared_t, launch) + launch_size(operand_count);
+}
 
 static trivet_status_t load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* request,
                             void** out_loaded) {
@@ -53,12 +67,11 @@ static trivet_status_t prepare(const trivet_kernel_t* kernel, void* loaded,
   trivet_kernel_prepare_t own = *request;
   own.operands = operands;
   own.executor = NULL;
-  trivet_status_t status = tvi_alloc_zeroed(allocator, sizeof(*prepared), &prepared);
+  trivet_status_t status = tvi_alloc_zeroed(allocator, prepared_size(count), &prepared);
   if (status == NULL) {
-    prepared->allocator = allocator;
     prepared->operand_count = count;
-    status = tile->prepare(tile, loaded, &own, out_workspace_size, &prepared->tile);
-    if (status != NULL) tvi_free(allocator, prepared, sizeof(*prepared));
+    status = tile->prepare(tile, loaded, &own, out_workspace_size, &prepared->launch.tile);
+    if (status != NULL) tvi_free(allocator, prepared, prepared_size(count));
   }
   tvi_free_array(allocator, operands, count + 1, sizeof(*operands));
   if (status == NULL) *out_prepared = prepared;
@@ -71,61 +84,33 @@ static void release(const trivet_kernel_t* kernel, void* prepared_pointer,
   prepared_t* prepared = prepared_pointer;
   if (prepared == NULL) return;
   const trivet_kernel_t* tile = tvi_device_tile_kernel();
-  tile->release(tile, prepared->tile, allocator);
-  tvi_free(*allocator, prepared, sizeof(*prepared));
+  tile->release(tile, prepared->launch.tile, allocator);
+  tvi_free(*allocator, prepared, prepared_size(prepared->operand_count));
 }
 
-// One launch as it is queued. Like the arguments of a kernel launch, it is a copy.
-typedef struct launch_s {
-  const prepared_t* prepared;
-  void* workspace;
-  void* addresses[];
-} launch_t;
-
-static size_t launch_size(const prepared_t* prepared) {
-  return sizeof(launch_t) + prepared->operand_count * sizeof(void*);
-}
-
-static trivet_status_t run_launch(void* self) {
-  const launch_t* launch = self;
+static trivet_status_t run_launch(const void* arguments) {
+  const launch_t* launch = arguments;
   const trivet_kernel_t* tile = tvi_device_tile_kernel();
-  trivet_kernel_launch_t own = {launch->addresses, launch->workspace, NULL, NULL};
-  return tile->run(tile, launch->prepared->tile, &own);
-}
-
-// The size is kept beside it: a graph may outlive what was prepared.
-static void destroy_launch(void* self) {
-  trivet_allocator_t system = trivet_allocator_system();
-  size_t* block = (size_t*)self - 2;
-  tvi_free_aligned(system, block, block[0], 16);
+  trivet_kernel_launch_t own = {(void* const*)launch->addresses, launch->workspace, NULL, NULL};
+  return tile->run(tile, launch->tile, &own);
 }
 
 static trivet_status_t run(const trivet_kernel_t* kernel, void* prepared_pointer,
-                           const trivet_kernel_launch_t* launch) {
+                           const trivet_kernel_launch_t* request) {
   (void)kernel;
-  const prepared_t* prepared = prepared_pointer;
-  size_t* block;
-  size_t size = launch_size(prepared) + 2 * sizeof(size_t);
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_aligned(trivet_allocator_system(), size, 16, &block));
-  block[0] = size;
-  launch_t* made = (launch_t*)(block + 2);
-  made->prepared = prepared;
-  made->workspace = null_host_address(launch->workspace);
+  prepared_t* prepared = prepared_pointer;
+  launch_t* launch = &prepared->launch;
+  launch->workspace = null_host_address(request->workspace);
   for (uint64_t i = 0; i < prepared->operand_count; ++i) {
     // An operand that nobody brought to the device is what this target is there to find.
     uint32_t where = TRIVET_MEMORY_HOST;
-    trivet_status_t status = null_device.locate(&null_device, NULL, launch->addresses[i], &where);
-    if (status == NULL && launch->addresses[i] != NULL && where != TRIVET_MEMORY_DEVICE) {
-      status =
-          TRIVET_STATUS(INVALID_ARGUMENT, "operand %llu is on the host", (unsigned long long)i);
+    TRIVET_RETURN_IF_ERROR(null_device.locate(&null_device, NULL, request->addresses[i], &where));
+    if (request->addresses[i] != NULL && where != TRIVET_MEMORY_DEVICE) {
+      return TRIVET_STATUS(INVALID_ARGUMENT, "operand %llu is on the host", (unsigned long long)i);
     }
-    if (status != NULL) {
-      destroy_launch(made);
-      return status;
-    }
-    made->addresses[i] = null_host_address(launch->addresses[i]);
+    launch->addresses[i] = null_host_address(request->addresses[i]);
   }
-  return null_queue(launch->stream, (null_command_t){run_launch, destroy_launch, made});
+  return null_queue(request->stream, run_launch, launch, launch_size(prepared->operand_count));
 }
 
 const trivet_kernel_t null_kernel = {

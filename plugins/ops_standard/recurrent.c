@@ -102,7 +102,7 @@ static trivet_status_t read_activations(const ops_eval_t* e, cell_t cell, uint32
     if (names) name = ((const trivet_string_view_t*)names->data)[i];
     uint32_t kind = 0, count = sizeof kActivations / sizeof kActivations[0];
     while (kind < count && (strlen(kActivations[kind].name) != name.size ||
-                            strncasecmp(kActivations[kind].name, name.data, name.size)))
+                            strncasecmp(kActivations[kind].name, name.data, name.size) != 0))
       ++kind;
     if (kind == count)
       return OPS_EVAL_INVALID(e, "activation %.*s is unknown", (int)name.size, name.data);

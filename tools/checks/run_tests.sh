@@ -10,10 +10,11 @@ TALLY=$PWD/.cache/test.tally
 EVENTS=$PWD/.cache/test.events
 : >"$TALLY"
 
-fuzz_seconds=60 tidy_seconds=420 quick=0 patterns=()
+fuzz_seconds=60 tidy_seconds=420 quick=0 models=1 patterns=()
 while (($#)); do
   case $1 in
     --quick) quick=1 ;;
+    --no-models) models=0 ;;
     --fuzz-seconds) fuzz_seconds=$2; shift ;;
     --tidy-seconds) tidy_seconds=$2; shift ;;
     //*) patterns+=("$1") ;;
@@ -39,9 +40,29 @@ check() { # check NAME COMMAND...: one check, passed or failed
   if "$@"; then echo "ok     $name"; echo "1 0 0" >>"$TALLY"; else echo "FAILED $name"; echo "0 1 0" >>"$TALLY"; fi
 }
 
-python_tests() { # python_tests FILE: a unittest program, counted as its cases
+skip() { # skip NAME REASON: one check that cannot be made here
+  echo "skipped $1: not run because $2"
+  echo "0 0 1" >>"$TALLY"
+}
+
+# The packages of third_party/python, without which there is no other opinion to compare with.
+has_python() { .venv/bin/python -c 'import numpy, onnx, onnxruntime' 2>/dev/null; }
+no_python='the Python packages are not installed (./dev deps; is there a network?)'
+
+# Cases of the onnx package for ops_conformance_test, made once for a version of the package and of the script.
+ops_cases() {
+  local make=tests/conformance/ops/make_cases.py name
+  name=$PWD/.cache/ops-cases-$(cat "$make" third_party/python/requirements.txt | sha256sum | cut -c1-16).bin
+  if [[ ! -s $name ]]; then
+    .venv/bin/python "$make" "$name.part" >&2 || return 1
+    mv "$name.part" "$name"
+  fi
+  echo "$name"
+}
+
+python_tests() { # python_tests FILE PYTHON: a unittest program, counted as its cases
   local report ran bad skipped
-  report=$(.venv/bin/python "$1" 2>&1) || true
+  report=$("$2" "$1" 2>&1) || true
   printf '%s\n' "$report"
   ran=$(sed -n 's/^Ran \([0-9]*\) tests\? in .*/\1/p' <<<"$report")
   bad=$(grep -oE '^FAILED \(.*' <<<"$report" | grep -oE '(failures|errors)=[0-9]+' | awk -F= '{n += $2} END {print n + 0}')
@@ -54,11 +75,28 @@ quietly=(--ui_event_filters=-info,-debug --keep_going --show_result=0)
 [[ -t 1 ]] || quietly+=(--noshow_progress)
 bazel_tests() { # bazel_tests [options] -- PATTERN...
   rm -f "$EVENTS"
-  bazel test "${quietly[@]}" --test_summary=none --build_tests_only --build_event_json_file="$EVENTS" "$@"
+  bazel test "${quietly[@]}" "${cases[@]}" --test_summary=none --build_tests_only --build_event_json_file="$EVENTS" "$@"
   local code=$?
   [[ -s $EVENTS ]] && /usr/bin/python3 tools/checks/count_tests.py "$EVENTS" "$TALLY"
   # 4: no test has the tag that was asked for. Anything else that failed must have been counted.
   if ((code != 0 && code != 4)) && [[ $(tail -n 1 "$TALLY" | cut -d' ' -f2) == 0 ]]; then check "bazel ended with $code" false; fi
+}
+
+# What stands outside of the tree: the onnx package's own tests, and the models beside onnxruntime. A minute together.
+outside() {
+  if ! has_python; then
+    skip "node tests of the onnx package" "$no_python"
+    skip "models against onnxruntime and float64" "$no_python"
+    return
+  fi
+  check "node tests of the onnx package" ./dev onnx-tests
+  if ((!models)); then
+    skip "models against onnxruntime and float64" "--no-models was given"
+  elif ! ./dev models >&2; then
+    skip "models against onnxruntime and float64" "the models could not be brought (./dev models says why)"
+  else
+    check "models against onnxruntime and float64" ./dev compare
+  fi
 }
 
 tidy() {
@@ -73,6 +111,9 @@ tidy() {
   fi
 }
 
+cases=()
+if has_python && file=$(ops_cases); then cases=(--test_env=TRIVET_OPS_CASES="$file"); fi
+
 if ((${#patterns[@]})); then
   section "tests ${patterns[*]}"
   bazel_tests -- "${patterns[@]}"
@@ -84,8 +125,12 @@ check "clang-format" ./dev fmt --check
 /usr/bin/python3 tools/checks/check_tree.py --tally "$TALLY"
 
 section "Python tests"
-python_tests tests/unit/tools/checks/checks_test.py
-python_tests tests/models/judges_test.py
+python_tests tests/unit/tools/checks/checks_test.py /usr/bin/python3
+if has_python; then
+  python_tests tests/models/judges_test.py .venv/bin/python
+else
+  skip tests/models/judges_test.py "$no_python"
+fi
 
 section "build"
 check "build of everything" bazel build "${quietly[@]}" //...
@@ -93,6 +138,9 @@ check "build of everything" bazel build "${quietly[@]}" //...
 section "tests"
 bazel_tests -- //...
 ((quick)) && close
+
+section "the onnx package and the models"
+outside
 
 section "clang-tidy"
 tidy

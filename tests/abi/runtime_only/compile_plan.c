@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// compile_plan PLAN PLUGIN...: the compiling side of runtime_only_test.sh. Builds
+// compile_plan TARGET PLAN PLUGIN...: the compiling side of runtime_only_test.sh. Builds
 // relu(acme.RowNorm(x, scale)) + x with a dynamic batch through the public API.
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static trivet_status_t make_network(trivet_network_t* network) {
   return status ? status : trivet_network_mark_output(network, y, "y");
 }
 
-static trivet_status_t build(trivet_builder_t* builder, const char* path) {
+static trivet_status_t build(trivet_builder_t* builder, const char* target, const char* path) {
   const int64_t min[2] = {1, WIDTH}, opt[2] = {4, WIDTH}, max[2] = {6, WIDTH};
   trivet_network_t* network = NULL;
   trivet_config_t* config = NULL;
@@ -48,6 +48,7 @@ static trivet_status_t build(trivet_builder_t* builder, const char* path) {
   trivet_status_t status = trivet_network_create(builder, "runtime-only", &network);
   if (!status) status = make_network(network);
   if (!status) status = trivet_config_create(builder, &config);
+  if (!status) status = trivet_config_set_target(config, target);
   if (!status) status = trivet_config_add_profile(config, &profile);
   if (!status) status = trivet_config_set_profile_shape(config, profile, "x", 2, min, opt, max);
   if (!status) status = trivet_build_file(network, config, path, NULL);
@@ -57,11 +58,11 @@ static trivet_status_t build(trivet_builder_t* builder, const char* path) {
 }
 
 int main(int argc, char** argv) {
-  if (argc < 2) return 2;
+  if (argc < 3) return 2;
   trivet_builder_t* builder = NULL;
   trivet_status_t status = trivet_builder_create(NULL, &builder);
-  for (int i = 2; i < argc && !status; ++i) status = trivet_builder_load_plugin(builder, argv[i]);
-  if (!status) status = build(builder, argv[1]);
+  for (int i = 3; i < argc && !status; ++i) status = trivet_builder_load_plugin(builder, argv[i]);
+  if (!status) status = build(builder, argv[1], argv[2]);
   trivet_builder_destroy(builder);
   if (!status) return 0;
   fprintf(stderr, "compile_plan: %s\n", trivet_status_message(status));

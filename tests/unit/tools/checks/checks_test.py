@@ -37,7 +37,7 @@ class Tree(unittest.TestCase):
         self.assertEqual(self.broken(check_tree.heads, {
             "core/a.c": HEAD, "core/b.c": "int b;\n", "core/c.c": SPDX + "int c;\n", "core/d.c": long_head,
             "core/e.h": HEAD, "core/e.c": SPDX + "//\n// One.\n", "a.py": "import os\n",
-            "core/f.c": HEAD + "//\n" + "// More.\n" * 9}), ["core/b.c", "core/c.c", "core/d.c", "a.py"])
+            "core/f.c": HEAD + "//\n" + "// More.\n" * 9}), ["core/b.c", "core/c.c", "core/d.c", "core/e.c", "a.py"])
 
     def test_names(self):
         self.assertEqual(len(self.broken(check_tree.unique_names, {"core/a.c": "", "core/a.h": ""})), 0)

@@ -3,12 +3,16 @@
 """Damaged and foreign plans through the command: cut anywhere, any byte flipped, another version, target or plugin."""
 import concurrent.futures
 import os
+import re
 import struct
 
 import command_support as support
 
 # Under a sanitizer every start takes long; a stride that has no common factor with the layout visits all parts anyway.
 STRIDE = int(os.environ.get("TRIVET_DAMAGE_STRIDE", "1"))
+
+
+NULL_PLUGIN = os.path.abspath(os.environ.get("TRIVET_NULL_PLUGIN", "plugins/null/null.so"))
 
 
 class Damage(support.CommandTest):
@@ -70,7 +74,27 @@ class Damage(support.CommandTest):
             other = self.plan[:8] + struct.pack("<I", major) + self.plan[12:]
             self.write("other.plan", other)
             for command in ("run", "inspect", "bench"):
-                self.wrong([command, "other.plan"], "other.plan", f"format version {major}.0", "reads 1.x")
+                self.refused([command, "other.plan"],
+                             f"INCOMPATIBLE: other.plan: plan: format version {major}.0, this library reads 1.x")
+
+    def refused(self, words, message):
+        """The whole of what is said, and nothing on standard output."""
+        result = self.run_it(*words)
+        self.assertEqual((result.code, result.err, result.out), (1, f"trivet {words[0]}: {message}\n", ""))
+
+    def test_other_target(self):
+        null = ["--plugin", NULL_PLUGIN]
+        self.good("build", "net.txt", "-o", "null.plan", "--target", "null", *null)
+        self.good("run", "null.plan", *null)
+        self.good("build", "net.txt", "-o", "later.plan", "--target", "null:v9", *null)
+        for command in ("run", "bench"):
+            self.refused([command, "null.plan"], "UNAVAILABLE: null.plan: the plan needs plugin 'null' (it was built with "
+                         "version 0.1), which is not loaded")
+            self.refused([command, "later.plan", *null], "INCOMPATIBLE: later.plan: the plan is for target 'null:v9', "
+                         "device 0 is 'null device 0', target 'null:v1'")
+            self.refused([command, "null.plan", "--device", "7", *null], "UNAVAILABLE: null.plan: the plan is for target "
+                         "'null:v1': device 7 of target 'null': there are 2 null devices, wanted is number 7")
+        self.good("inspect", "null.plan")  # who has no such target can still look at it
 
     def test_missing_plugin(self):
         # A product of this size is worth the library, whose kernel the runtime then has to find.
@@ -80,7 +104,10 @@ class Damage(support.CommandTest):
         report = self.good("build", "big.txt", "-o", "big.plan", "--explain").out
         self.assertIn("cpu_onednn", report)
         self.good("run", "big.plan")
-        self.wrong(["run", "big.plan", "--plugin-path", self.folder / "empty"], "big.plan", "needs plugin 'cpu_onednn'")
+        version = re.search(r'plugin "cpu_onednn" "([^"]+)"', self.good("inspect", "big.plan").out).group(1)
+        for command in ("run", "bench"):
+            self.refused([command, "big.plan", "--plugin-path", str(self.folder / "empty")], "UNAVAILABLE: big.plan: the plan "
+                         f"needs plugin 'cpu_onednn' (it was built with version {version}), which is not loaded")
         self.assertIn("cpu_onednn", self.good("inspect", "big.plan", "--plugin-path", self.folder / "empty").out)
 
     def test_empty_and_foreign_files(self):
