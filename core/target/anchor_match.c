@@ -241,8 +241,7 @@ static bool read_core(matcher_t* m) {
          decline(m, "an operand is computed inside the region");
 }
 
-// Inlines what lies between, so that one reduction and at most one elementwise stage remain.
-static trivet_status_t reduce_to_two(tvi_kir_program_t* program) {
+trivet_status_t tvi_match_inline_temporaries(tvi_kir_program_t* program) {
   for (uint32_t s = 0; s < program->stage_count; ++s) {
     const tvi_kir_stage_t* stage = &program->stages[s];
     if (stage->kind != TVI_KIR_MAP) continue;
@@ -285,7 +284,7 @@ trivet_status_t tvi_anchor_match(const trivet_region_t* region, tvi_arena_t* are
     return TRIVET_OK;
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(region->program, arena, &m.program));
-  TRIVET_RETURN_IF_ERROR(reduce_to_two(m.program));
+  TRIVET_RETURN_IF_ERROR(tvi_match_inline_temporaries(m.program));
   bool ok = find_stages(&m);
   if (ok && m.tail) {
     TRIVET_RETURN_IF_ERROR(

@@ -75,6 +75,10 @@ typedef struct tvi_anchor_s {
 trivet_status_t tvi_anchor_match(const trivet_region_t* region, tvi_arena_t* arena,
                                  tvi_anchor_t* out, const char** out_reason);
 
+// Inlines what lies between, so that reductions and at most one elementwise stage behind them
+// remain.
+trivet_status_t tvi_match_inline_temporaries(tvi_kir_program_t* program);
+
 // f(x) of a post-operation of one value, for reference and tests.
 double tvi_post_evaluate(const tvi_post_t* post, double x);
 

@@ -10,18 +10,16 @@
 #include "core/base/status.h"
 #include "plugins/cpu_onednn/onednn_primitive.h"
 
-// Operands for the shapes to optimise for. False: an extent is not known.
-static bool concrete(const trivet_region_t* region, const onednn_match_t* match,
+bool onednn_concrete(const trivet_region_t* region, const uint32_t* region_operands, uint32_t count,
                      trivet_operand_t* out_operands) {
-  const onednn_problem_t* p = &match->problem;
-  for (uint32_t i = 0; i < p->operand_count; ++i) {
+  for (uint32_t i = 0; i < count; ++i) {
     trivet_operand_t* operand = &out_operands[i];
     memset(operand, 0, sizeof(*operand));
-    if (match->region_operands[i] == TVI_KIR_NONE) {
+    if (region_operands[i] == TVI_KIR_NONE) {
       operand->flags = TRIVET_OPERAND_ABSENT;
       continue;
     }
-    const tvi_region_operand_t* from = &region->operands[match->region_operands[i]];
+    const tvi_region_operand_t* from = &region->operands[region_operands[i]];
     const tvi_value_t* value = tvi_graph_value(region->graph, from->value);
     operand->dtype = value->type.dtype;
     operand->rank = value->type.rank;
@@ -165,7 +163,8 @@ static void turn_columns(asked_t* a) {
 static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
   TRIVET_RETURN_IF_ERROR(onednn_match_region(region, arena, &a->match, &a->reason));
   if (a->reason) return TRIVET_OK;
-  if (!concrete(region, &a->match, a->operands)) {
+  if (!onednn_concrete(region, a->match.region_operands, a->match.problem.operand_count,
+                       a->operands)) {
     a->reason = "an extent depends on data";
     return TRIVET_OK;
   }

@@ -62,8 +62,7 @@ static trivet_status_t describe(const trivet_operand_t* operand, const uint8_t* 
                       "memory descriptor");
 }
 
-// One dimension out of several of an operand, which must be walked with one stride.
-static bool collapse(const trivet_operand_t* operand, const uint8_t* dims, uint32_t count,
+bool onednn_collapse(const trivet_operand_t* operand, const uint8_t* dims, uint32_t count,
                      int64_t* out_extent, int64_t* out_stride) {
   *out_extent = 1;
   *out_stride = 1;
@@ -98,8 +97,8 @@ static trivet_status_t describe_matrix(const onednn_problem_t* p, const trivet_o
     strides[b] = d == ONEDNN_NONE ? 1 : operand->strides[d];
   }
   int64_t *d = dims + p->batch_count, *s = strides + p->batch_count;
-  if (!collapse(operand, roles + first, first_count, &d[0], &s[0]) ||
-      !collapse(operand, roles + second, second_count, &d[1], &s[1])) {
+  if (!onednn_collapse(operand, roles + first, first_count, &d[0], &s[0]) ||
+      !onednn_collapse(operand, roles + second, second_count, &d[1], &s[1])) {
     return TRIVET_STATUS(UNIMPLEMENTED, "dimensions of a matrix that have no common stride");
   }
   for (uint32_t i = 0; i < p->rank; ++i) {

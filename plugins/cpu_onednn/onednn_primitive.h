@@ -9,6 +9,10 @@
 
 #include "plugins/cpu_onednn/onednn_problem.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Status of a oneDNN call, naming it.
 trivet_status_t onednn_check(dnnl_status_t status, const char* call);
 #define ONEDNN_RETURN_IF_ERROR(call, name) TRIVET_RETURN_IF_ERROR(onednn_check((call), (name)))
@@ -20,6 +24,10 @@ typedef struct onednn_descriptors_s {
   dnnl_memory_desc_t postops[ONEDNN_MAX_POSTOPS];
   bool has_weights, has_bias;
 } onednn_descriptors_t;
+
+// One dimension out of several of an operand; false: they are not walked with one stride.
+bool onednn_collapse(const trivet_operand_t* operand, const uint8_t* dims, uint32_t count,
+                     int64_t* out_extent, int64_t* out_stride);
 
 // Which executions of a problem in chunks a primitive is for: those before the last leave out bias
 // and post-operations, those behind the first add to the result.
@@ -65,5 +73,9 @@ bool onednn_packing_from(const dnnl_memory_desc_t* descriptor, onednn_packing_t*
 size_t onednn_packed_size(const dnnl_memory_desc_t* descriptor);
 trivet_status_t onednn_packing_to(const onednn_packing_t* packing,
                                   dnnl_memory_desc_t* out_descriptor);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_PRIMITIVE_H_

@@ -8,6 +8,10 @@
 
 #include "core/target/target.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define ONEDNN_MAGIC 0x4e4e4431u
 #define ONEDNN_VERSION 2u
 #define ONEDNN_MAX_POSTOPS 8u
@@ -78,5 +82,9 @@ trivet_status_t onednn_match_region(const trivet_region_t* region, tvi_arena_t* 
 
 // Checks a problem that comes from a plan: every count, map and number.
 trivet_status_t onednn_problem_verify(const onednn_problem_t* problem, uint64_t size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_PROBLEM_H_

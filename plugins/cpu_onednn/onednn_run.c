@@ -9,6 +9,7 @@
 
 #include "core/base/allocator.h"
 #include "core/base/status.h"
+#include "plugins/cpu_onednn/onednn_call.h"
 #include "plugins/cpu_onednn/onednn_openmp.h"
 #include "plugins/cpu_onednn/onednn_primitive.h"
 
@@ -17,27 +18,15 @@ typedef struct loaded_s {
   dnnl_engine_t engine;
 } loaded_t;
 
-#define MAX_ARGS (ONEDNN_MAX_POSTOPS + 5)
-
-// What an argument's address is when it is no operand's (those are numbers of operands).
-#define OWN UINT32_MAX            // set once
-#define SCRATCH (UINT32_MAX - 1)  // workspace
+// Sources of arguments beside operands and the workspace.
 #define CHUNK (UINT32_MAX - 2)    // the chunk's part of operand 0
 #define WEIGHTS (UINT32_MAX - 3)  // the chunk's weights
-
-// One primitive with its arguments.
-typedef struct part_s {
-  dnnl_primitive_t primitive;  // NULL: not needed
-  uint32_t arg_count;
-  dnnl_exec_arg_t args[MAX_ARGS];
-  uint32_t sources[MAX_ARGS];
-} part_t;
 
 typedef struct prepared_s {
   trivet_allocator_t allocator;
   dnnl_stream_t stream;
-  part_t parts[4];  // by onednn_part_t
-  void* weights;    // packed again; NULL: the plan's
+  onednn_call_t parts[4];  // by onednn_part_t
+  void* weights;           // packed again; NULL: the plan's
   size_t weights_size;
   // Problems in chunks.
   uint32_t chunk_count;  // 1: the whole
@@ -85,41 +74,6 @@ void onednn_unload(const trivet_kernel_t* kernel, void* pointer,
   tvi_free(*allocator, loaded, sizeof(*loaded));
 }
 
-static trivet_status_t add_arg(part_t* p, dnnl_engine_t engine, const dnnl_memory_desc_t* md,
-                               int name, uint32_t source, void* address) {
-  if (p->arg_count == MAX_ARGS) return TRIVET_STATUS(INTERNAL, "too many arguments");
-  dnnl_memory_t memory = NULL;
-  ONEDNN_RETURN_IF_ERROR(
-      dnnl_memory_create(&memory, md, engine, address ? address : DNNL_MEMORY_NONE), "memory");
-  p->args[p->arg_count].arg = name;
-  p->args[p->arg_count].memory = memory;
-  p->sources[p->arg_count++] = source;
-  return TRIVET_OK;
-}
-
-static trivet_status_t reorder(dnnl_engine_t engine, dnnl_stream_t stream,
-                               const dnnl_memory_desc_t* from, const void* source,
-                               const dnnl_memory_desc_t* to, void* target) {
-  dnnl_primitive_desc_t descriptor = NULL;
-  dnnl_primitive_t primitive = NULL;
-  dnnl_memory_t in = NULL, out = NULL;
-  dnnl_status_t status =
-      dnnl_reorder_primitive_desc_create(&descriptor, from, engine, to, engine, NULL);
-  if (status == dnnl_success) status = dnnl_primitive_create(&primitive, descriptor);
-  if (status == dnnl_success) status = dnnl_memory_create(&in, from, engine, (void*)source);
-  if (status == dnnl_success) status = dnnl_memory_create(&out, to, engine, target);
-  if (status == dnnl_success) {
-    dnnl_exec_arg_t args[2] = {{DNNL_ARG_FROM, in}, {DNNL_ARG_TO, out}};
-    status = dnnl_primitive_execute(primitive, stream, 2, args);
-  }
-  if (status == dnnl_success) status = dnnl_stream_wait(stream);
-  if (out) dnnl_memory_destroy(out);
-  if (in) dnnl_memory_destroy(in);
-  if (primitive) dnnl_primitive_destroy(primitive);
-  if (descriptor) dnnl_primitive_desc_destroy(descriptor);
-  return onednn_check(status, "packing weights");
-}
-
 static uint64_t span(const trivet_operand_t* operand) {
   uint64_t bytes = sizeof(float);
   for (uint32_t d = 0; d < operand->rank; ++d) bytes *= (uint64_t)operand->dims[d];
@@ -151,9 +105,9 @@ static trivet_status_t find_weights(prepared_t* p, const loaded_t* loaded,
   p->weights_size = p->weights_step * p->chunk_count;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_aligned(p->allocator, p->weights_size, 64, &p->weights));
   for (uint32_t c = 0; c < p->chunk_count; ++c) {
-    TRIVET_RETURN_IF_ERROR(reorder(loaded->engine, p->stream, &given,
-                                   (const char*)operand->constant + c * step, wanted,
-                                   (char*)p->weights + c * p->weights_step));
+    TRIVET_RETURN_IF_ERROR(onednn_reorder(loaded->engine, p->stream, &given,
+                                          (const char*)operand->constant + c * step, wanted,
+                                          (char*)p->weights + c * p->weights_step));
   }
   return TRIVET_OK;
 }
@@ -196,7 +150,7 @@ static trivet_status_t make_part(prepared_t* p, const loaded_t* loaded, onednn_p
                                  const onednn_descriptors_t* d, dnnl_memory_desc_t* wanted,
                                  uint64_t* inout_scratch) {
   const onednn_problem_t* problem = &loaded->problem;
-  part_t* part = &p->parts[which];
+  onednn_call_t* part = &p->parts[which];
   dnnl_engine_t engine = loaded->engine;
   dnnl_primitive_desc_t pd = NULL;
   // Weights that are computed at run time stay as they lie.
@@ -207,38 +161,32 @@ static trivet_status_t make_part(prepared_t* p, const loaded_t* loaded, onednn_p
                                                   : fixed ? &d->weights
                                                           : NULL,
                                                   true, engine, &pd));
-  trivet_status_t status = onednn_check(dnnl_primitive_create(&part->primitive, pd), "primitive");
+  trivet_status_t status = onednn_call_init(part, engine, pd, inout_scratch);
   if (!status && d->has_weights && !decided) {
     *wanted = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     status = find_weights(p, loaded, &prepare->operands[1], d, wanted);
   }
   uint32_t x = problem->chunk ? CHUNK : 0;
-  if (!status) status = add_arg(part, engine, &d->x, DNNL_ARG_SRC, x, NULL);
+  if (!status) status = onednn_call_add(part, engine, &d->x, DNNL_ARG_SRC, x, NULL);
   if (!status && d->has_weights) {
-    status = add_arg(part, engine, wanted, DNNL_ARG_WEIGHTS, WEIGHTS, NULL);
+    status = onednn_call_add(part, engine, wanted, DNNL_ARG_WEIGHTS, WEIGHTS, NULL);
   }
   bool ends = which == ONEDNN_WHOLE || which == ONEDNN_LAST;
   uint32_t position = which == ONEDNN_LAST;  // of the primitive; the sum comes first
   for (uint32_t i = 0; ends && i < problem->postop_count && !status; ++i) {
     const onednn_postop_t* postop = &problem->postops[i];
     if (postop->kind == ONEDNN_POST_BIAS) {
-      status = add_arg(part, engine, &d->bias, DNNL_ARG_BIAS, postop->operand, NULL);
+      status = onednn_call_add(part, engine, &d->bias, DNNL_ARG_BIAS, postop->operand, NULL);
       continue;  // a bias is no post-operation of the primitive
     }
     if (postop->kind == ONEDNN_POST_BINARY) {
       int name = DNNL_ARG_ATTR_MULTIPLE_POST_OP((int)position) | DNNL_ARG_SRC_1;
-      status = add_arg(part, engine, &d->postops[i], name, postop->operand, NULL);
+      status = onednn_call_add(part, engine, &d->postops[i], name, postop->operand, NULL);
     }
     ++position;
   }
   if (!status) {
-    status = add_arg(part, engine, &d->y, DNNL_ARG_DST, problem->operand_count - 1, NULL);
-  }
-  const dnnl_memory_desc_t* scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-  uint64_t size = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
-  if (size > *inout_scratch) *inout_scratch = size;
-  if (!status && size) {
-    status = add_arg(part, engine, scratch, DNNL_ARG_SCRATCHPAD, SCRATCH, NULL);
+    status = onednn_call_add(part, engine, &d->y, DNNL_ARG_DST, problem->operand_count - 1, NULL);
   }
   dnnl_primitive_desc_destroy(pd);
   return status;
@@ -338,9 +286,7 @@ void onednn_release(const trivet_kernel_t* kernel, void* pointer,
   prepared_t* p = (prepared_t*)pointer;
   if (!p) return;
   for (size_t k = 0; k < sizeof(p->parts) / sizeof(p->parts[0]); ++k) {
-    part_t* part = &p->parts[k];
-    for (uint32_t i = 0; i < part->arg_count; ++i) dnnl_memory_destroy(part->args[i].memory);
-    if (part->primitive) dnnl_primitive_destroy(part->primitive);
+    onednn_call_deinit(&p->parts[k]);
   }
   if (p->stream) dnnl_stream_destroy(p->stream);
   trivet_allocator_t owner = p->allocator;
@@ -371,24 +317,22 @@ typedef struct launch_s {
 } launch_t;
 
 static void* address_of(const prepared_t* p, const launch_t* l, uint32_t source) {
-  if (source == SCRATCH) return l->launch->workspace;
+  if (source == ONEDNN_SOURCE_SCRATCH) return l->launch->workspace;
   if (source == CHUNK) return (void*)l->x;
   if (source == WEIGHTS) return (void*)l->weights;
-  if (source == OWN) return NULL;
+  if (source == ONEDNN_SOURCE_OWN) return NULL;
   void* address = l->launch->addresses[source];
   bool moved = p->kept_count && source != p->y && address == l->launch->addresses[p->y];
   return moved ? (char*)l->launch->workspace + p->copy_at : address;
 }
 
-static trivet_status_t execute(const prepared_t* p, const part_t* part, const launch_t* l) {
+static trivet_status_t execute(const prepared_t* p, const onednn_call_t* part, const launch_t* l) {
   for (uint32_t i = 0; i < part->arg_count; ++i) {
     void* address = address_of(p, l, part->sources[i]);
     if (!address) continue;
-    ONEDNN_RETURN_IF_ERROR(dnnl_memory_set_data_handle(part->args[i].memory, address), "address");
+    TRIVET_RETURN_IF_ERROR(onednn_call_set(part, i, address));
   }
-  return onednn_check(
-      dnnl_primitive_execute(part->primitive, p->stream, (int)part->arg_count, part->args),
-      "execute");
+  return onednn_call_execute(part, p->stream);
 }
 
 static trivet_status_t run_chunks(const prepared_t* p, launch_t* l) {

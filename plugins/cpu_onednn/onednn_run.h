@@ -7,6 +7,10 @@
 
 #include "trivet/plugin.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 trivet_status_t onednn_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
                             void** out_loaded);
 void onednn_unload(const trivet_kernel_t* kernel, void* loaded,
@@ -18,5 +22,9 @@ void onednn_release(const trivet_kernel_t* kernel, void* prepared,
                     const trivet_allocator_t* allocator);
 trivet_status_t onednn_run(const trivet_kernel_t* kernel, void* prepared,
                            const trivet_kernel_launch_t* launch);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif  // TRIVET_PLUGINS_CPU_ONEDNN_ONEDNN_RUN_H_

@@ -49,8 +49,9 @@ class RegionTest : public KirTest {
       bool output = value->kind == TVI_KIR_OUTPUT;
       uint32_t at = output ? result++ : value->tag;
       tvi_value_id_t id = 0;
-      if (!output && at == 2 && !std::isnan(scalar)) {
-        Tensor t = Tensor::Of(value->dtype, {}, {scalar});
+      const bool is_scalar = !output && at == 2 && !std::isnan(scalar);
+      if (is_scalar || (!output && constants_.count(at))) {
+        Tensor t = is_scalar ? Tensor::Of(value->dtype, {}, {scalar}) : constants_[at];
         trivet_tensor_t view = t.View();
         EXPECT_EQ(Message(tvi_graph_add_constant(graph_, tvi_sv("c"), &view, true, &id)), "");
       } else {
@@ -75,6 +76,7 @@ class RegionTest : public KirTest {
     region_.program = p;
     return true;
   }
+  std::map<uint32_t, Tensor> constants_;  // operands that Make makes constants of the graph
   trivet_graph_t* graph_ = nullptr;
   tvi_registry_t* registry_ = nullptr;
   std::vector<tvi_region_operand_t> operands_;
