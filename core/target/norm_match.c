@@ -422,6 +422,7 @@ static bool read_batch(matcher_t* m) {
 static bool find_x(matcher_t* m) {
   const tvi_kir_program_t* program = m->program;
   const tvi_kir_stage_t* tail = &program->stages[program->stage_count - 1];
+  if (tail->kind != TVI_KIR_MAP) return decline(m, "no elementwise stage behind the statistics");
   const uint32_t result = tail->values[0];
   m->x = TVI_KIR_NONE;
   m->rank = program->values[result].rank;
@@ -436,8 +437,7 @@ static bool find_x(matcher_t* m) {
     }
     if (same) m->x = instr->imm.load->value;
   }
-  if (tail->kind != TVI_KIR_MAP || program->values[result].dtype != TRIVET_DTYPE_F32 ||
-      m->x == TVI_KIR_NONE) {
+  if (program->values[result].dtype != TRIVET_DTYPE_F32 || m->x == TVI_KIR_NONE) {
     return decline(m, "no operand that is normalised");
   }
   return (region_operand(m, m->x, false, &m->norm->x) &&

@@ -76,6 +76,16 @@ TEST_F(NormMatch, StatisticsOfOtherDimensions) {
             "the operand is transposed");
 }
 
+TEST_F(NormMatch, LeavesOtherReductions) {
+  EXPECT_EQ(Match({"f32[3, 8]", "f32[1]"}, "i64[3]", "y[i] = argmax(r: 8){ a[i, r] }"),
+            "no elementwise stage behind the statistics");
+  EXPECT_EQ(Match({"f32[3, 8]", "f32[1]"}, "f32[3]", "y[i] = sum(r: 8){ a[i, r] }"),
+            "no elementwise stage behind the statistics");
+  EXPECT_EQ(Match({"f32[3, 8]", "f32[1]"}, "f32[3, 8]",
+                  "let s[i: 3] = sum(r: 8){ a[i, r] }\ny[i, j] = a[i, j] / s[i]"),
+            "not two statistics and what is made of them");
+}
+
 TEST_F(NormMatch, LayerHoweverWritten) {
   const char* results[] = {
       "(a[i, j] - m[i]) / sqrt(v[i] + 1e-5) * b[j] + c[j]",
