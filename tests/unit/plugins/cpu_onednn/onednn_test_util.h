@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A fixture that takes a region through a kernel's whole life: propose, emit, load, prepare, run.
+// What the target does between them (places, plans) is left out.
 #ifndef TRIVET_TESTS_UNIT_PLUGINS_CPU_ONEDNN_ONEDNN_TEST_UTIL_H_
 #define TRIVET_TESTS_UNIT_PLUGINS_CPU_ONEDNN_ONEDNN_TEST_UTIL_H_
 
