@@ -129,7 +129,7 @@ uint32_t tvi_cuda_parameter(tvi_cuda_printer_t* p, trivet_dim_t dim) {
   return (uint32_t)p->code->parameters.count - 1;
 }
 
-static void add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index) {
+void tvi_cuda_add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index) {
   for (size_t i = 0; i < p->arguments.count; ++i)
     if (p->arguments.data[i].kind == kind && p->arguments.data[i].index == index) return;
   tvi_cuda_argument_t argument = {kind, index};
@@ -157,18 +157,18 @@ void tvi_cuda_print_dim(tvi_cuda_printer_t* p, trivet_dim_t dim) {
   if (!dim) return;
   tvi_dim_range(p->program->dims, dim, &low, &high);
   const bool is_short = low >= INT32_MIN && high <= INT32_MAX;
-  add_argument(p, is_short ? TVI_CUDA_ARGUMENT_I32 : TVI_CUDA_ARGUMENT_I64, number);
+  tvi_cuda_add_argument(p, is_short ? TVI_CUDA_ARGUMENT_I32 : TVI_CUDA_ARGUMENT_I64, number);
   P(p, "n%u", number);
 }
 
 void tvi_cuda_print_pointer(tvi_cuda_printer_t* p, uint32_t value) {
   if (p->program->values[value].kind == TVI_KIR_TEMP) {
     const uint32_t offset = tvi_cuda_parameter(p, p->workspace_offsets[value]);
-    add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, offset);
+    tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, offset);
     P(p, "((%s*)w%u)", tvi_cuda_storage_type(tvi_cuda_stored_dtype(&p->program->values[value])),
       offset);
   } else {
-    add_argument(p, TVI_CUDA_ARGUMENT_OPERAND, p->operand_of_value[value]);
+    tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_OPERAND, p->operand_of_value[value]);
     P(p, "p%u", p->operand_of_value[value]);
   }
 }

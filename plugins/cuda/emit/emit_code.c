@@ -194,6 +194,28 @@ static void print_variant(tvi_cuda_printer_t* p, uint32_t number, tvi_cuda_varia
   }
 }
 
+void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* variant,
+                           trivet_string_view_t body) {
+  print_signature(p, variant);
+  tvi_string_builder_t text, indented;
+  tvi_string_builder_init(&text, p->code->allocator);
+  tvi_string_builder_init(&indented, p->code->allocator);
+  tvi_string_builder_append_cstr(&text, "{\nTV_BEGIN();\n");
+  tvi_string_builder_append(&text, body);
+  tvi_string_builder_append_cstr(&text, "}\n");
+  // The first brace stands in the line of the signature.
+  append_indented(&indented, tvi_string_builder_view(&text));
+  trivet_string_view_t view = tvi_string_builder_view(&indented);
+  if (view.size > 2)
+    tvi_string_builder_append(&p->code->source, tvi_sv_slice(view, 2, view.size));
+  trivet_status_t status = tvi_string_builder_status(&text);
+  if (status) tvi_cuda_fail(p, status);
+  status = tvi_string_builder_status(&indented);
+  if (status) tvi_cuda_fail(p, status);
+  tvi_string_builder_deinit(&text);
+  tvi_string_builder_deinit(&indented);
+}
+
 static trivet_status_t print_group(tvi_cuda_printer_t* p, uint32_t number) {
   tvi_cuda_code_t* code = p->code;
   tvi_string_builder_t* bodies[2];
@@ -230,26 +252,8 @@ static trivet_status_t print_group(tvi_cuda_printer_t* p, uint32_t number) {
     print_variant(p, number, &launch.variants[1]);
     launch.variant_count = 2;
   }
-  for (uint32_t i = 0; i < launch.variant_count; ++i) {
-    print_signature(p, &launch.variants[i]);
-    tvi_string_builder_t text;
-    tvi_string_builder_init(&text, code->allocator);
-    tvi_string_builder_append_cstr(&text, "{\nTV_BEGIN();\n");
-    tvi_string_builder_append(&text, tvi_string_builder_view(bodies[i]));
-    tvi_string_builder_append_cstr(&text, "}\n");
-    // The first brace stands in the line of the signature.
-    tvi_string_builder_t indented;
-    tvi_string_builder_init(&indented, code->allocator);
-    append_indented(&indented, tvi_string_builder_view(&text));
-    trivet_string_view_t view = tvi_string_builder_view(&indented);
-    if (view.size > 2) tvi_string_builder_append(&code->source, tvi_sv_slice(view, 2, view.size));
-    trivet_status_t status = tvi_string_builder_status(&text);
-    if (status) tvi_cuda_fail(p, status);
-    status = tvi_string_builder_status(&indented);
-    if (status) tvi_cuda_fail(p, status);
-    tvi_string_builder_deinit(&text);
-    tvi_string_builder_deinit(&indented);
-  }
+  for (uint32_t i = 0; i < launch.variant_count; ++i)
+    tvi_cuda_print_kernel(p, &launch.variants[i], tvi_string_builder_view(bodies[i]));
   trivet_status_t status = tvi_string_builder_status(&first);
   if (status) tvi_cuda_fail(p, status);
   tvi_string_builder_deinit(&first);
@@ -278,6 +282,12 @@ static trivet_status_t make(tvi_cuda_printer_t* p, const tvi_kir_program_t* give
                                                       sizeof(*p->is_short), &p->is_short));
   p->operand_of_value = operand_of_value;
   TRIVET_RETURN_IF_ERROR(place_operands(p, given, operand_of_value));
+  if (p->options->print) {
+    tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_prelude);
+    trivet_status_t status = p->options->print(p, p->options->print_argument);
+    p->schedule = NULL;
+    return status;
+  }
   for (uint32_t g = 0; g < schedule.group_count && !p->status; ++g) {
     p->group = &schedule.groups[g];
     tvi_cuda_collect_accesses(p);

@@ -52,6 +52,7 @@ typedef struct tvi_cuda_code_s {
   uint32_t workspace;  // parameter: bytes
 } tvi_cuda_code_t;
 
+struct tvi_cuda_printer_s;
 typedef struct tvi_cuda_code_options_s {
   const char* name;  // of the kernels: lower case letters, digits and underscores
   // Strides of each value of the program, TRIVET_MAX_RANK each; NULL entry (or array): dense
@@ -59,6 +60,10 @@ typedef struct tvi_cuda_code_options_s {
   const trivet_dim_t* const* strides;
   const int64_t* symbols;  // values to optimise for
   uint32_t symbol_count;
+  // Prints other kernels than the generator's own (emit_print.h), once operands have their places;
+  // NULL: its own.
+  trivet_status_t (*print)(struct tvi_cuda_printer_s* printer, void* argument);
+  void* print_argument;
 } tvi_cuda_code_options_t;
 
 // Prints |program|, which tvi_kir_verify accepts. UNIMPLEMENTED: an element type that the GPU has

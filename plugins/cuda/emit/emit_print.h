@@ -81,6 +81,12 @@ void tvi_cuda_print_dim(tvi_cuda_printer_t* p, trivet_dim_t dim);
 // The number of a parameter of the step for |dim|.
 uint32_t tvi_cuda_parameter(tvi_cuda_printer_t* p, trivet_dim_t dim);
 
+// Makes an argument of the step one of the kernel under construction.
+void tvi_cuda_add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index);
+// Appends the kernel of |variant| with |p->arguments| and the statements of |body| to the text.
+void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* variant,
+                           trivet_string_view_t body);
+
 // Type of the registers of an element type, and of its elements in memory.
 const char* tvi_cuda_register_type(uint32_t dtype);
 const char* tvi_cuda_storage_type(uint32_t dtype);

@@ -1,23 +1,30 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes emit_prelude.c, which is prelude.cuh as a string of C. Run it in this folder after a change there."""
+"""Writes the texts of this folder (*.cuh) as strings of C. Run it in this folder after a change there."""
 import os
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TEXTS = [("prelude.cuh", "emit_prelude.c", "tvi_cuda_prelude", "plugins/cuda/emit/emit_code.h"),
+         ("matmul.cuh", "matmul_text.c", "tvi_cuda_matmul_text", "plugins/cuda/emit/matmul_code.h")]
 HEAD = """// SPDX-License-Identifier: Apache-2.0
 //
-// prelude.cuh as a string: written by make_prelude.py, not by hand. The printer puts it before the
+// %s as a string: written by make_prelude.py, not by hand. The printer puts it before the
 // kernels of a program; comments are left out.
-#include "plugins/cuda/emit/emit_code.h"
+#include "%s"
 
 // clang-format off
-const char tvi_cuda_prelude[] =
+const char %s[] =
 """
 
 
 def main():
-    out = [HEAD]
-    for line in open(os.path.join(HERE, "prelude.cuh"), encoding="utf-8"):
+    for source, target, symbol, header in TEXTS:
+        write(source, target, symbol, header)
+
+
+def write(source, target, symbol, header):
+    out = [HEAD % (source, header, symbol)]
+    for line in open(os.path.join(HERE, source), encoding="utf-8"):
         line = line.rstrip("\n")
         if not line.strip() or line.strip().startswith("//"):
             continue
@@ -27,7 +34,7 @@ def main():
             out.append('    "%s%s"\n' % (piece.replace("\\", "\\\\").replace('"', '\\"'), end))
     out[-1] = out[-1].rstrip("\n") + ";\n"
     out.append("// clang-format on\n")
-    with open(os.path.join(HERE, "emit_prelude.c"), "w", encoding="utf-8") as f:
+    with open(os.path.join(HERE, target), "w", encoding="utf-8") as f:
         f.write("".join(out))
 
 

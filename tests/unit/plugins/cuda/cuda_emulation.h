@@ -66,6 +66,58 @@ static inline unsigned tv_shuffle_up(unsigned v, int by) {
   tv_yield();
   return got;
 }
+
+// ---- Matrices: what the lanes of a warp give each other. A turn of every fiber is one step.
+#define TV_MEMORY(name) alignas(1024) static unsigned char name[256 * 1024]
+static const void* tv_addresses[TV_MAX_THREADS];
+static unsigned tv_fragments[TV_MAX_THREADS][6];
+static inline void __syncwarp() { tv_yield(); }
+template <int BYTES>
+static inline void tv_copy_async(void* to, const void* from, int bytes) {
+  if ((uintptr_t)to % BYTES || (uintptr_t)from % (bytes ? BYTES : 1) || bytes > BYTES) abort();
+  memset(to, 0, BYTES);
+  if (bytes > 0) memcpy(to, from, (size_t)bytes);
+}
+static inline void tv_copy_commit() {}
+template <int N>
+static inline void tv_copy_wait() {}
+template <bool TRANSPOSED>
+static inline void tv_load_matrices(unsigned* r, const void* p) {
+  const unsigned self = threadIdx.x, lane = self % 32, warp = self - lane;
+  if ((uintptr_t)p % 16) abort();
+  tv_addresses[self] = p;
+  tv_yield();
+  for (unsigned i = 0; i < 4; ++i) {
+    unsigned short halves[2];
+    for (unsigned h = 0; h < 2; ++h) {
+      const unsigned row = TRANSPOSED ? lane % 4 * 2 + h : lane / 4;
+      const unsigned column = TRANSPOSED ? lane / 4 : lane % 4 * 2 + h;
+      halves[h] = ((const unsigned short*)tv_addresses[warp + i * 8 + row])[column];
+    }
+    r[i] = halves[0] | (unsigned)halves[1] << 16;
+  }
+  tv_yield();
+}
+// m16n8k16 as the instruction set's description spreads it over the lanes.
+template <class T>
+static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, T) {
+  const unsigned self = threadIdx.x, lane = self % 32, warp = self - lane;
+  memcpy(tv_fragments[self], a, 16);
+  memcpy(tv_fragments[self] + 4, b, 8);
+  tv_yield();
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 16; ++k) {
+      const unsigned shift = k % 2 * 16;
+      T x, y;
+      x.u = (unsigned short)(tv_fragments[warp + row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2] >> shift);
+      y.u = (unsigned short)(tv_fragments[warp + column * 4 + k % 8 / 2][4 + k / 8] >> shift);
+      c[i] += tv_get(x) * tv_get(y);
+    }
+  }
+  tv_yield();
+}
+
 static void tv_launch(void (*entry)(void**), void** arguments, unsigned blocks, unsigned threads) {
   if (!tv_stacks) tv_stacks = (char*)malloc((size_t)TV_MAX_THREADS * TV_STACK);
   tv_entry = entry;

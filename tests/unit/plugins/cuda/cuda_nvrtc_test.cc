@@ -18,7 +18,7 @@ const char* const kArchitectures[] = {"sm_80", "sm_90a", "sm_100"};
 
 // The text of a program, or an exception.
 std::string print(Program& p) {
-  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0};
+  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr};
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Matrix products on tensor cores, for architectures from sm_80 on: what a printed kernel of
+// matmul_code.c calls, after prelude.cuh. A block computes a tile of BM x BN of the result; copies
+// of the next tiles of the operands are under way while a tile is multiplied. Where operands lie
+// and what happens to the result comes as functions from the printed kernel.
+
+#ifndef TRIVET_EMULATION
+#define TV_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
+TV_DEVICE unsigned tv_shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+// |bytes| of BYTES, the rest are zeros.
+template <int BYTES>
+TV_DEVICE void tv_copy_async(void* to, const void* from, int bytes) {
+  if (BYTES == 16)
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(tv_shared(to)),
+                 "l"(from), "r"(bytes) : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(tv_shared(to)), "l"(from),
+                 "n"(BYTES), "r"(bytes) : "memory");
+}
+TV_DEVICE void tv_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+TV_DEVICE void tv_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+// Four 8 x 8 matrices; lane l names row l % 8 of matrix l / 8.
+template <bool TRANSPOSED>
+TV_DEVICE void tv_load_matrices(unsigned* r, const void* p) {
+  if (TRANSPOSED)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(tv_shared(p)) : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(tv_shared(p)) : "memory");
+}
+TV_DEVICE void tv_multiply(float* c, const unsigned* a, const unsigned* b, tv_f16) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
+      "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+TV_DEVICE void tv_multiply(float* c, const unsigned* a, const unsigned* b, tv_bf16) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
+      "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
+
+// Byte offset of a piece of 8 elements in rows of C pieces: pieces change places from row to row so
+// that 8 neighbouring rows lie in different banks.
+template <int C>
+TV_DEVICE int tv_piece_at(int row, int piece) {
+  return (row * C + (piece ^ ((row / (8 / C)) % C))) * 16;
+}
+
+// WM x WN warps. AK, BK: neighbours in memory are neighbours along k, not along m or n.
+template <class T, int BM_, int BN_, int KT_, int WM_, int WN_, int STAGES_, bool AK_, bool BK_>
+struct tv_tile {
+  typedef T type;
+  static const int BM = BM_, BN = BN_, KT = KT_, WM = WM_, WN = WN_, STAGES = STAGES_;
+  static const bool AK = AK_, BK = BK_;
+  static const int THREADS = WM * WN * 32, TM = BM / WM, TN = BN / WN, FM = TM / 16, FN = TN / 8;
+  static const int A_BYTES = BM * KT * 2, B_BYTES = BN * KT * 2, BYTES = A_BYTES + B_BYTES;
+};
+
+// Copies X-tiles of one operand, BX x KT elements each, VECTOR elements at once.
+template <class T, int BX, int KT, int THREADS, bool INNER_K, int VECTOR>
+struct tv_copier {
+  static const int W = BX < 64 ? BX : 64;            // width of a block of rows along x
+  static const int C = INNER_K ? KT / 8 : W / 8;     // pieces of a row
+  static const int COUNT = BX * KT / 8, PER = (COUNT + THREADS - 1) / THREADS;
+  const T* from[PER];
+  template <class At>
+  TV_DEVICE void begin(At at, int x0, int extent, int k) {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
+      int x = x0 + (INNER_K ? row : row / KT * W + piece * 8);
+      if (x >= extent) x = 0;
+      from[i] = at(x, k + (INNER_K ? piece * 8 : row % KT));
+    }
+  }
+  // The tile at k, which is |step| elements before the next one.
+  template <class At>
+  TV_DEVICE void copy(At at, unsigned char* to, int x0, int extent, int k, int last, long long step) {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
+      const int x = x0 + (INNER_K ? row : row / KT * W + piece * 8);
+      const int at_k = k + (INNER_K ? piece * 8 : row % KT);
+      int have = INNER_K ? (x < extent ? last - at_k : 0) : (at_k < last ? extent - x : 0);
+      if (have > 8) have = 8;
+      if (have < 0) have = 0;
+      unsigned char* target = to + tv_piece_at<C>(row, piece);
+      if (COUNT % THREADS == 0 || id < COUNT) {
+        if (VECTOR > 1) {
+          TV_UNROLL
+          for (int v = 0; v < 8; v += VECTOR) {
+            const int count = have - v < 0 ? 0 : have - v > VECTOR ? VECTOR : have - v;
+            tv_copy_async<(VECTOR > 1 ? VECTOR : 2) * 2>(target + v * 2, from[i] + v, count * 2);
+          }
+        } else {
+          tv_pack<8, T> pack;
+          TV_UNROLL
+          for (int v = 0; v < 8; ++v) {
+            pack.part[v].u = 0;
+            if (v < have) pack.part[v] = *(INNER_K ? at(x, at_k + v) : at(x + v, at_k));
+          }
+          *(tv_words*)target = pack.whole[0];
+        }
+      }
+      from[i] += step;
+    }
+  }
+};
+
+// acc += A B for rows from m0, columns from n0 and k in [first, last).
+template <class Tile, int VA, int VB, class AtA, class AtB>
+TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, AtA a_at,
+                         AtB b_at, int m0, int n0, int M, int N, int first, int last,
+                         long long a_step, long long b_step) {
+  typedef typename Tile::type T;
+  const int KT = Tile::KT;
+  tv_copier<T, Tile::BM, KT, Tile::THREADS, Tile::AK, VA> a;
+  tv_copier<T, Tile::BN, KT, Tile::THREADS, Tile::BK, VB> b;
+  const int steps = last > first ? (last - first + KT - 1) / KT : 0;
+  a.begin(a_at, m0, M, first);
+  b.begin(b_at, n0, N, first);
+  TV_UNROLL
+  for (int s = 0; s < Tile::STAGES - 1; ++s) {
+    if (s < steps) {
+      unsigned char* to = memory + s * Tile::BYTES;
+      a.copy(a_at, to, m0, M, first + s * KT, last, a_step);
+      b.copy(b_at, to + Tile::A_BYTES, n0, N, first + s * KT, last, b_step);
+    }
+    tv_copy_commit();
+  }
+  const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+  const int wm = warp / Tile::WN * Tile::TM, wn = warp % Tile::WN * Tile::TN;
+  const int in = lane % 8, low = lane / 8 % 2, high = lane / 16;
+  for (int s = 0; s < steps; ++s) {
+    tv_copy_wait<Tile::STAGES - 2>();
+    __syncthreads();
+    const int ahead = s + Tile::STAGES - 1;
+    if (ahead < steps) {
+      unsigned char* to = memory + ahead % Tile::STAGES * Tile::BYTES;
+      a.copy(a_at, to, m0, M, first + ahead * KT, last, a_step);
+      b.copy(b_at, to + Tile::A_BYTES, n0, N, first + ahead * KT, last, b_step);
+    }
+    tv_copy_commit();
+    const unsigned char* as = memory + s % Tile::STAGES * Tile::BYTES;
+    const unsigned char* bs = as + Tile::A_BYTES;
+    TV_UNROLL
+    for (int k = 0; k < KT; k += 16) {
+      unsigned af[Tile::FM][4], bf[Tile::FN][2];
+      TV_UNROLL
+      for (int i = 0; i < Tile::FM; ++i) {
+        if (Tile::AK) {
+          tv_load_matrices<false>(
+              af[i], as + tv_piece_at<KT / 8>(wm + i * 16 + low * 8 + in, k / 8 + high));
+        } else {
+          const int W = Tile::BM < 64 ? Tile::BM : 64, x = wm + i * 16 + low * 8;
+          tv_load_matrices<true>(
+              af[i], as + tv_piece_at<W / 8>(x / W * KT + k + high * 8 + in, x % W / 8));
+        }
+      }
+      TV_UNROLL
+      for (int j = 0; j < Tile::FN; j += 2) {
+        unsigned r[4];
+        if (Tile::BK) {
+          tv_load_matrices<false>(
+              r, bs + tv_piece_at<KT / 8>(wn + j * 8 + high * 8 + in, k / 8 + low));
+        } else {
+          const int W = Tile::BN < 64 ? Tile::BN : 64, x = wn + j * 8 + high * 8;
+          tv_load_matrices<true>(
+              r, bs + tv_piece_at<W / 8>(x / W * KT + k + low * 8 + in, x % W / 8));
+        }
+        bf[j][0] = r[0];
+        bf[j][1] = r[1];
+        bf[j + 1][0] = r[2];
+        bf[j + 1][1] = r[3];
+      }
+      TV_UNROLL
+      for (int i = 0; i < Tile::FM; ++i)
+        TV_UNROLL
+        for (int j = 0; j < Tile::FN; ++j) tv_multiply(acc[i][j], af[i], bf[j], T());
+    }
+  }
+}
+
+// Rows of the slab of shared memory through which a warp turns its sums: 8 neighbouring rows and 4
+// neighbouring pairs of columns are in different banks.
+#define TV_SLAB(width) ((width) + 8)
+
+// 16 rows of a warp's sums, COLUMNS wide, to |put|(row, column, V sums that follow each other).
+template <int COLUMNS, int V, class Put>
+TV_DEVICE void tv_put_rows(const float (*acc)[4], float* slab, int m0, int n0, int M, int N, Put put) {
+  const int lane = (int)threadIdx.x % 32, row = lane / 4, column = lane % 4 * 2;
+  TV_UNROLL
+  for (int j = 0; j < COLUMNS / 8; ++j) {
+    float* at = slab + row * TV_SLAB(COLUMNS) + j * 8 + column;
+    at[0] = acc[j][0];
+    at[1] = acc[j][1];
+    at[8 * TV_SLAB(COLUMNS)] = acc[j][2];
+    at[8 * TV_SLAB(COLUMNS) + 1] = acc[j][3];
+  }
+  __syncwarp();
+  const int PIECES = COLUMNS / V;
+  TV_UNROLL
+  for (int i = 0; i < (16 * PIECES + 31) / 32; ++i) {
+    const int id = lane + i * 32, r = id / PIECES, c = id % PIECES * V;
+    if (16 * PIECES % 32 != 0 && id >= 16 * PIECES) continue;
+    if (m0 + r < M && n0 + c < N) put(m0 + r, n0 + c, slab + r * TV_SLAB(COLUMNS) + c);
+  }
+  __syncwarp();
+}
+
+template <class Tile, int V, class Put>
+TV_DEVICE void tv_finish(const float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, int m0,
+                         int n0, int M, int N, Put put) {
+  const int warp = (int)threadIdx.x / 32;
+  const int wm = warp / Tile::WN * Tile::TM, wn = warp % Tile::WN * Tile::TN;
+  __syncthreads();
+  float* slab = (float*)memory + warp * 16 * TV_SLAB(Tile::TN);
+  TV_UNROLL
+  for (int i = 0; i < Tile::FM; ++i)
+    tv_put_rows<Tile::TN, V>(acc[i], slab, m0 + wm + i * 16, n0 + wn, M, N, put);
+}
+
+// Tile |number| of |rows| x |columns|: GROUP rows of tiles are walked together, so that what they
+// read stays in the cache. |rest|: what is above, batches and parts of k.
+template <int GROUP>
+TV_DEVICE void tv_order(unsigned number, unsigned rows, unsigned columns, int* row, int* column,
+                        unsigned* rest) {
+  const unsigned tiles = rows * columns;
+  *rest = number / tiles;
+  number %= tiles;
+  const unsigned group = number / (GROUP * columns), first = group * GROUP;
+  const unsigned height = rows - first < GROUP ? rows - first : GROUP;
+  number -= first * columns;
+  *row = (int)(first + number % height);
+  *column = (int)(number / height);
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The form for sm_80 and later: warps multiply with mma.sync what cp.async brings into shared
+// memory. See matmul_code.h; the skeleton of the kernel is matmul.cuh.
+#include "plugins/cuda/emit/matmul_code.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "core/kernel_ir/contraction.h"
+#include "plugins/cuda/emit/matmul_shape.h"
+
+#define P TVI_CUDA_PRINT
+#define REDUCE_BLOCK 256u
+
+const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
+    {128, 128, 64, 2, 4, 3}, {128, 64, 64, 4, 2, 4}, {64, 128, 64, 2, 4, 4}, {64, 64, 64, 2, 2, 4},
+    {64, 32, 64, 4, 1, 5},   {32, 64, 64, 2, 2, 5},  {32, 32, 64, 2, 2, 6},  {16, 64, 64, 1, 4, 6},
+    {16, 128, 64, 1, 4, 5},
+};
+const uint32_t tvi_cuda_matmul_tile_count =
+    sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
+
+uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
+  const uint32_t pipeline = t->stages * (t->bm + t->bn) * t->kt * 2;
+  const uint32_t slabs = t->wm * t->wn * 16 * (t->bn / t->wn + 8) * 4;
+  return pipeline > slabs ? pipeline : slabs;
+}
+
+typedef struct printing_s {
+  const tvi_cuda_matmul_tile_t* tile;
+  uint32_t splits;
+  tvi_cuda_matmul_shape_t shape;
+} printing_t;
+
+static trivet_dim_t binary(const tvi_cuda_printer_t* p, uint32_t op, trivet_dim_t a,
+                           trivet_dim_t b) {
+  return a && b ? tvi_dim_binary(p->program->dims, op, a, b) : NULL;
+}
+
+static trivet_dim_t number(const tvi_cuda_printer_t* p, int64_t value) {
+  return tvi_dim_constant(p->program->dims, value);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The product
+// ---------------------------------------------------------------------------------------------
+
+// "a_at", the address of an element of a factor, and "a_step", elements from one tile to the next.
+static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b) {
+  const tvi_cuda_factor_t* factor = is_b ? &w->shape.b : &w->shape.a;
+  const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, &w->shape, factor);
+  const char name = is_b ? 'b' : 'a';
+  P(p, "const auto %c_at = [&](const int x, const int k) {\n", name);
+  tvi_cuda_matmul_print_loops(p, is_b ? &w->shape.n : &w->shape.m, "x", false);
+  P(p, "const %s q%u = k;\nreturn ", tvi_cuda_index_type(p), w->shape.k);
+  tvi_cuda_print_pointer(p, factor->value);
+  P(p, " + (");
+  tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
+  P(p, ");\n};\nconst long long %c_step = (long long)", name);
+  tvi_cuda_print_dim(p, access->coefficients[w->shape.k]);
+  P(p, " * %u;\n", w->tile->kt);
+}
+
+static void print_partial_put(tvi_cuda_printer_t* p, const printing_t* w, uint32_t vector) {
+  P(p,
+    "float* part = (float*)w%u + (long long)rest * M * N;\n"
+    "const auto put = [&](const int m, const int n, const float* sums) {\n"
+    "tv_store<%u>(part + ((long long)m * N + n), sums);\n};\n",
+    tvi_cuda_parameter(p, number(p, 0)), vector);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, tvi_cuda_parameter(p, number(p, 0)));
+  (void)w;
+}
+
+static void print_product(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_variant_t* variant) {
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const tvi_cuda_matmul_tile_t* t = w->tile;
+  const bool aligned = variant->alignment > 1;
+  const uint32_t vector = aligned ? s->vector : 1;
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  P(p,
+    "typedef tv_tile<%s, %u, %u, %u, %u, %u, %u, %s, %s> tile;\n"
+    "int row, column;\nunsigned rest;\n"
+    "tv_order<8>(blockIdx.x, (M + tile::BM - 1) / tile::BM, (N + tile::BN - 1) / tile::BN, &row, "
+    "&column, &rest);\n"
+    "const int m0 = row * tile::BM, n0 = column * tile::BN;\n",
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->kt, t->wm, t->wn,
+    t->stages, s->a.inner_k ? "true" : "false", s->b.inner_k ? "true" : "false");
+  if (w->splits > 1) {
+    P(p,
+      "const int depth = ((K + tile::KT - 1) / tile::KT + %u) / %u * tile::KT;\n"
+      "const int first = (int)(rest %% %uu) * depth, last = first + depth < K ? first + depth : "
+      "K;\n"
+      "const unsigned batch = rest / %uu;\n",
+      w->splits - 1, w->splits, w->splits, w->splits);
+  } else {
+    P(p, "const int first = 0, last = K;\nconst unsigned batch = rest;\n");
+  }
+  tvi_cuda_matmul_print_loops(p, &s->batch, "batch", false);
+  print_factor(p, w, false);
+  print_factor(p, w, true);
+  if (w->splits > 1) {
+    print_partial_put(p, w, vector);
+  } else {
+    tvi_cuda_matmul_print_put(p, s, vector);
+  }
+  P(p,
+    "float sums[tile::FM][tile::FN][4] = {};\n"
+    "tv_matmul<tile, %u, %u>(sums, memory, a_at, b_at, m0, n0, M, N, first, last, a_step, "
+    "b_step);\n"
+    "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n",
+    aligned ? s->a.vector : 1, aligned ? s->b.vector : 1, vector);
+  variant->block = t->wm * t->wn * 32;
+  variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
+  trivet_dim_t blocks =
+      binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm)),
+             binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn)));
+  blocks = binary(p, TRIVET_DIM_MUL, blocks,
+                  binary(p, TRIVET_DIM_MUL, s->batches, number(p, w->splits)));
+  variant->grid = tvi_cuda_parameter(p, blocks);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The sum of what several blocks found
+// ---------------------------------------------------------------------------------------------
+
+static void print_join(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_variant_t* variant) {
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const uint32_t vector = variant->alignment > 1 ? s->vector : 1;
+  const uint32_t zero = tvi_cuda_parameter(p, number(p, 0));
+  tvi_cuda_matmul_print_extents(p, s);
+  P(p, "const long long size = (long long)M * N;\nunsigned point = blockIdx.x * %uu + threadIdx.x;\n"
+    "const unsigned pieces = (unsigned)N / %uu;\nconst int n = (int)(point %% pieces) * %u;\n"
+    "point /= pieces;\nconst int m = (int)(point %% (unsigned)M);\nconst unsigned batch = point / "
+    "(unsigned)M;\nif (batch >= (unsigned)",
+    REDUCE_BLOCK, vector, vector);
+  tvi_cuda_print_dim(p, s->batches);
+  P(p, ") return;\n");
+  tvi_cuda_matmul_print_loops(p, &s->batch, "batch", false);
+  tvi_cuda_matmul_print_put(p, s, vector);
+  P(p,
+    "const float* part = (const float*)w%u + (long long)batch * %u * size + (long long)m * N + n;\n"
+    "float sums[%u];\ntv_load<%u>(sums, part);\nTV_UNROLL\nfor (int s = 1; s < %u; ++s) {\n"
+    "float other[%u];\ntv_load<%u>(other, part + s * size);\nTV_UNROLL\n"
+    "for (int e = 0; e < %u; ++e) sums[e] += other[e];\n}\nput(m, n, sums);\n",
+    zero, w->splits, vector, vector, w->splits, vector, vector, vector);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, zero);
+  variant->block = REDUCE_BLOCK;
+  trivet_dim_t points = binary(p, TRIVET_DIM_FLOORDIV, s->columns, number(p, vector));
+  points = binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_MUL, points, s->rows), s->batches);
+  variant->grid =
+      tvi_cuda_parameter(p, binary(p, TRIVET_DIM_CEILDIV, points, number(p, REDUCE_BLOCK)));
+}
+
+// A kernel with what alignment allows, and one that asks for none.
+static trivet_status_t print_launch(tvi_cuda_printer_t* p, const printing_t* w, uint32_t step,
+                                    void (*print)(tvi_cuda_printer_t*, const printing_t*,
+                                                  tvi_cuda_variant_t*)) {
+  tvi_cuda_launch_t launch;
+  tvi_string_builder_t bodies[2];
+  memset(&launch, 0, sizeof(launch));
+  tvi_vector_clear(&p->arguments);
+  const uint32_t alignment = tvi_cuda_matmul_alignment(p, &w->shape);
+  launch.variant_count = alignment > 1 ? 2 : 1;
+  for (uint32_t v = 0; v < launch.variant_count; ++v) {
+    tvi_cuda_variant_t* variant = &launch.variants[v];
+    variant->alignment = v + 1 < launch.variant_count ? alignment : 1;
+    snprintf(variant->name, sizeof(variant->name), "%s_%u%s", p->options->name, step,
+             variant->alignment > 1 ? "_v" : "");
+    tvi_string_builder_clear(&p->body);
+    print(p, w, variant);
+    tvi_string_builder_init(&bodies[v], p->code->allocator);
+    tvi_string_builder_append(&bodies[v], tvi_string_builder_view(&p->body));
+  }
+  // Both take the same arguments, which are known now.
+  for (uint32_t v = 0; v < launch.variant_count; ++v) {
+    tvi_cuda_print_kernel(p, &launch.variants[v], tvi_string_builder_view(&bodies[v]));
+    trivet_status_t status = tvi_string_builder_status(&bodies[v]);
+    if (status) tvi_cuda_fail(p, status);
+    tvi_string_builder_deinit(&bodies[v]);
+  }
+  launch.argument_first = (uint32_t)p->code->arguments.count;
+  launch.argument_count = (uint32_t)p->arguments.count;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_vector_append(&p->code->arguments, p->arguments.data, p->arguments.count));
+  return tvi_vector_push(&p->code->launches, launch);
+}
+
+static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
+  printing_t* w = (printing_t*)argument;
+  const char* reason = NULL;
+  tvi_cuda_matmul_shape(p, &w->shape, &reason);
+  if (p->status) return TRIVET_OK;
+  if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no matrix product: %s", reason);
+  trivet_dim_t workspace = number(p, 0);
+  if (w->splits > 1) {
+    workspace = binary(p, TRIVET_DIM_MUL, w->shape.rows, w->shape.columns);
+    workspace = binary(p, TRIVET_DIM_MUL, workspace, w->shape.batches);
+    workspace = binary(p, TRIVET_DIM_MUL, workspace, number(p, 4 * (int64_t)w->splits));
+  }
+  p->code->workspace = tvi_cuda_parameter(p, workspace);
+  tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
+  TRIVET_RETURN_IF_ERROR(print_launch(p, w, 0, print_product));
+  return w->splits > 1 ? print_launch(p, w, 1, print_join) : TRIVET_OK;
+}
+
+trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
+                                     const tvi_cuda_code_options_t* options,
+                                     const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
+                                     tvi_arena_t* arena, trivet_allocator_t allocator,
+                                     tvi_cuda_code_t* out_code) {
+  printing_t w;
+  memset(&w, 0, sizeof(w));
+  w.tile = tile;
+  w.splits = splits;
+  tvi_cuda_code_options_t own = *options;
+  own.print = print_all;
+  own.print_argument = &w;
+  return tvi_cuda_code_make(program, &own, arena, allocator, out_code);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+// ---------------------------------------------------------------------------------------------
+
+static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
+  return tvi_cuda_estimate(p->program->dims, dim, p->options->symbols, p->options->symbol_count);
+}
+
+// The dimensions of b along n and k, where it has no others.
+static void read_packing(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                         tvi_cuda_matmul_problem_t* out) {
+  const tvi_kir_value_t* value = &p->program->values[s->b.value];
+  tvi_kir_matmul_t match;
+  const char* reason = NULL;
+  if (value->rank != 2 || s->batch.count != 0 ||
+      !tvi_kir_match_matmul(p->program, s->core, &match, &reason))
+    return;
+  const tvi_kir_contraction_operand_t* b = match.b.value == s->b.value ? &match.b : &match.a;
+  if (match.roles.k_count != 1 || b->dim_of_index[match.roles.k[0]] > 1) return;
+  out->b_rank = 2;
+  out->b_k_dim = b->dim_of_index[match.roles.k[0]];
+  out->b_n_dim = 1 - out->b_k_dim;
+}
+
+static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
+  tvi_cuda_matmul_problem_t* out = (tvi_cuda_matmul_problem_t*)argument;
+  tvi_cuda_matmul_shape_t s;
+  tvi_cuda_matmul_shape(p, &s, &out->reason);
+  if (p->status || out->reason) return TRIVET_OK;
+  out->m = estimate(p, s.rows);
+  out->n = estimate(p, s.columns);
+  out->k = estimate(p, s.depth);
+  out->batch = estimate(p, s.batches);
+  out->dtype = p->program->values[s.a.value].dtype;
+  out->a = p->code->operands.data[p->operand_of_value[s.a.value]];
+  out->b = p->code->operands.data[p->operand_of_value[s.b.value]];
+  out->vector_a = s.a.vector;
+  out->vector_b = s.b.vector;
+  out->vector_c = s.vector;
+  int64_t unused;
+  out->is_symbolic = !tvi_dim_is_constant(s.rows, &unused) ||
+                     !tvi_dim_is_constant(s.columns, &unused) ||
+                     !tvi_dim_is_constant(s.depth, &unused);
+  read_packing(p, &s, out);
+  for (uint32_t v = 0; v < p->program->value_count; ++v) {
+    const tvi_kir_value_t* value = &p->program->values[v];
+    if (value->kind == TVI_KIR_TEMP || v == s.a.value || v == s.b.value) continue;
+    double bytes = tvi_dtype_bits(value->dtype) / 8.0;
+    for (uint32_t d = 0; d < value->rank; ++d) bytes *= (double)estimate(p, value->dims[d]);
+    out->epilogue_bytes += bytes;
+  }
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_cuda_matmul_read(const tvi_kir_program_t* program,
+                                     const tvi_cuda_code_options_t* options, tvi_arena_t* arena,
+                                     trivet_allocator_t allocator,
+                                     tvi_cuda_matmul_problem_t* out_problem) {
+  tvi_cuda_matmul_problem_t problem;
+  memset(&problem, 0, sizeof(problem));
+  tvi_cuda_code_options_t own = *options;
+  tvi_cuda_code_t code;
+  memset(&code, 0, sizeof(code));
+  own.print = read_problem;
+  own.print_argument = &problem;
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_code_make(program, &own, arena, allocator, &code));
+  tvi_cuda_code_deinit(&code);
+  *out_problem = problem;
+  return TRIVET_OK;
+}

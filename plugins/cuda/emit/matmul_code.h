@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Matrix products as kernels for tensor cores: reads a program whose first stage is a contraction
+// and prints it with everything that follows it element by element, whatever that is. Between the
+// general printer (emit_print.h), which prints the expressions, and "cuda.matmul"
+// (matmul_kernel.h), which chooses among the forms.
+#ifndef TRIVET_PLUGINS_CUDA_EMIT_MATMUL_CODE_H_
+#define TRIVET_PLUGINS_CUDA_EMIT_MATMUL_CODE_H_
+
+#include "plugins/cuda/emit/emit_code.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// A way to compute it: a block of threads has a tile of |bm| x |bn|, |wm| x |wn| warps share it,
+// |stages| tiles of |kt| along k are in shared memory.
+typedef struct tvi_cuda_matmul_tile_s {
+  uint32_t bm, bn, kt, wm, wn, stages;
+} tvi_cuda_matmul_tile_t;
+
+extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];
+extern const uint32_t tvi_cuda_matmul_tile_count;
+uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* tile);
+
+// What a program is, for prices. Sizes are estimates for the symbols to optimise for.
+typedef struct tvi_cuda_matmul_problem_s {
+  const char* reason;      // not NULL: it is no such product; nothing else is set
+  int64_t m, n, k, batch;  // |n|: neighbours in the result
+  uint32_t dtype;          // of the factors
+  uint32_t a, b;           // values of the given program, in the order of m and n
+  // Elements of the factors and of the result that are moved at once; 1: none.
+  uint32_t vector_a, vector_b, vector_c;
+  uint32_t b_rank, b_n_dim, b_k_dim;  // how packing would turn b; b_rank 0: it cannot
+  double epilogue_bytes;              // that other stages than the product move
+  bool is_symbolic;                   // sizes differ from run to run
+} tvi_cuda_matmul_problem_t;
+
+// Reads |program| without printing. Scratch memory from |arena|.
+trivet_status_t tvi_cuda_matmul_read(const tvi_kir_program_t* program,
+                                     const tvi_cuda_code_options_t* options, tvi_arena_t* arena,
+                                     trivet_allocator_t allocator,
+                                     tvi_cuda_matmul_problem_t* out_problem);
+
+// Prints it. |splits| > 1: so many blocks share the sum of a tile, and a second kernel adds what
+// they have found, always in the same order. UNIMPLEMENTED where tvi_cuda_matmul_read has a reason.
+trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
+                                     const tvi_cuda_code_options_t* options,
+                                     const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
+                                     tvi_arena_t* arena, trivet_allocator_t allocator,
+                                     tvi_cuda_code_t* out_code);
+
+// What follows the prelude.
+extern const char tvi_cuda_matmul_text[];
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TRIVET_PLUGINS_CUDA_EMIT_MATMUL_CODE_H_

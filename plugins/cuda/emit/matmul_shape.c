@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading a schedule as a matrix product, and the pieces of text that every form of it has. See
+// matmul_shape.h.
+#include "plugins/cuda/emit/matmul_shape.h"
+
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "core/kernel_ir/contraction.h"
+
+#define P TVI_CUDA_PRINT
+
+static bool divides(const tvi_cuda_printer_t* p, trivet_dim_t dim, uint32_t vector) {
+  return !dim || tvi_dim_divisor(p->program->dims, dim) % vector == 0;
+}
+
+static bool is_unit(const tvi_cuda_access_t* access, uint32_t loop) {
+  return loop != TVI_CUDA_NONE && access->coefficients[loop] &&
+         tvi_dim_equals_constant(access->coefficients[loop], 1);
+}
+
+static uint32_t last_of(const tvi_cuda_loops_t* loops) {
+  return loops->count ? loops->loops[loops->count - 1] : TVI_CUDA_NONE;
+}
+
+static bool is_tail_access(const tvi_cuda_access_t* access,
+                           const tvi_cuda_matmul_shape_t* shape) {
+  return access->load == TVI_KIR_NONE || access->stage != shape->core;
+}
+
+static bool is_written_store(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access) {
+  return access->load == TVI_KIR_NONE && tvi_cuda_is_written(p, access->value);
+}
+
+const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
+                                                const tvi_cuda_matmul_shape_t* shape,
+                                                const tvi_cuda_factor_t* factor) {
+  for (size_t i = 0; i < p->accesses.count; ++i)
+    if (p->accesses.data[i].stage == shape->core && p->accesses.data[i].load == factor->load)
+      return &p->accesses.data[i];
+  return NULL;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Roles
+// ---------------------------------------------------------------------------------------------
+
+static const char* check_stages(const tvi_cuda_printer_t* p) {
+  const tvi_cuda_schedule_t* schedule = p->schedule;
+  if (schedule->group_count != 1) return "more than a contraction and what follows each element";
+  const tvi_cuda_group_t* group = p->group;
+  for (uint32_t i = 0; i < group->stage_count; ++i) {
+    const uint32_t number = schedule->order[group->stage_first + i];
+    const tvi_kir_stage_t* stage = &p->program->stages[number];
+    if (i == 0 ? stage->kind != TVI_KIR_REDUCE : stage->kind != TVI_KIR_MAP)
+      return "no contraction followed by elementwise stages";
+    if (schedule->stages[number].has_inner) return "a stage between the factors and the sum";
+    if (tvi_dtype_bits(p->program->values[stage->values[0]].dtype) < 8)
+      return "a packed result";
+  }
+  return NULL;
+}
+
+static const char* read_loops(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* s) {
+  const tvi_cuda_access_t* a = tvi_cuda_factor_access(p, s, &s->a);
+  const tvi_cuda_access_t* b = tvi_cuda_factor_access(p, s, &s->b);
+  if (!a || !b || !a->is_direct || !b->is_direct) return "a factor is read at computed positions";
+  s->k = TVI_CUDA_NONE;
+  for (uint32_t l = 0; l < p->loop_count; ++l) {
+    const bool in_a = a->coefficients[l] != NULL, in_b = b->coefficients[l] != NULL;
+    if (p->is_inner[l]) {
+      if (!in_a || !in_b || s->k != TVI_CUDA_NONE)
+        return "the sum is over more than one loop";
+      s->k = l;
+      continue;
+    }
+    if (!in_a && !in_b) return "a loop of the result is in no factor";
+    tvi_cuda_loops_t* list = in_a && in_b ? &s->batch : in_a ? &s->m : &s->n;
+    list->loops[list->count++] = l;
+  }
+  return s->k == TVI_CUDA_NONE ? "nothing is summed" : NULL;
+}
+
+// Neighbours in the result are columns.
+static void orient(const tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* s) {
+  bool by_rows = false, by_columns = false;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (!is_written_store(p, access)) continue;
+    by_rows |= is_unit(access, last_of(&s->m));
+    by_columns |= is_unit(access, last_of(&s->n));
+  }
+  const bool swap = by_columns ? false : by_rows || (s->n.count == 0 && s->m.count > 0);
+  if (swap) {
+    const tvi_cuda_factor_t factor = s->a;
+    s->a = s->b;
+    s->b = factor;
+    const tvi_cuda_loops_t loops = s->m;
+    s->m = s->n;
+    s->n = loops;
+  }
+  s->last = last_of(&s->n);
+}
+
+static void measure_factor(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                           tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
+  const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
+  const uint32_t last = last_of(x);
+  // Several loops along x: a piece of eight must not reach into the next row.
+  const bool whole = x->count == 1 || (x->count > 1 && divides(p, p->extents[last], 8));
+  factor->inner_k = is_unit(access, s->k) || !is_unit(access, last) || !whole;
+  factor->vector = 1;
+  for (uint32_t v = 8; v > 1; v /= 2) {
+    if (!tvi_cuda_is_vector(p, access, factor->inner_k ? s->k : last, v)) continue;
+    factor->vector = v;
+    return;
+  }
+}
+
+static trivet_dim_t product_of(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* loops) {
+  trivet_dim_t product = tvi_dim_constant(p->program->dims, 1);
+  for (uint32_t i = 0; i < loops->count; ++i)
+    product = tvi_dim_binary(p->program->dims, TRIVET_DIM_MUL, product, p->extents[loops->loops[i]]);
+  if (!product) tvi_cuda_fail(p, TRIVET_STATUS(OUT_OF_RANGE, "a shape overflows 64 bits"));
+  return product;
+}
+
+// 32 bits unless an operand or the result is too large for them; the points of the product are
+// never counted.
+static bool is_wide(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
+  const double limit = 2147480000.0;
+  int64_t low, high;
+  double points = 1;
+  const trivet_dim_t sizes[] = {s->rows, s->columns, s->batches};
+  for (size_t i = 0; i < 3; ++i) {
+    tvi_dim_range(p->program->dims, sizes[i], &low, &high);
+    points *= (double)high;
+  }
+  if (points >= limit) return true;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const uint32_t v = p->accesses.data[i].value;
+    const tvi_kir_value_t* value = &p->program->values[v];
+    double span = 0;
+    for (uint32_t d = 0; d < value->rank; ++d) {
+      int64_t stride_low, stride_high;
+      tvi_dim_range(p->program->dims, value->dims[d], &low, &high);
+      tvi_dim_range(p->program->dims, p->strides[v][d], &stride_low, &stride_high);
+      const double reach =
+          -(double)stride_low > (double)stride_high ? -(double)stride_low : (double)stride_high;
+      span += (double)high * reach;
+    }
+    if (span >= limit) return true;
+  }
+  return false;
+}
+
+void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
+                           const char** out_reason) {
+  tvi_cuda_matmul_shape_t s;
+  tvi_kir_matmul_t match;
+  memset(&s, 0, sizeof(s));
+  *out_reason = NULL;
+  if (p->schedule->group_count == 0) {
+    *out_reason = "nothing to compute";
+    return;
+  }
+  p->group = &p->schedule->groups[0];
+  *out_reason = check_stages(p);
+  if (*out_reason) return;
+  s.core = p->schedule->order[p->group->stage_first];
+  if (!tvi_kir_match_matmul(p->program, s.core, &match, out_reason)) return;
+  if (match.a.dtype != match.b.dtype ||
+      (match.a.dtype != TRIVET_DTYPE_F16 && match.a.dtype != TRIVET_DTYPE_BF16)) {
+    *out_reason = "factors that are not both f16 or both bf16";
+    return;
+  }
+  if (match.accumulate_dtype != match.a.dtype && match.accumulate_dtype != TRIVET_DTYPE_F32) {
+    *out_reason = "a sum in another type";
+    return;
+  }
+  tvi_cuda_collect_accesses(p);
+  if (p->status) return;
+  s.a.load = match.a.load;
+  s.a.value = match.a.value;
+  s.b.load = match.b.load;
+  s.b.value = match.b.value;
+  *out_reason = read_loops(p, &s);
+  if (*out_reason) return;
+  orient(p, &s);
+  measure_factor(p, &s, &s.a, &s.m);
+  measure_factor(p, &s, &s.b, &s.n);
+  s.rows = product_of(p, &s.m);
+  s.columns = product_of(p, &s.n);
+  s.batches = product_of(p, &s.batch);
+  s.depth = p->extents[s.k];
+  if (p->status) return;
+  s.vector = 1;
+  for (uint32_t v = 8; v > 1 && s.vector == 1 && s.last != TVI_CUDA_NONE; v /= 2) {
+    if (!divides(p, p->extents[s.last], v)) continue;
+    for (size_t i = 0; i < p->accesses.count; ++i)
+      if (is_written_store(p, &p->accesses.data[i]) &&
+          tvi_cuda_is_vector(p, &p->accesses.data[i], s.last, v))
+        s.vector = v;
+  }
+  int64_t low, high;
+  const trivet_dim_t sizes[] = {s.rows, s.columns, s.depth};
+  for (size_t i = 0; i < 3; ++i) {
+    tvi_dim_range(p->program->dims, sizes[i], &low, &high);
+    if (high > INT32_MAX / 2) {
+      *out_reason = "a matrix of 2^30 rows or columns";
+      return;
+    }
+  }
+  p->is_wide = is_wide(p, &s);
+  memset(&p->shape, 0, sizeof(p->shape));
+  p->shape.vector = 1;
+  *out = s;
+}
+
+uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
+                                   const tvi_cuda_matmul_shape_t* s) {
+  uint32_t alignment = 1;
+  if (s->a.vector > 1) alignment = s->a.vector * 2;
+  if (s->b.vector > 1 && s->b.vector * 2 > alignment) alignment = s->b.vector * 2;
+  for (size_t i = 0; i < p->accesses.count && s->vector > 1; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (!is_tail_access(access, s)) continue;
+    if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
+    if (!tvi_cuda_is_vector(p, access, s->last, s->vector)) continue;
+    uint32_t bytes =
+        s->vector * tvi_dtype_bytes(tvi_cuda_stored_dtype(&p->program->values[access->value]));
+    if (bytes > 16) bytes = 16;
+    if (bytes > alignment) alignment = bytes;
+  }
+  return alignment;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Text
+// ---------------------------------------------------------------------------------------------
+
+void tvi_cuda_matmul_print_loops(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* loops,
+                                 const char* from, bool is_base) {
+  if (loops->count == 0) return;
+  const char* type = tvi_cuda_index_type(p);
+  if (loops->count > 1) P(p, "unsigned r%c = (unsigned)(%s);\n", from[0], from);
+  for (uint32_t i = loops->count; i-- > 0;) {
+    const uint32_t l = loops->loops[i];
+    P(p, "const %s %c%u = (%s)(", type, is_base && i + 1 == loops->count ? 'b' : 'q', l, type);
+    if (loops->count == 1) {
+      P(p, "%s);\n", from);
+    } else if (i == 0) {
+      P(p, "r%c);\n", from[0]);
+    } else {
+      P(p, "r%c %% (unsigned)", from[0]);
+      tvi_cuda_print_dim(p, p->extents[l]);
+      P(p, ");\nr%c /= (unsigned)", from[0]);
+      tvi_cuda_print_dim(p, p->extents[l]);
+      P(p, ";\n");
+    }
+  }
+}
+
+void tvi_cuda_matmul_print_extents(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
+  const trivet_dim_t sizes[] = {s->rows, s->columns, s->depth};
+  P(p, "const int ");
+  for (size_t i = 0; i < 3; ++i) {
+    P(p, "%s%c = (int)(", i ? ", " : "", "MNK"[i]);
+    tvi_cuda_print_dim(p, sizes[i]);
+    P(p, ")");
+  }
+  P(p, ";\n");
+}
+
+// Loads of the tail that can be moved at once, each into an array of registers.
+static void print_arrays(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                         uint32_t vector) {
+  uint32_t arrays = 0;
+  for (size_t i = 0; i < p->accesses.count; ++i) p->accesses.data[i].array = TVI_CUDA_NONE;
+  for (size_t i = 0; i < p->accesses.count && vector > 1; ++i) {
+    tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->load == TVI_KIR_NONE || access->stage == s->core ||
+        !tvi_cuda_is_vector(p, access, s->last, vector))
+      continue;
+    for (size_t k = 0; k < i; ++k) {
+      const tvi_cuda_access_t* other = &p->accesses.data[k];
+      if (other->array != TVI_CUDA_NONE && other->value == access->value &&
+          other->constant == access->constant &&
+          memcmp(other->coefficients, access->coefficients, sizeof(access->coefficients)) == 0)
+        access->array = other->array;
+    }
+    if (access->array != TVI_CUDA_NONE) continue;
+    access->array = arrays++;
+    P(p, "%s x%u[%u];\ntv_load<%u>(x%u, ",
+      tvi_cuda_register_type(p->program->values[access->value].dtype), access->array, vector,
+      vector, access->array);
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, access, s->last);
+    P(p, ");\n");
+  }
+}
+
+static bool is_vector_store(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                            const tvi_cuda_access_t* access, uint32_t vector) {
+  return vector > 1 && is_written_store(p, access) &&
+         tvi_cuda_is_vector(p, access, s->last, vector);
+}
+
+void tvi_cuda_matmul_print_put(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                               uint32_t vector) {
+  P(p, "const auto put = [&](const int m, const int n, const float* sums) {\n");
+  tvi_cuda_matmul_print_loops(p, &s->m, "m", false);
+  tvi_cuda_matmul_print_loops(p, &s->n, "n", true);
+  print_arrays(p, s, vector);
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (is_vector_store(p, s, access, vector))
+      P(p, "%s o%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
+        access->value, vector);
+  }
+  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", vector);
+  if (s->last != TVI_CUDA_NONE)
+    P(p, "const %s q%u = b%u + e;\n", tvi_cuda_index_type(p), s->last, s->last);
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    const uint32_t value = p->program->stages[stage].values[0];
+    if (stage == s->core) {
+      P(p, "const float v%u = sums[e];\n", value);
+    } else {
+      tvi_cuda_print_body(p, stage);
+      P(p, "const %s v%u = ", tvi_cuda_register_type(p->program->values[value].dtype), value);
+      tvi_cuda_print_ref(p, stage, p->program->stages[stage].results[0]);
+      P(p, ";\n");
+    }
+    for (size_t k = 0; k < p->accesses.count; ++k) {
+      const tvi_cuda_access_t* access = &p->accesses.data[k];
+      if (access->stage != stage || !is_written_store(p, access)) continue;
+      if (is_vector_store(p, s, access, vector)) {
+        P(p, "o%u[e] = v%u;\n", value, value);
+        continue;
+      }
+      P(p, "tv_put(");
+      tvi_cuda_print_pointer(p, access->value);
+      P(p, "[");
+      tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
+      P(p, "], v%u);\n", value);
+    }
+  }
+  P(p, "}\n");
+  for (size_t k = 0; k < p->accesses.count; ++k) {
+    const tvi_cuda_access_t* access = &p->accesses.data[k];
+    if (!is_vector_store(p, s, access, vector)) continue;
+    P(p, "tv_store<%u>(", vector);
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, access, s->last);
+    P(p, ", o%u);\n", access->value);
+  }
+  P(p, "};\n");
+}

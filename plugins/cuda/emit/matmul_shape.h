@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A matrix product as the printers of matmul_*.c see it: which merged loops are its rows, columns,
+// batches and sums, and how wide its operands can be moved. Not for others.
+#ifndef TRIVET_PLUGINS_CUDA_EMIT_MATMUL_SHAPE_H_
+#define TRIVET_PLUGINS_CUDA_EMIT_MATMUL_SHAPE_H_
+
+#include "plugins/cuda/emit/emit_print.h"
+#include "plugins/cuda/emit/matmul_code.h"
+
+// Merged loops, the innermost last.
+typedef struct tvi_cuda_loops_s {
+  uint32_t count;
+  uint32_t loops[TVI_CUDA_MAX_LOOPS];
+} tvi_cuda_loops_t;
+
+// One factor: x is m or n.
+typedef struct tvi_cuda_factor_s {
+  tvi_kir_ref_t load;
+  uint32_t value;
+  bool inner_k;     // neighbours in memory are neighbours along k
+  uint32_t vector;  // elements that lie together and may be moved at once
+} tvi_cuda_factor_t;
+
+typedef struct tvi_cuda_matmul_shape_s {
+  uint32_t core;  // stage of the product
+  tvi_cuda_factor_t a, b;
+  tvi_cuda_loops_t m, n, batch;
+  uint32_t k;
+  uint32_t last;    // innermost loop of n; TVI_CUDA_NONE
+  uint32_t vector;  // elements of the result that are put at once
+  trivet_dim_t rows, columns, depth, batches;
+} tvi_cuda_matmul_shape_t;
+
+// Fills |out| for the program of the printer, or *out_reason (static text).
+void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
+                           const char** out_reason);
+// The access of a factor.
+const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
+                                                const tvi_cuda_matmul_shape_t* shape,
+                                                const tvi_cuda_factor_t* factor);
+// Bytes that addresses must be multiples of.
+uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
+                                   const tvi_cuda_matmul_shape_t* shape);
+
+// The pieces that all forms print. The function "put" of a point and the |vector| sums from there
+// on.
+void tvi_cuda_matmul_print_put(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                               uint32_t vector);
+// Loops of |loops| from the number |from|; the last one is called b<number> where |is_base|.
+void tvi_cuda_matmul_print_loops(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* loops,
+                                 const char* from, bool is_base);
+// The constants M, N and K.
+void tvi_cuda_matmul_print_extents(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape);
+
+#endif  // TRIVET_PLUGINS_CUDA_EMIT_MATMUL_SHAPE_H_
