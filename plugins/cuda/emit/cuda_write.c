@@ -154,10 +154,25 @@ static trivet_status_t find_parameter(tvi_cuda_code_t* code, trivet_dim_t dim, u
 trivet_status_t tvi_cuda_write_code(const trivet_region_t* region, tvi_cuda_code_t* code,
                                     const uint32_t* operand_of_value, const char* name,
                                     trivet_emission_t* emission) {
+  return tvi_cuda_write_packed(region, code, operand_of_value, NULL, name, emission);
+}
+
+trivet_status_t tvi_cuda_write_packed(const trivet_region_t* region, tvi_cuda_code_t* code,
+                                      const uint32_t* operand_of_value,
+                                      const tvi_cuda_packed_t* packed, const char* name,
+                                      trivet_emission_t* emission) {
   tvi_cuda_blob_operand_t* operands = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(emission->arena, code->operands.count + 1,
                                                       sizeof(*operands), &operands));
   for (size_t i = 0; i < code->operands.count; ++i) {
+    if (packed && packed->value == code->operands.data[i]) {
+      TRIVET_RETURN_IF_ERROR(emission->add_packed(emission->self, &packed->constant));
+      operands[i].dtype = packed->constant.dtype;
+      operands[i].rank = packed->constant.rank;
+      for (uint32_t d = 0; d < operands[i].rank; ++d)
+        operands[i].dims[d] = operands[i].strides[d] = TVI_CUDA_BLOB_ANY;
+      continue;
+    }
     const uint32_t index = operand_of_value[code->operands.data[i]];
     const trivet_type_t* type =
         &tvi_graph_value(region->graph, region->operands[index].value)->type;

@@ -26,6 +26,18 @@ trivet_status_t tvi_cuda_write_code(const trivet_region_t* region, tvi_cuda_code
                                     const uint32_t* operand_of_value, const char* name,
                                     trivet_emission_t* emission);
 
+// An input that the step brings with it in another form.
+typedef struct tvi_cuda_packed_s {
+  uint32_t value;  // of the program that was printed
+  tvi_packed_constant_t constant;
+} tvi_cuda_packed_t;
+
+// The same with one of the inputs packed; NULL: none.
+trivet_status_t tvi_cuda_write_packed(const trivet_region_t* region, tvi_cuda_code_t* code,
+                                      const uint32_t* operand_of_value,
+                                      const tvi_cuda_packed_t* packed, const char* name,
+                                      trivet_emission_t* emission);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,8 @@
 // and what happens to the result comes as functions from the printed kernel.
 
 #ifndef TRIVET_EMULATION
+#define TV_UNROLL_BY(n) TV_PRAGMA(unroll n)
+#define TV_PRAGMA(x) _Pragma(#x)
 #define TV_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
 TV_DEVICE unsigned tv_shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
 // |bytes| of BYTES, the rest are zeros.
@@ -125,7 +127,7 @@ TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* mem
   const int steps = last > first ? (last - first + KT - 1) / KT : 0;
   a.begin(a_at, m0, M, first);
   b.begin(b_at, n0, N, first);
-  TV_UNROLL
+  TV_UNROLL_BY(1)
   for (int s = 0; s < Tile::STAGES - 1; ++s) {
     if (s < steps) {
       unsigned char* to = memory + s * Tile::BYTES;
@@ -137,6 +139,7 @@ TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* mem
   const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
   const int wm = warp / Tile::WN * Tile::TM, wn = warp % Tile::WN * Tile::TN;
   const int in = lane % 8, low = lane / 8 % 2, high = lane / 16;
+  TV_UNROLL_BY(1)
   for (int s = 0; s < steps; ++s) {
     tv_copy_wait<Tile::STAGES - 2>();
     __syncthreads();
@@ -191,9 +194,9 @@ TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* mem
 // neighbouring pairs of columns are in different banks.
 #define TV_SLAB(width) ((width) + 8)
 
-// 16 rows of a warp's sums, COLUMNS wide, to |put|(row, column, V sums that follow each other).
-template <int COLUMNS, int V, class Put>
-TV_DEVICE void tv_put_rows(const float (*acc)[4], float* slab, int m0, int n0, int M, int N, Put put) {
+// 16 rows of a warp's sums, COLUMNS wide, into its slab.
+template <int COLUMNS>
+TV_DEVICE void tv_keep_rows(const float (*acc)[4], float* slab) {
   const int lane = (int)threadIdx.x % 32, row = lane / 4, column = lane % 4 * 2;
   TV_UNROLL
   for (int j = 0; j < COLUMNS / 8; ++j) {
@@ -203,12 +206,15 @@ TV_DEVICE void tv_put_rows(const float (*acc)[4], float* slab, int m0, int n0, i
     at[8 * TV_SLAB(COLUMNS)] = acc[j][2];
     at[8 * TV_SLAB(COLUMNS) + 1] = acc[j][3];
   }
+}
+// ROWS rows of the slab to |put|(row, column, V sums that follow each other).
+template <int ROWS, int COLUMNS, int V, class Put>
+TV_DEVICE void tv_put_rows(const float* slab, int m0, int n0, int M, int N, Put put) {
+  const int PIECES = COLUMNS / V, COUNT = ROWS * PIECES;
   __syncwarp();
-  const int PIECES = COLUMNS / V;
-  TV_UNROLL
-  for (int i = 0; i < (16 * PIECES + 31) / 32; ++i) {
-    const int id = lane + i * 32, r = id / PIECES, c = id % PIECES * V;
-    if (16 * PIECES % 32 != 0 && id >= 16 * PIECES) continue;
+  TV_UNROLL_BY(2)
+  for (int i = (int)threadIdx.x % 32; i < COUNT; i += 32) {
+    const int r = i / PIECES, c = i % PIECES * V;
     if (m0 + r < M && n0 + c < N) put(m0 + r, n0 + c, slab + r * TV_SLAB(COLUMNS) + c);
   }
   __syncwarp();
@@ -220,10 +226,11 @@ TV_DEVICE void tv_finish(const float (&acc)[Tile::FM][Tile::FN][4], unsigned cha
   const int warp = (int)threadIdx.x / 32;
   const int wm = warp / Tile::WN * Tile::TM, wn = warp % Tile::WN * Tile::TN;
   __syncthreads();
-  float* slab = (float*)memory + warp * 16 * TV_SLAB(Tile::TN);
+  float* slab = (float*)memory + warp * Tile::TM * TV_SLAB(Tile::TN);
   TV_UNROLL
   for (int i = 0; i < Tile::FM; ++i)
-    tv_put_rows<Tile::TN, V>(acc[i], slab, m0 + wm + i * 16, n0 + wn, M, N, put);
+    tv_keep_rows<Tile::TN>(acc[i], slab + i * 16 * TV_SLAB(Tile::TN));
+  tv_put_rows<Tile::TM, Tile::TN, V>(slab, m0 + wm, n0 + wn, M, N, put);
 }
 
 // Tile |number| of |rows| x |columns|: GROUP rows of tiles are walked together, so that what they

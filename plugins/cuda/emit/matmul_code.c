@@ -26,7 +26,7 @@ const uint32_t tvi_cuda_matmul_tile_count =
 
 uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
   const uint32_t pipeline = t->stages * (t->bm + t->bn) * t->kt * 2;
-  const uint32_t slabs = t->wm * t->wn * 16 * (t->bn / t->wn + 8) * 4;
+  const uint32_t slabs = t->wn * t->bm * (t->bn / t->wn + 8) * 4;
   return pipeline > slabs ? pipeline : slabs;
 }
 

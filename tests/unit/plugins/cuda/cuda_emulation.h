@@ -68,6 +68,7 @@ static inline unsigned tv_shuffle_up(unsigned v, int by) {
 }
 
 // ---- Matrices: what the lanes of a warp give each other. A turn of every fiber is one step.
+#define TV_UNROLL_BY(n)
 #define TV_MEMORY(name) alignas(1024) static unsigned char name[256 * 1024]
 static const void* tv_addresses[TV_MAX_THREADS];
 static unsigned tv_fragments[TV_MAX_THREADS][6];

@@ -182,6 +182,7 @@ TEST_F(Matmul, SymbolicSizes) {
   use({3, 1});
   Program p;
   trivet_dim_t m = p.symbol("m"), n = p.symbol("n");
+  for (trivet_dim_t symbol : {m, n}) check(tvi_dim_symbol_restrict(p.dims(), symbol, 1, 4096, 1));
   auto a = p.value(TVI_KIR_INPUT, F16, {m, p.dim(80)});
   auto b = p.value(TVI_KIR_INPUT, F16, {n, p.dim(80)});
   auto c = p.value(TVI_KIR_OUTPUT, F32, {m, n});

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Build half of "cuda.matmul": which forms a region may take, what they will cost, and the step of
+// the one that was chosen. Its steps are run as those of "cuda.kernel". See matmul_kernel.h.
+#include "plugins/cuda/emit/matmul_kernel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "core/target/target.h"
+#include "plugins/cuda/emit/cuda_blob.h"
+#include "plugins/cuda/emit/cuda_run.h"
+#include "plugins/cuda/emit/cuda_write.h"
+#include "plugins/cuda/emit/matmul_code.h"
+
+#define MAX_PROPOSALS 4u
+#define MAX_SPLITS 16u
+// Bytes of partial sums beyond which splitting is not worth asking.
+#define MAX_WORKSPACE ((double)(32 << 20))
+
+// A way to run a region: the number of the tactic.
+typedef struct form_s {
+  uint32_t tile, splits;
+  bool is_packed;  // the second factor, a constant, is laid out anew
+} form_t;
+
+static uint64_t number_of(const form_t* form) {
+  return form->tile | (uint64_t)form->splits << 8 | (uint64_t)form->is_packed << 16;
+}
+
+static bool form_of(uint64_t number, form_t* out_form) {
+  const form_t form = {(uint32_t)(number & 255), (uint32_t)(number >> 8 & 255),
+                       (number >> 16 & 1) != 0};
+  if (form.tile >= tvi_cuda_matmul_tile_count || form.splits == 0 || form.splits > MAX_SPLITS ||
+      number >> 17)
+    return false;
+  *out_form = form;
+  return true;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Packing
+// ---------------------------------------------------------------------------------------------
+
+#define PACKED_MULTIPLE 8
+
+static const tvi_value_t* constant_of(const trivet_region_t* region, uint32_t operand) {
+  const tvi_region_operand_t* from = &region->operands[operand];
+  const tvi_value_t* value = tvi_graph_value(region->graph, from->value);
+  if (from->is_output || !from->dense || !value->constant || !value->constant->data) return NULL;
+  return value;
+}
+
+// Strides of the second factor as rows along k, each a multiple of 16 bytes. False: it is no
+// constant matrix.
+static bool packed_strides(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* problem,
+                           const uint32_t* operand_of_value, trivet_dim_t* strides) {
+  if (problem->b_rank != 2) return false;
+  const tvi_value_t* value = constant_of(region, operand_of_value[problem->b]);
+  int64_t depth;
+  if (!value || value->type.rank != 2 ||
+      !tvi_dim_is_constant(value->type.dims[problem->b_k_dim], &depth))
+    return false;
+  tvi_dim_context_t* dims = region->graph->dims;
+  depth = (depth + PACKED_MULTIPLE - 1) / PACKED_MULTIPLE * PACKED_MULTIPLE;
+  memset(strides, 0, TRIVET_MAX_RANK * sizeof(*strides));
+  strides[problem->b_k_dim] = tvi_dim_constant(dims, 1);
+  strides[problem->b_n_dim] = tvi_dim_constant(dims, depth);
+  return strides[0] && strides[1];
+}
+
+static trivet_status_t pack(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* problem,
+                            const uint32_t* operand_of_value, tvi_arena_t* arena,
+                            tvi_cuda_packed_t* out_packed) {
+  const tvi_value_t* value = constant_of(region, operand_of_value[problem->b]);
+  if (!value || value->type.rank != 2) return TRIVET_STATUS(INTERNAL, "no constant matrix");
+  int64_t sizes[2];
+  for (uint32_t d = 0; d < 2; ++d)
+    TRIVET_RETURN_IF_ERROR(
+        tvi_dim_evaluate(value->type.dims[d], region->symbols, region->symbol_count, &sizes[d]));
+  const int64_t k = sizes[problem->b_k_dim], n = sizes[problem->b_n_dim];
+  const int64_t depth = (k + PACKED_MULTIPLE - 1) / PACKED_MULTIPLE * PACKED_MULTIPLE;
+  const int64_t n_stride = problem->b_n_dim == 0 ? sizes[1] : 1;
+  const int64_t k_stride = problem->b_k_dim == 0 ? sizes[1] : 1;
+  if (value->constant->size < (uint64_t)(n * k) * 2)
+    return TRIVET_STATUS(DATA_LOSS, "a constant of %lld x %lld has too few bytes", (long long)n,
+                         (long long)k);
+  uint16_t* rows = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, (size_t)(n * depth) + 1, sizeof(*rows), &rows));
+  const uint8_t* from = (const uint8_t*)value->constant->data;
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < k; ++j)
+      memcpy(&rows[i * depth + j], from + (i * n_stride + j * k_stride) * 2, 2);
+  memset(out_packed, 0, sizeof(*out_packed));
+  out_packed->value = problem->b;
+  out_packed->constant.name = value->constant->name;
+  out_packed->constant.data = rows;
+  out_packed->constant.size = (uint64_t)(n * depth) * 2;
+  out_packed->constant.dtype = value->type.dtype;
+  out_packed->constant.rank = 2;
+  out_packed->constant.dims[0] = n;
+  out_packed->constant.dims[1] = depth;
+  return TRIVET_OK;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Prices
+// ---------------------------------------------------------------------------------------------
+
+static double smaller(double a, double b) { return a < b ? a : b; }
+static double larger(double a, double b) { return a > b ? a : b; }
+
+// Nanoseconds on a large device: waves of tiles by what a multiprocessor multiplies and what it
+// waits for, or the bytes that must move. Fitted to measurements on an H100.
+static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool packed) {
+  const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+  const double multiprocessors = 132, launch = 2500;
+  const double rows = (double)((p->m + t->bm - 1) / t->bm);
+  const double columns = (double)((p->n + t->bn - 1) / t->bn);
+  const double blocks = rows * columns * (double)p->batch * form->splits;
+  const double steps =
+      (double)(((p->k + t->kt - 1) / t->kt + form->splits - 1) / form->splits);
+  // Warps with large tiles read less from shared memory for each product.
+  const double warp = (double)(t->bm / t->wm) * (t->bn / t->wn);
+  const double efficiency = warp >= 2048 ? 0.8 : warp >= 1024 ? 0.65 : warp >= 512 ? 0.45 : 0.3;
+  const double rate = 4500 * efficiency;  // operations in a nanosecond on a multiprocessor
+  double each = 2.0 * t->bm * t->bn * t->kt / rate;
+  const uint32_t a = p->vector_a, b = packed ? 8 : p->vector_b;
+  if (a < 8) each += a > 1 ? 60 : 500;
+  if (b < 8) each += b > 1 ? 60 : 500;
+  const double fit = smaller(228.0 * 1024 / (tvi_cuda_matmul_shared_bytes(t) + 1024),
+                             2048.0 / (t->wm * t->wn * 32));
+  const double resident = fit >= 2 ? 2 : 1;
+  // A wave of one block a multiprocessor waits for memory at every step.
+  const double per_block = 900 + steps * larger(each, 120);
+  const double per_two = 900 + steps * larger(each * resident, 140);
+  const double waves = blocks / (multiprocessors * resident);
+  double compute = blocks <= multiprocessors ? per_block
+                                             : per_two * larger(1, (double)(int64_t)(waves + 0.999));
+  const double bytes = ((double)p->m * (double)p->k + (double)p->n * (double)p->k) *
+                           (double)p->batch * 2 +
+                       p->epilogue_bytes;
+  double time = launch + larger(compute, bytes / 2500);
+  if (form->splits > 1) {
+    const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
+    time += 1500 + 2 * partial / 3000;
+  }
+  return time;
+}
+
+static bool is_candidate(const tvi_cuda_matmul_problem_t* p, const form_t* form) {
+  const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+  if (form->splits == 1) return true;
+  const double blocks = (double)((p->m + t->bm - 1) / t->bm) * (double)((p->n + t->bn - 1) / t->bn) *
+                        (double)p->batch;
+  const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
+  return blocks * form->splits <= 400 && p->k / form->splits >= 2 * t->kt &&
+         partial <= MAX_WORKSPACE;
+}
+
+typedef struct candidate_s {
+  form_t form;
+  double price;
+} candidate_t;
+
+// The cheapest forms, in order.
+static uint32_t enumerate(const tvi_cuda_matmul_problem_t* problem, bool packed,
+                          candidate_t best[MAX_PROPOSALS]) {
+  uint32_t count = 0;
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
+      candidate_t c = {{tile, splits, packed}, 0};
+      if (!is_candidate(problem, &c.form)) continue;
+      c.price = price(problem, &c.form, packed);
+      uint32_t at = count < MAX_PROPOSALS ? count++ : MAX_PROPOSALS;
+      while (at > 0 && c.price < best[at - 1].price) {
+        if (at < MAX_PROPOSALS) best[at] = best[at - 1];
+        --at;
+      }
+      if (at < MAX_PROPOSALS) best[at] = c;
+    }
+  }
+  return count;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Build half
+// ---------------------------------------------------------------------------------------------
+
+// Strides and operands of the region by value of its program.
+static trivet_status_t place_operands(const trivet_region_t* region, tvi_arena_t* arena,
+                                      const trivet_dim_t*** out_strides,
+                                      uint32_t** out_operand_of_value) {
+  const tvi_kir_program_t* program = region->program;
+  const trivet_dim_t** strides = NULL;
+  uint32_t* operands = NULL;
+  const size_t count = (size_t)program->value_count + 1;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*strides), &strides));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*operands), &operands));
+  for (uint32_t v = 0; v < program->value_count; ++v) {
+    if (program->values[v].kind == TVI_KIR_TEMP) continue;
+    TRIVET_RETURN_IF_ERROR(tvi_cuda_find_operand(region, &program->values[v], &operands[v]));
+    strides[v] = region->operands[operands[v]].strides;
+  }
+  *out_strides = strides;
+  *out_operand_of_value = operands;
+  return TRIVET_OK;
+}
+
+static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* arena,
+                                    const trivet_dim_t* const* strides,
+                                    tvi_cuda_matmul_problem_t* out_problem) {
+  tvi_cuda_code_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.name = "matmul";
+  options.strides = strides;
+  options.symbols = region->symbols;
+  options.symbol_count = region->symbol_count;
+  return tvi_cuda_matmul_read(region->program, &options, arena, region->graph->allocator,
+                              out_problem);
+}
+
+static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                  tvi_arena_t* arena, trivet_proposal_t* proposal) {
+  const trivet_dim_t** strides = NULL;
+  uint32_t* operand_of_value = NULL;
+  tvi_cuda_matmul_problem_t problem;
+  TRIVET_RETURN_IF_ERROR(place_operands(region, arena, &strides, &operand_of_value));
+  trivet_status_t status = read_problem(region, arena, strides, &problem);
+  if (status && trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
+    proposal->decline(proposal->self, kernel, "%s", trivet_status_message(status));
+    trivet_status_free(status);
+    return TRIVET_OK;
+  }
+  TRIVET_RETURN_IF_ERROR(status);
+  if (problem.reason) {
+    proposal->decline(proposal->self, kernel, "%s", problem.reason);
+    return TRIVET_OK;
+  }
+  trivet_dim_t row_strides[TRIVET_MAX_RANK];
+  const bool packed =
+      problem.vector_b < 8 && packed_strides(region, &problem, operand_of_value, row_strides);
+  candidate_t best[MAX_PROPOSALS];
+  const uint32_t count = enumerate(&problem, packed, best);
+  for (uint32_t i = 0; i < count; ++i) {
+    const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[best[i].form.tile];
+    tvi_tactic_t tactic;
+    memset(&tactic, 0, sizeof(tactic));
+    tactic.kernel = kernel;
+    tactic.id = number_of(&best[i].form);
+    tactic.price = best[i].price;
+    snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u%s", tile->bm, tile->bn,
+             packed ? " packed" : "");
+    if (best[i].form.splits > 1)
+      snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
+               " split %u", best[i].form.splits);
+    TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                               trivet_proposal_t* proposal) {
+  if (!region->program) {
+    proposal->decline(proposal->self, kernel, "no kernel IR");
+    return TRIVET_OK;
+  }
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, region->graph->allocator, 0);
+  trivet_status_t status = propose_in(kernel, region, &arena, proposal);
+  tvi_arena_deinit(&arena);
+  return status;
+}
+
+static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                            uint64_t tactic, trivet_emission_t* emission) {
+  (void)kernel;
+  const trivet_dim_t** strides = NULL;
+  uint32_t* operand_of_value = NULL;
+  tvi_cuda_matmul_problem_t problem;
+  tvi_cuda_packed_t packed;
+  trivet_dim_t row_strides[TRIVET_MAX_RANK];
+  form_t form;
+  if (!form_of(tactic, &form))
+    return TRIVET_STATUS(INVALID_ARGUMENT, "cuda.matmul has no tactic %llu",
+                         (unsigned long long)tactic);
+  TRIVET_RETURN_IF_ERROR(
+      place_operands(region, emission->arena, &strides, &operand_of_value));
+  TRIVET_RETURN_IF_ERROR(read_problem(region, emission->arena, strides, &problem));
+  if (problem.reason)
+    return TRIVET_STATUS(INTERNAL, "cuda.matmul took this region before: %s", problem.reason);
+  if (form.is_packed) {
+    if (!packed_strides(region, &problem, operand_of_value, row_strides))
+      return TRIVET_STATUS(INTERNAL, "cuda.matmul: a factor is no constant any more");
+    TRIVET_RETURN_IF_ERROR(pack(region, &problem, operand_of_value, emission->arena, &packed));
+    strides[problem.b] = row_strides;
+  }
+  char name[TVI_CUDA_NAME_SIZE - 16];
+  tvi_cuda_name_kernels(region, name, sizeof(name));
+  tvi_cuda_code_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.name = name;
+  options.strides = strides;
+  options.symbols = region->symbols;
+  options.symbol_count = region->symbol_count;
+  tvi_cuda_code_t code;
+  memset(&code, 0, sizeof(code));
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_code(
+      region->program, &options, &tvi_cuda_matmul_tiles[form.tile], form.splits, emission->arena,
+      region->graph->allocator, &code));
+  trivet_status_t status = tvi_cuda_write_packed(region, &code, operand_of_value,
+                                              form.is_packed ? &packed : NULL, name, emission);
+  tvi_cuda_code_deinit(&code);
+  return status;
+}
+
+const trivet_kernel_t tvi_cuda_matmul_definition = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "cuda.matmul",
+    .target = "cuda",
+    .summary = "products of matrices on tensor cores with any epilogue",
+    .version = TVI_CUDA_BLOB_VERSION,
+    .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+    .propose = propose,
+    .emit = emit,
+    .load = tvi_cuda_kernel_load,
+    .unload = tvi_cuda_kernel_unload,
+    .prepare = tvi_cuda_kernel_prepare,
+    .release = tvi_cuda_kernel_release,
+    .run = tvi_cuda_kernel_run,
+};
