@@ -5,8 +5,9 @@
 //
 //   %y = std.Conv(%x, %w)   %s = std.Add(%y, %r)   %z = std.Relu(%s)     ->   one region
 //
-// Kernels decide by proposing tactics for the longer region; the reason of the last refusal is kept
-// for --explain.
+// Kernels decide by proposing tactics for the longer region; where that leaves a kernel behind, the
+// lower price wins. The reason of the last refusal is kept for --explain.
+#include <math.h>
 #include <string.h>
 
 #include "codegen/cover/cover.h"
@@ -50,24 +51,74 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
   return TRIVET_OK;
 }
 
+// What kernels offer for a region, in one memory order or another: the first in which another
+// kernel than the target's general one takes it.
+typedef struct offer_s {
+  tvi_tactic_list_t list;
+  bool accepted;  // by such a kernel
+} offer_t;
+
+static trivet_status_t ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                           const tvi_cover_region_t* region, tvi_string_builder_t* reasons,
+                           offer_t* offer) {
+  offer->accepted = false;
+  if (!region->program) return TRIVET_OK;
+  for (int last = 0; last < 2 && !offer->accepted; ++last) {
+    trivet_region_t asked;
+    if (last && reasons) tvi_string_builder_clear(reasons);
+    TRIVET_RETURN_IF_ERROR(dense_region(cover, tactics, region, last != 0, &asked));
+    TRIVET_RETURN_IF_ERROR(tvi_tactic_enumerate(tactics, &asked, &offer->list, reasons));
+    for (size_t i = 0; i < offer->list.count; ++i) {
+      if (!tvi_tactic_is_general(offer->list.data[i].kernel)) offer->accepted = true;
+    }
+  }
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                                           const tvi_cover_region_t* region,
                                           tvi_string_builder_t* reasons, bool* out_accepted) {
-  *out_accepted = false;
-  if (!region->program) return TRIVET_OK;
-  tvi_tactic_list_t list;
-  tvi_vector_init(&list, cover->graph->allocator);
-  trivet_status_t status = TRIVET_OK;
-  for (int last = 0; last < 2 && !status && !*out_accepted; ++last) {
-    trivet_region_t asked;
-    if (last && reasons) tvi_string_builder_clear(reasons);
-    status = dense_region(cover, tactics, region, last != 0, &asked);
-    if (!status) status = tvi_tactic_enumerate(tactics, &asked, &list, reasons);
-    for (size_t i = 0; i < list.count; ++i) {
-      if (!tvi_tactic_is_general(list.data[i].kernel)) *out_accepted = true;
-    }
+  offer_t offer;
+  tvi_vector_init(&offer.list, cover->graph->allocator);
+  trivet_status_t status = ask(cover, tactics, region, reasons, &offer);
+  *out_accepted = offer.accepted;
+  tvi_vector_deinit(&offer.list);
+  return status;
+}
+
+static bool offers(const offer_t* offer, const trivet_kernel_t* kernel) {
+  for (size_t i = 0; i < offer->list.count; ++i) {
+    if (offer->list.data[i].kernel == kernel) return true;
   }
-  tvi_vector_deinit(&list);
+  return false;
+}
+
+static double lowest_price(const offer_t* offer) {
+  double best = HUGE_VAL;
+  for (size_t i = 0; i < offer->list.count; ++i) best = fmin(best, offer->list.data[i].price);
+  return best;
+}
+
+// Whether the longer region is worth having: it is where every kernel that runs the shorter one
+// runs it too; where one is lost, prices decide. Not times: a plan can be made again from a lock,
+// which knows winners only.
+static trivet_status_t pays(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                            const offer_t* longer, uint32_t id, uint32_t reader, bool* out_pays) {
+  offer_t shorter, rest;
+  tvi_vector_init(&shorter.list, cover->graph->allocator);
+  tvi_vector_init(&rest.list, cover->graph->allocator);
+  trivet_status_t status = ask(cover, tactics, &cover->regions.data[id], NULL, &shorter);
+  bool lost = false;
+  for (size_t i = 0; i < shorter.list.count; ++i) {
+    lost = lost || !offers(longer, shorter.list.data[i].kernel);
+  }
+  if (!status && lost) {
+    status = tvi_cover_region_program(cover, &cover->regions.data[reader]);
+    if (!status) status = ask(cover, tactics, &cover->regions.data[reader], NULL, &rest);
+  }
+  *out_pays = !lost || lowest_price(longer) < lowest_price(&shorter) + lowest_price(&rest);
+  tvi_vector_deinit(&shorter.list);
+  tvi_vector_deinit(&rest.list);
   return status;
 }
 
@@ -120,24 +171,34 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   tvi_vector_init(&longer.outputs, graph->allocator);
   tvi_string_builder_t reasons;
   tvi_string_builder_init(&reasons, graph->allocator);
-  bool accepted = false;
+  offer_t offer;
+  tvi_vector_init(&offer.list, graph->allocator);
+  offer.accepted = false;
+  bool worth = false;
   trivet_status_t status =
       tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
   if (!status) status = tvi_vector_push(&longer.nodes, reader);
   if (!status) status = tvi_cover_region_program(cover, &longer);
-  if (!status) status = tvi_cover_library_accepts(cover, tactics, &longer, &reasons, &accepted);
-  if (!status && accepted) {
+  if (!status) status = ask(cover, tactics, &longer, &reasons, &offer);
+  if (!status && offer.accepted) {
+    status = pays(cover, tactics, &offer, id, fact->region, &worth);
+  }
+  if (!status && worth) {
     status = tvi_cover_merge(cover, id, fact->region);
     region = &cover->regions.data[id];
     region->made_by = "fuse-epilogue";
     *io_value = node->outputs[0];
     *out_extended = true;
+  } else if (!status && offer.accepted) {
+    tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true,
+                    "one kernel for both is dearer than two");
   } else if (!status) {
     trivet_string_view_t why = tvi_string_builder_view(&reasons);
     tvi_tactic_note(tactics, "fuse-epilogue", graph, reader, true, "%.*s", (int)why.size,
                     why.data ? why.data : "");
   }
   tvi_string_builder_deinit(&reasons);
+  tvi_vector_deinit(&offer.list);
   tvi_vector_deinit(&longer.nodes);
   tvi_vector_deinit(&longer.inputs);
   tvi_vector_deinit(&longer.outputs);

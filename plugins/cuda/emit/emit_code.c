@@ -206,8 +206,7 @@ void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* vari
   // The first brace stands in the line of the signature.
   append_indented(&indented, tvi_string_builder_view(&text));
   trivet_string_view_t view = tvi_string_builder_view(&indented);
-  if (view.size > 2)
-    tvi_string_builder_append(&p->code->source, tvi_sv_slice(view, 2, view.size));
+  if (view.size > 2) tvi_string_builder_append(&p->code->source, tvi_sv_slice(view, 2, view.size));
   trivet_status_t status = tvi_string_builder_status(&text);
   if (status) tvi_cuda_fail(p, status);
   status = tvi_string_builder_status(&indented);

@@ -11,15 +11,16 @@
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
 #include "core/kernel_ir/contraction.h"
+#include "core/kernel_ir/fuse.h"
 #include "plugins/cuda/emit/matmul_shape.h"
 
 #define P TVI_CUDA_PRINT
 #define REDUCE_BLOCK 256u
 
 const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
-    {128, 128, 64, 2, 4, 3}, {128, 64, 64, 4, 2, 4}, {64, 128, 64, 2, 4, 4}, {64, 64, 64, 2, 2, 4},
-    {64, 32, 64, 4, 1, 5},   {32, 64, 64, 2, 2, 5},  {32, 32, 64, 2, 2, 6},  {16, 64, 64, 1, 4, 6},
-    {16, 128, 64, 1, 4, 5},
+    {128, 128, 64, 2, 4, 3}, {128, 64, 64, 4, 2, 4}, {64, 128, 64, 2, 4, 4},
+    {64, 64, 64, 2, 2, 4},   {64, 32, 64, 4, 1, 5},  {32, 64, 64, 2, 2, 5},
+    {32, 32, 64, 2, 2, 6},   {16, 64, 64, 1, 4, 6},  {16, 128, 64, 1, 4, 5},
 };
 const uint32_t tvi_cuda_matmul_tile_count =
     sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
@@ -133,7 +134,8 @@ static void print_join(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_vari
   const uint32_t vector = variant->alignment > 1 ? s->vector : 1;
   const uint32_t zero = tvi_cuda_parameter(p, number(p, 0));
   tvi_cuda_matmul_print_extents(p, s);
-  P(p, "const long long size = (long long)M * N;\nunsigned point = blockIdx.x * %uu + threadIdx.x;\n"
+  P(p,
+    "const long long size = (long long)M * N;\nunsigned point = blockIdx.x * %uu + threadIdx.x;\n"
     "const unsigned pieces = (unsigned)N / %uu;\nconst int n = (int)(point %% pieces) * %u;\n"
     "point /= pieces;\nconst int m = (int)(point %% (unsigned)M);\nconst unsigned batch = point / "
     "(unsigned)M;\nif (batch >= (unsigned)",
@@ -267,6 +269,14 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
                      !tvi_dim_is_constant(s.columns, &unused) ||
                      !tvi_dim_is_constant(s.depth, &unused);
   read_packing(p, &s, out);
+  for (uint32_t i = 0; i < p->program->stage_count; ++i) {
+    tvi_kir_cost_t cost;
+    if (i == s.core) continue;
+    tvi_kir_stage_cost(p->program, i, &cost);
+    out->epilogue_work +=
+        (cost.flops + 2.0 * cost.loads + 30.0 * cost.transcendentals) *
+        (double)tvi_kir_cost_positions(&cost, p->options->symbols, p->options->symbol_count);
+  }
   for (uint32_t v = 0; v < p->program->value_count; ++v) {
     const tvi_kir_value_t* value = &p->program->values[v];
     if (value->kind == TVI_KIR_TEMP || v == s.a.value || v == s.b.value) continue;

@@ -33,6 +33,7 @@ typedef struct tvi_cuda_matmul_problem_s {
   uint32_t vector_a, vector_b, vector_c;
   uint32_t b_rank, b_n_dim, b_k_dim;  // how packing would turn b; b_rank 0: it cannot
   double epilogue_bytes;              // that other stages than the product move
+  double epilogue_work;               // instructions that they execute
   bool is_symbolic;                   // sizes differ from run to run
 } tvi_cuda_matmul_problem_t;
 

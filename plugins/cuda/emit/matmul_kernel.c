@@ -114,40 +114,38 @@ static trivet_status_t pack(const trivet_region_t* region, const tvi_cuda_matmul
 static double smaller(double a, double b) { return a < b ? a : b; }
 static double larger(double a, double b) { return a > b ? a : b; }
 
-// Nanoseconds on a large device: waves of tiles by what a multiprocessor multiplies and what it
-// waits for, or the bytes that must move. Fitted to measurements on an H100.
+// Nanoseconds on a large device: what its multiprocessors multiply, or wait for at each step of the
+// sum, or the bytes that must move; then the epilogue. Fitted to measurements on an H100, where the
+// smallest product takes 4 us and mma.sync gives 320 TFLOP/s.
 static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool packed) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
-  const double multiprocessors = 132, launch = 2500;
+  const double multiprocessors = 132;
   const double rows = (double)((p->m + t->bm - 1) / t->bm);
   const double columns = (double)((p->n + t->bn - 1) / t->bn);
   const double blocks = rows * columns * (double)p->batch * form->splits;
-  const double steps =
-      (double)(((p->k + t->kt - 1) / t->kt + form->splits - 1) / form->splits);
+  const double steps = (double)(((p->k + t->kt - 1) / t->kt + form->splits - 1) / form->splits);
   // Warps with large tiles read less from shared memory for each product.
   const double warp = (double)(t->bm / t->wm) * (t->bn / t->wn);
-  const double efficiency = warp >= 2048 ? 0.8 : warp >= 1024 ? 0.65 : warp >= 512 ? 0.45 : 0.3;
+  const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
   const double rate = 4500 * efficiency;  // operations in a nanosecond on a multiprocessor
   double each = 2.0 * t->bm * t->bn * t->kt / rate;
-  const uint32_t a = p->vector_a, b = packed ? 8 : p->vector_b;
-  if (a < 8) each += a > 1 ? 60 : 500;
-  if (b < 8) each += b > 1 ? 60 : 500;
-  const double fit = smaller(228.0 * 1024 / (tvi_cuda_matmul_shared_bytes(t) + 1024),
-                             2048.0 / (t->wm * t->wn * 32));
-  const double resident = fit >= 2 ? 2 : 1;
-  // A wave of one block a multiprocessor waits for memory at every step.
-  const double per_block = 900 + steps * larger(each, 120);
-  const double per_two = 900 + steps * larger(each * resident, 140);
-  const double waves = blocks / (multiprocessors * resident);
-  double compute = blocks <= multiprocessors ? per_block
-                                             : per_two * larger(1, (double)(int64_t)(waves + 0.999));
-  const double bytes = ((double)p->m * (double)p->k + (double)p->n * (double)p->k) *
-                           (double)p->batch * 2 +
-                       p->epilogue_bytes;
-  double time = launch + larger(compute, bytes / 2500);
+  const uint32_t b = packed ? 8 : p->vector_b;
+  if (p->vector_a < 8) each += p->vector_a > 1 ? 60 : 600;
+  if (b < 8) each += b > 1 ? 60 : 600;
+  double resident = smaller(228.0 * 1024 / (tvi_cuda_matmul_shared_bytes(t) + 1024),
+                            1024.0 / (t->wm * t->wn * 32));
+  resident = resident < 1 ? 1 : (double)(int64_t)resident;
+  const double waves = larger(1, (double)(int64_t)(blocks / (multiprocessors * resident) + 0.999));
+  const double latency = waves * (900 + steps * larger(each, 150));
+  const double busy = (double)(int64_t)(blocks / multiprocessors + 0.999);
+  const double compute = larger(latency, busy * steps * each + 900);
+  const double bytes =
+      ((double)p->m * (double)p->k + (double)p->n * (double)p->k) * (double)p->batch * 2 +
+      p->epilogue_bytes;
+  double time = 1500 + larger(compute, bytes / 2500) + p->epilogue_work / 20000;
   if (form->splits > 1) {
     const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
-    time += 1500 + 2 * partial / 3000;
+    time += 800 + 2 * partial / 4000;
   }
   return time;
 }
@@ -155,8 +153,8 @@ static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool
 static bool is_candidate(const tvi_cuda_matmul_problem_t* p, const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
   if (form->splits == 1) return true;
-  const double blocks = (double)((p->m + t->bm - 1) / t->bm) * (double)((p->n + t->bn - 1) / t->bn) *
-                        (double)p->batch;
+  const double blocks = (double)((p->m + t->bm - 1) / t->bm) *
+                        (double)((p->n + t->bn - 1) / t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
   return blocks * form->splits <= 400 && p->k / form->splits >= 2 * t->kt &&
          partial <= MAX_WORKSPACE;
@@ -288,8 +286,7 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   if (!form_of(tactic, &form))
     return TRIVET_STATUS(INVALID_ARGUMENT, "cuda.matmul has no tactic %llu",
                          (unsigned long long)tactic);
-  TRIVET_RETURN_IF_ERROR(
-      place_operands(region, emission->arena, &strides, &operand_of_value));
+  TRIVET_RETURN_IF_ERROR(place_operands(region, emission->arena, &strides, &operand_of_value));
   TRIVET_RETURN_IF_ERROR(read_problem(region, emission->arena, strides, &problem));
   if (problem.reason)
     return TRIVET_STATUS(INTERNAL, "cuda.matmul took this region before: %s", problem.reason);
@@ -309,11 +306,11 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   options.symbol_count = region->symbol_count;
   tvi_cuda_code_t code;
   memset(&code, 0, sizeof(code));
-  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_code(
-      region->program, &options, &tvi_cuda_matmul_tiles[form.tile], form.splits, emission->arena,
-      region->graph->allocator, &code));
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_code(region->program, &options,
+                                              &tvi_cuda_matmul_tiles[form.tile], form.splits,
+                                              emission->arena, region->graph->allocator, &code));
   trivet_status_t status = tvi_cuda_write_packed(region, &code, operand_of_value,
-                                              form.is_packed ? &packed : NULL, name, emission);
+                                                 form.is_packed ? &packed : NULL, name, emission);
   tvi_cuda_code_deinit(&code);
   return status;
 }

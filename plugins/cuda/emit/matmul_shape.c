@@ -26,8 +26,7 @@ static uint32_t last_of(const tvi_cuda_loops_t* loops) {
   return loops->count ? loops->loops[loops->count - 1] : TVI_CUDA_NONE;
 }
 
-static bool is_tail_access(const tvi_cuda_access_t* access,
-                           const tvi_cuda_matmul_shape_t* shape) {
+static bool is_tail_access(const tvi_cuda_access_t* access, const tvi_cuda_matmul_shape_t* shape) {
   return access->load == TVI_KIR_NONE || access->stage != shape->core;
 }
 
@@ -58,8 +57,7 @@ static const char* check_stages(const tvi_cuda_printer_t* p) {
     if (i == 0 ? stage->kind != TVI_KIR_REDUCE : stage->kind != TVI_KIR_MAP)
       return "no contraction followed by elementwise stages";
     if (schedule->stages[number].has_inner) return "a stage between the factors and the sum";
-    if (tvi_dtype_bits(p->program->values[stage->values[0]].dtype) < 8)
-      return "a packed result";
+    if (tvi_dtype_bits(p->program->values[stage->values[0]].dtype) < 8) return "a packed result";
   }
   return NULL;
 }
@@ -72,8 +70,7 @@ static const char* read_loops(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* s)
   for (uint32_t l = 0; l < p->loop_count; ++l) {
     const bool in_a = a->coefficients[l] != NULL, in_b = b->coefficients[l] != NULL;
     if (p->is_inner[l]) {
-      if (!in_a || !in_b || s->k != TVI_CUDA_NONE)
-        return "the sum is over more than one loop";
+      if (!in_a || !in_b || s->k != TVI_CUDA_NONE) return "the sum is over more than one loop";
       s->k = l;
       continue;
     }
@@ -123,7 +120,8 @@ static void measure_factor(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
 static trivet_dim_t product_of(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* loops) {
   trivet_dim_t product = tvi_dim_constant(p->program->dims, 1);
   for (uint32_t i = 0; i < loops->count; ++i)
-    product = tvi_dim_binary(p->program->dims, TRIVET_DIM_MUL, product, p->extents[loops->loops[i]]);
+    product =
+        tvi_dim_binary(p->program->dims, TRIVET_DIM_MUL, product, p->extents[loops->loops[i]]);
   if (!product) tvi_cuda_fail(p, TRIVET_STATUS(OUT_OF_RANGE, "a shape overflows 64 bits"));
   return product;
 }
@@ -220,8 +218,7 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
   *out = s;
 }
 
-uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
-                                   const tvi_cuda_matmul_shape_t* s) {
+uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
   uint32_t alignment = 1;
   if (s->a.vector > 1) alignment = s->a.vector * 2;
   if (s->b.vector > 1 && s->b.vector * 2 > alignment) alignment = s->b.vector * 2;
@@ -276,8 +273,7 @@ void tvi_cuda_matmul_print_extents(tvi_cuda_printer_t* p, const tvi_cuda_matmul_
 }
 
 // Loads of the tail that can be moved at once, each into an array of registers.
-static void print_arrays(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
-                         uint32_t vector) {
+static void print_arrays(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, uint32_t vector) {
   uint32_t arrays = 0;
   for (size_t i = 0; i < p->accesses.count; ++i) p->accesses.data[i].array = TVI_CUDA_NONE;
   for (size_t i = 0; i < p->accesses.count && vector > 1; ++i) {

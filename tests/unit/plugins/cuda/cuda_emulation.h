@@ -111,7 +111,8 @@ static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, T
     for (unsigned k = 0; k < 16; ++k) {
       const unsigned shift = k % 2 * 16;
       T x, y;
-      x.u = (unsigned short)(tv_fragments[warp + row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2] >> shift);
+      x.u = (unsigned short)(tv_fragments[warp + row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2] >>
+                             shift);
       y.u = (unsigned short)(tv_fragments[warp + column * 4 + k % 8 / 2][4 + k / 8] >> shift);
       c[i] += tv_get(x) * tv_get(y);
     }

@@ -17,6 +17,7 @@ extern "C" {
 #include "core/base/string_view.h"
 #include "core/dimension/dimension.h"
 #include "plugins/cuda/emit/emit_code.h"
+#include "plugins/cuda/emit/matmul_code.h"
 }
 
 namespace {
@@ -58,8 +59,15 @@ std::string Print(const std::string& name) {
   // What symbols are for may be any number up to 4096.
   for (uint32_t i = 0; !status && i < tvi_dim_symbol_count(dims); ++i)
     status = tvi_dim_symbol_restrict(dims, tvi_dim_symbol_at(dims, i), 1, 4096, 1);
-  if (!status)
+  // The names of matrix products say which form they take.
+  const bool is_matmul = name.find("matmul") == 0;
+  const uint32_t splits = name.find("split") == std::string::npos ? 1 : 4;
+  if (!status && is_matmul) {
+    status = tvi_cuda_matmul_code(program, &options, &tvi_cuda_matmul_tiles[3], splits, &arena,
+                                  trivet_allocator_system(), &code);
+  } else if (!status) {
     status = tvi_cuda_code_make(program, &options, &arena, trivet_allocator_system(), &code);
+  }
   std::string text;
   if (status) {
     text = std::string("error: ") + trivet_status_message(status) + "\n";
@@ -67,6 +75,10 @@ std::string Print(const std::string& name) {
   } else {
     EXPECT_EQ(std::string(code.source.data).find(tvi_cuda_prelude), 0u);
     text = code.source.data + strlen(tvi_cuda_prelude);
+    if (is_matmul) {
+      EXPECT_EQ(text.find(tvi_cuda_matmul_text), 0u);
+      text = text.substr(strlen(tvi_cuda_matmul_text));
+    }
     for (size_t i = 0; i < code.launches.count; ++i) {
       const tvi_cuda_variant_t& variant = code.launches.data[i].variants[0];
       int64_t value = -1;

@@ -37,10 +37,10 @@ class Matmul : public ::testing::Test {
 // c[m, n] = sum of a b, either of them stored the other way round.
 void check_product(uint32_t dtype, int64_t m, int64_t n, int64_t k, bool a_turned, bool b_turned) {
   Program p;
-  const std::vector<int64_t> a_dims = a_turned ? std::vector<int64_t>{k, m}
-                                               : std::vector<int64_t>{m, k};
-  const std::vector<int64_t> b_dims = b_turned ? std::vector<int64_t>{n, k}
-                                               : std::vector<int64_t>{k, n};
+  const std::vector<int64_t> a_dims =
+      a_turned ? std::vector<int64_t>{k, m} : std::vector<int64_t>{m, k};
+  const std::vector<int64_t> b_dims =
+      b_turned ? std::vector<int64_t>{n, k} : std::vector<int64_t>{k, n};
   auto a = p.input(dtype, a_dims), b = p.input(dtype, b_dims), c = p.output(dtype, {m, n});
   Stage s = p.reduce({m, n}, {k});
   Ref i = s.index(0), j = s.index(1), l = s.index(2);
@@ -49,9 +49,9 @@ void check_product(uint32_t dtype, int64_t m, int64_t n, int64_t k, bool a_turne
   s.finish({c}, {s.op(TVI_KIR_MUL, dtype, x, y)}, p.monoid(TVI_KIR_SUM, dtype));
   SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) +
                (a_turned ? " A'" : " A") + (b_turned ? " B'" : " B"));
-  expect_same(p, {},
-              {{a, random_tensor(dtype, a_dims, 1, -1, 1)},
-               {b, random_tensor(dtype, b_dims, 2, -1, 1)}});
+  expect_same(
+      p, {},
+      {{a, random_tensor(dtype, a_dims, 1, -1, 1)}, {b, random_tensor(dtype, b_dims, 2, -1, 1)}});
 }
 
 TEST_F(Matmul, EveryTile) {
@@ -153,7 +153,9 @@ TEST_F(Matmul, Epilogues) {
         }
       }
       expect_same(p, {},
-                  {{x, a}, {w, b}, {bias, random_tensor(F16, {n}, 3)},
+                  {{x, a},
+                   {w, b},
+                   {bias, random_tensor(F16, {n}, 3)},
                    {residual, random_tensor(F16, {2, m, n}, 4)}});
       if (HasFailure()) return;
     }
@@ -173,9 +175,9 @@ TEST_F(Matmul, TurnedResults) {
            p.monoid(TVI_KIR_SUM, F16));
   Options options;
   options.output_orders = {{1, 0}};
-  expect_same(p, {},
-              {{a, random_tensor(F16, {m, k}, 1, -1, 1)}, {b, random_tensor(F16, {k, n}, 2, -1, 1)}},
-              options);
+  expect_same(
+      p, {}, {{a, random_tensor(F16, {m, k}, 1, -1, 1)}, {b, random_tensor(F16, {k, n}, 2, -1, 1)}},
+      options);
 }
 
 TEST_F(Matmul, SymbolicSizes) {

@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "plugins/cuda/emit/cuda_nvrtc.h"
+#include "plugins/cuda/emit/matmul_code.h"
 }
 
 namespace tile_test {
@@ -49,8 +50,8 @@ class Compile : public ::testing::Test {
     GTEST_SKIP() << message;
   }
   // For all architectures, or for one of them in turn.
-  void expect_compiles(Program& p, bool all = true) {
-    const std::string text = print(p);
+  void expect_compiles(Program& p, bool all = true) { expect_text_compiles(print(p), all); }
+  void expect_text_compiles(const std::string& text, bool all) {
     static size_t turn = 0;
     ++turn;
     for (size_t i = 0; i < 3; ++i) {
@@ -157,6 +158,33 @@ TEST_F(Compile, SymbolicShapes) {
   Stage s(&p, TVI_KIR_MAP, {n, k}, {});
   s.finish({y}, {s.op(TVI_KIR_DIV, F16, s.op(TVI_KIR_EXP, F16, s.at(x)), s.at(sum))});
   expect_compiles(p);
+}
+
+TEST_F(Compile, MatrixProducts) {
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    Program p;
+    const bool turned = tile % 2 != 0;
+    auto a = p.input(turned ? F16 : BF16, {512, 768});
+    auto b = p.input(turned ? F16 : BF16, {768, 3072}), y = p.output(F16, {512, 3072});
+    Stage s = p.reduce({512, 3072}, {768});
+    Ref x = s.load(a, {s.index(0), s.index(2)}), w = s.load(b, {s.index(2), s.index(1)});
+    s.finish({y}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, w))},
+             p.monoid(TVI_KIR_SUM, F32));
+    tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr};
+    tvi_arena_t arena;
+    tvi_arena_init(&arena, trivet_allocator_system(), 0);
+    tvi_cuda_code_t code = {};
+    trivet_status_t status =
+        tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile], turned ? 2 : 1,
+                             &arena, trivet_allocator_system(), &code);
+    tvi_arena_deinit(&arena);
+    check(status);
+    const std::string text(code.source.data, code.source.size);
+    tvi_cuda_code_deinit(&code);
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    expect_text_compiles(text, tile == 3);
+    if (HasFailure()) return;
+  }
 }
 
 TEST(CompileErrors, NameTheArchitectureAndTheLog) {
