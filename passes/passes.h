@@ -34,7 +34,9 @@
   X(recognize_hard_swish)        \
   X(recognize_softmax)           \
   X(recognize_layer_norm)        \
-  X(recognize_rms_norm)
+  X(recognize_rms_norm)          \
+  X(recognize_attention)         \
+  X(split_attention)
 
 // Those that are given as text.
 #define TVI_REWRITES(X) X(recognize_mish)

@@ -16,9 +16,9 @@ static const char kPipeline[] =
     "simplify-transposes,simplify-reshapes,simplify-slices,simplify-concats)*,"
     "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-mish,"
     "recognize-softmax,"
-    "recognize-layer-norm,recognize-rms-norm)*,"
+    "recognize-layer-norm,recognize-rms-norm)*,recognize-attention,"
     "(fold-batch-norm,fold-pad,fold-bias,fold-scale,fold-constants,remove-identity,remove-dead)*,"
-    "simplify-deconvolutions,merge-siblings,"
+    "simplify-deconvolutions,merge-siblings,split-attention,"
     "(fold-constants,remove-identity,merge-common-subexpressions,simplify-transposes,simplify-"
     "reshapes,simplify-slices,remove-dead)*";
 

@@ -2,11 +2,13 @@
 //
 // fold-scale: a constant factor (or divisor) of every output channel of a product with constant
 // weights goes into the weights and the bias; a constant factor of all of a convolution's input
-// goes into its weights. Only for f32 and f64: narrower weights could leave their range.
+// goes into its weights; the scale of attention goes into the weights of its queries. Only for f32
+// and f64: narrower weights could leave their range.
 //
 //   %a = std.Conv(%x, %w, %b)                  %y = std.Conv(%x, w * s, b * s)
 //   %y = std.Mul(%a, %s)  (%s: f32[8, 1, 1])   ->
 #include <math.h>
+#include <string.h>
 
 #include "core/base/dtype.h"
 #include "passes/support/channel.h"
@@ -133,17 +135,17 @@ static trivet_status_t scale_operand(tvi_edit_t* edit, tvi_node_id_t node, uint3
   return tvi_graph_set_operand(graph, node, operand, value);
 }
 
-static trivet_status_t fold_far(tvi_edit_t* edit, const tvi_node_t* node, bool over,
-                                tvi_value_id_t x, double number) {
+// Scales the weights that |x|, which edit->at reads, is computed from; false: none can take it.
+static trivet_status_t scale_far(tvi_edit_t* edit, const char* op, tvi_value_id_t x, double number,
+                                 bool* out_scaled) {
   trivet_graph_t* graph = edit->graph;
-  tvi_value_id_t y = tvi_match_output(node);
   climb_t c;
-  if (!is_wide(graph->values[y]->type.dtype) || !isfinite(number) || number == 0 ||
+  *out_scaled = false;
+  if (!is_wide(graph->values[x]->type.dtype) || !isfinite(number) || number == 0 ||
       !climb(graph, x, &c) || !tvi_edit_may(edit)) {
     return TRIVET_OK;
   }
   const tvi_node_t* product = graph->nodes[c.product];
-  const char* op = over ? "std.Div" : "std.Mul";
   tvi_node_id_t at = edit->at;
   TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, c.product, at));
   drop_names(graph, x, c.product);
@@ -157,8 +159,34 @@ static trivet_status_t fold_far(tvi_edit_t* edit, const tvi_node_t* node, bool o
     status = scale_operand(edit, c.sums[i], c.operands[i], op, number);
   }
   edit->at = at;
-  TRIVET_RETURN_IF_ERROR(status);
-  return tvi_edit_replace(edit, y, x, "folded into weights further before it");
+  *out_scaled = status == NULL;
+  return status;
+}
+
+static trivet_status_t fold_far(tvi_edit_t* edit, const tvi_node_t* node, bool over,
+                                tvi_value_id_t x, double number) {
+  bool scaled;
+  TRIVET_RETURN_IF_ERROR(scale_far(edit, over ? "std.Div" : "std.Mul", x, number, &scaled));
+  if (!scaled) return TRIVET_OK;
+  return tvi_edit_replace(edit, tvi_match_output(node), x, "folded into weights further before it");
+}
+
+// Attention with a scale: the queries' weights take it.
+static trivet_status_t fold_attention(tvi_edit_t* edit, const tvi_node_t* node) {
+  const double scale = tvi_node_attr_f64(node, "scale", 1);
+  const tvi_value_id_t q = node->inputs[0];
+  if (scale == 1 || node->inputs[1] == q || node->inputs[2] == q) return TRIVET_OK;
+  bool scaled;
+  TRIVET_RETURN_IF_ERROR(scale_far(edit, "std.Mul", q, scale, &scaled));
+  if (!scaled) return TRIVET_OK;
+  double* one = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc(edit->graph->arena, sizeof(*one), (void**)&one));
+  *one = 1;
+  for (uint32_t i = 0; i < node->attribute_count; ++i) {
+    if (strcmp(node->attributes[i].name, "scale") == 0) node->attributes[i].data = one;
+  }
+  tvi_edit_change(edit, "its scale was folded into the weights of its queries");
+  return TRIVET_OK;
 }
 
 // Conv(x * s, w) with one number s: Conv(x, w * s). Padding is 0 either way.
@@ -199,6 +227,7 @@ static trivet_status_t fold_before(tvi_edit_t* edit, const tvi_node_t* node) {
 static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   const trivet_graph_t* graph = edit->graph;
   if (tvi_node_is(node, "std.Conv")) return fold_before(edit, node);
+  if (tvi_node_is(node, "std.Attention")) return fold_attention(edit, node);
   bool over = tvi_node_is(node, "std.Div");
   if (!over && !tvi_node_is(node, "std.Mul")) return TRIVET_OK;
   const trivet_type_t* type = &graph->values[tvi_match_output(node)]->type;

@@ -179,7 +179,12 @@ static trivet_status_t lower_attention(ops_op_t* op, ops_view_t* v) {
     }
     PUT("%s\n", conditions ? " : -inf" : "");
   }
-  // A row that sees nothing has the largest element -inf and gives zeros.
+  // A row that sees nothing has the largest element -inf and gives zeros, or NaN as a plain
+  // softmax.
+  const uint32_t plain = ops_attr_is(v, "hidden_rows", "nan");
+  if (!plain && !ops_attr_is(v, "hidden_rows", "zero"))
+    return OPS_INVALID(v, "attribute hidden_rows must be zero or nan");
+  hides = hides && !plain;
   PUT("let peak[b: %s, h: %s, i: %s] = max(j: %s){ %s[b, h, i, j] }\n", b, qh, ql, total, biased);
   PUT("let rise[%s] = %sexp(%s[b, h, i, j] - peak[b, h, i])\n", over,
       hides ? "peak[b, h, i] == -inf ? 0.0 : " : "", biased);
@@ -229,7 +234,8 @@ OPS_DEFINE(Attention, 0,
            "i64[N]) -> "
            "(y: T[*], present_key?: T[*], present_value?: V[*], qk?: T[*]) where T: float, V: "
            "float, M: any\n"
-           "attr is_causal: i64 = 0\nattr kv_num_heads?: i64\nattr left_window_size: i64 = "
+           "attr hidden_rows: string = \"zero\"\nattr is_causal: i64 = 0\nattr kv_num_heads?: "
+           "i64\nattr left_window_size: i64 = "
            "-1\nattr q_num_heads?: i64\n"
            "attr qk_matmul_output_mode: i64 = 0\nattr right_window_size: i64 = -1\nattr scale?: "
            "f32\nattr softcap: f32 = 0.0\n"
