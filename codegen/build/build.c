@@ -191,6 +191,7 @@ static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
   tvi_plan_weight_source_t weights;
   trivet_status_t status = tvi_string_builder_status(&info);
   if (!status) status = tvi_schedule_plan(b->schedule, &options, &b->arena, &plan, &weights);
+  if (!status) status = tvi_config_carry(b->config, &b->arena, &plan);
   if (!status) status = tvi_plan_write(&plan, &weights, b->allocator, sink);
   tvi_string_builder_deinit(&info);
   return status;
@@ -221,6 +222,7 @@ static trivet_status_t save_times(build_t* b) {
 static trivet_status_t run_build(build_t* b, trivet_sink_t sink) {
   trivet_graph_t* graph = b->network->graph;
   TRIVET_RETURN_IF_ERROR(tvi_config_check_names(b->config));
+  TRIVET_RETURN_IF_ERROR(tvi_config_check_carried(b->config));
   TRIVET_RETURN_IF_ERROR(tvi_profiles_restrict(b->config, graph));
   // What the narrower ranges make certain (that a bound of a slice lies behind the end, say) shows
   // when types are inferred again.

@@ -64,6 +64,7 @@ struct trivet_config_s {
   const char* pipeline;  // NULL: the default
   const char* dump_folder;
   const char* skip_nodes;
+  const char* carried;  // plugins that the plan carries; NULL: none
   int64_t stop_after;
   uint32_t precision;  // TRIVET_DTYPE_*: what f32 becomes
   tvi_name_list_t disabled;
@@ -84,6 +85,12 @@ trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
                                     tvi_string_builder_t* out_pipeline);
 // An error for a name in |disabled| that is no pass, rewrite, fuser or kernel.
 trivet_status_t tvi_config_check_names(const trivet_config_t* config);
+// An error for a plugin to carry that is not loaded.
+trivet_status_t tvi_config_check_carried(const trivet_config_t* config);
+// Puts the shared objects that |config| wants carried into |plan|; they and its list of plugins
+// come to lie in |arena|.
+trivet_status_t tvi_config_carry(const trivet_config_t* config, tvi_arena_t* arena,
+                                 tvi_plan_t* plan);
 // What passes may ask of the target that is built for (tvi_pass_options_t). NULL: no target.
 typedef struct tvi_target_query_s {
   trivet_status_t (*accepts)(void* self, const trivet_graph_t* graph, tvi_node_id_t node,

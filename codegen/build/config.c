@@ -109,6 +109,7 @@ TEXT_SETTER(trivet_config_set_lock_output, lock_output)
 TEXT_SETTER(trivet_config_set_pipeline, pipeline)
 TEXT_SETTER(trivet_config_set_dump_folder, dump_folder)
 TEXT_SETTER(trivet_config_set_skip_nodes, skip_nodes)
+TEXT_SETTER(trivet_config_carry_plugins, carried)
 
 trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* name) {
   if (!config || !name)

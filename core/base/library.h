@@ -21,6 +21,12 @@ typedef struct tvi_library_t tvi_library_t;
 // exist.
 trivet_status_t tvi_library_open(const char* path, trivet_allocator_t allocator,
                                  tvi_library_t** out_library) TRIVET_MUST_USE;
+// Opens a shared object that lies in memory, through a file without a name (so that nobody else can
+// change it). `name` stands in messages; what it links is searched as for any other object.
+// UNAVAILABLE when the system has no room for such a file or its loader refuses it.
+trivet_status_t tvi_library_open_memory(const char* name, const void* bytes, size_t size,
+                                        trivet_allocator_t allocator,
+                                        tvi_library_t** out_library) TRIVET_MUST_USE;
 // Opens the first of several names that can be; UNAVAILABLE lists every name and reason.
 trivet_status_t tvi_library_open_any(const char* const* names, size_t name_count,
                                      trivet_allocator_t allocator,

@@ -21,7 +21,7 @@ extern "C" {
 
 #define TVI_PLAN_MAGIC "TRIVET\r\n"  // 8 bytes; a text-mode transfer breaks it visibly
 #define TVI_PLAN_MAJOR 1u
-#define TVI_PLAN_MINOR 1u  // 1: memories of buffers, steps of kind COPY
+#define TVI_PLAN_MINOR 2u  // 1: memories of buffers, steps of kind COPY; 2: carried plugins
 #define TVI_PLAN_NONE UINT32_MAX
 #define TVI_PLAN_WEIGHT_ALIGNMENT 64u
 #define TVI_PLAN_MAX_ALIGNMENT 65536u  // of buffers and bindings
@@ -187,6 +187,8 @@ typedef struct tvi_plan_program_s {
 
 typedef struct tvi_plan_plugin_s {
   trivet_string_view_t name, version;
+  const uint8_t* library;  // the shared object, carried in the plan; NULL: it is not
+  uint64_t library_size;
 } tvi_plan_plugin_t;
 
 typedef struct tvi_plan_s {

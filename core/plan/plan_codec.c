@@ -292,6 +292,19 @@ static trivet_status_t code_memories(codec_t* c, tvi_plan_t* plan) {
   return TRIVET_OK;
 }
 
+// Like the memories: a blob for every plugin that is known by now, empty where none is carried.
+static trivet_status_t code_carried(codec_t* c, tvi_plan_t* plan) {
+  TRIVET_RETURN_IF_ERROR(code_known_count(c, plan->plugin_count, "plugins"));
+  for (uint32_t i = 0; i < plan->plugin_count; ++i) {
+    tvi_plan_plugin_t plugin = plan->plugins[i];
+    TRIVET_RETURN_IF_ERROR(code_blob(c, &plugin.library, &plugin.library_size));
+    if (!c->decoding) continue;
+    if (plugin.library_size == 0) plugin.library = NULL;
+    ((tvi_plan_plugin_t*)(uintptr_t)plan->plugins)[i] = plugin;
+  }
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_plan_t* plan) {
   switch (type) {
     case TVI_PLAN_SECTION_INFO:
@@ -313,6 +326,8 @@ trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_pl
       return CODE_ARRAY(c, plan->program_count, plan->programs, 36, code_program);
     case TVI_PLAN_SECTION_MEMORIES:
       return code_memories(c, plan);
+    case TVI_PLAN_SECTION_CARRIED:
+      return code_carried(c, plan);
     default:
       return TRIVET_STATUS(INTERNAL, "plan: section type %u has no records", type);
   }
@@ -321,7 +336,7 @@ trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_pl
 const char* tvi_plan_section_name(uint32_t type) {
   static const char* const kNames[] = {
       "unknown",  "strings", "info",     "symbols", "expressions", "constants", "bindings",
-      "profiles", "plugins", "programs", "blobs",   "weights",     "memories"};
+      "profiles", "plugins", "programs", "blobs",   "weights",     "memories",  "carried"};
   return kNames[type <= TVI_PLAN_SECTION_COUNT ? type : 0];
 }
 

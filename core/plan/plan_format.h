@@ -36,7 +36,7 @@ extern "C" {
 #define TVI_PLAN_WEIGHTS_PAGE 4096u
 #define TVI_PLAN_BLOB_ALIGNMENT 64u
 
-// Sections, in the order in which they lie in the file. All but the memories are required.
+// Sections, in the order in which they lie in the file. Those behind the weights may be absent.
 typedef enum tvi_plan_section_e {
   TVI_PLAN_SECTION_STRINGS = 1,
   TVI_PLAN_SECTION_INFO = 2,
@@ -50,8 +50,10 @@ typedef enum tvi_plan_section_e {
   TVI_PLAN_SECTION_BLOBS = 10,
   TVI_PLAN_SECTION_WEIGHTS = 11,
   TVI_PLAN_SECTION_MEMORIES = 12,  // from minor version 1 on; absent: every buffer is on the host
+  TVI_PLAN_SECTION_CARRIED = 13,  // from minor version 2 on; absent: no plugin is carried. A reader
+                                  // that does not know it wants the plugins loaded
 } tvi_plan_section_t;
-#define TVI_PLAN_SECTION_COUNT 12u
+#define TVI_PLAN_SECTION_COUNT 13u
 
 // "programs"; "unknown" for a number that is none. Static text.
 const char* tvi_plan_section_name(uint32_t type);
@@ -76,7 +78,8 @@ typedef struct tvi_plan_codec_s {
 } tvi_plan_codec_t;
 
 // Codes the section |type| between |plan| and bytes; only the types from INFO to PROGRAMS, and
-// MEMORIES, when the programs are there. Encoding reads the plan and changes nothing.
+// MEMORIES and CARRIED, when programs and plugins are there. Encoding reads the plan and changes
+// nothing.
 trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* codec, uint32_t type, tvi_plan_t* plan);
 
 // Checks one program and what refers to it; its messages begin at "step 3: ...". Part of

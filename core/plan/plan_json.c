@@ -4,6 +4,7 @@
 // Symbolic numbers are texts, known ones are numbers in texts too, so that a key has one type.
 #include "core/base/dtype.h"
 #include "core/base/hash.h"
+#include "core/base/sha256.h"
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/plan_format.h"
@@ -209,6 +210,11 @@ static void print_plugins(json_t* j) {
     open_record(j);
     key_text(j, "name", j->plan->plugins[i].name);
     key_text(j, "version", j->plan->plugins[i].version);
+    if (j->plan->plugins[i].library_size != 0) {
+      char digest[TVI_SHA256_TEXT_SIZE];
+      tvi_sha256_text(j->plan->plugins[i].library, j->plan->plugins[i].library_size, digest);
+      key_text(j, "carried_sha256", tvi_sv(digest));
+    }
     close_bracket(j, '}');
   }
   close_bracket(j, ']');

@@ -172,7 +172,7 @@ static trivet_status_t read_sections(frame_t* frame) {
   }
   TRIVET_RETURN_IF_ERROR(check_padding(frame, end, frame->hash_table));
   for (uint32_t type = 1; type <= TVI_PLAN_SECTION_COUNT; ++type) {
-    if (!frame->sections[type].present && type != TVI_PLAN_SECTION_MEMORIES) {
+    if (!frame->sections[type].present && type <= TVI_PLAN_SECTION_WEIGHTS) {
       return TRIVET_STATUS(DATA_LOSS, "plan: no section %s", tvi_plan_section_name(type));
     }
   }
@@ -194,7 +194,8 @@ static tvi_byte_reader_t section_reader(const frame_t* frame, uint32_t type) {
                                        "plan section programs",
                                        "plan section blobs",
                                        "plan section weights",
-                                       "plan section memories"};
+                                       "plan section memories",
+                                       "plan section carried"};
   const section_t* section = &frame->sections[type];
   return tvi_byte_reader_make(section->data, (size_t)section->size, kNames[type]);
 }
@@ -272,7 +273,7 @@ static trivet_status_t read_records(const frame_t* frame, tvi_plan_t* plan) {
   codec.arena = plan->arena;
   TRIVET_RETURN_IF_ERROR(read_strings(frame, &codec));
   TRIVET_RETURN_IF_ERROR(read_blobs(frame, &codec));
-  for (uint32_t type = TVI_PLAN_SECTION_INFO; type <= TVI_PLAN_SECTION_MEMORIES; ++type) {
+  for (uint32_t type = TVI_PLAN_SECTION_INFO; type <= TVI_PLAN_SECTION_COUNT; ++type) {
     if (type == TVI_PLAN_SECTION_BLOBS || type == TVI_PLAN_SECTION_WEIGHTS) continue;
     if (!frame->sections[type].present) continue;
     codec.reader = section_reader(frame, type);

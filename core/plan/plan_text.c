@@ -4,6 +4,7 @@
 // and operands. For reading only; tools use the JSON of plan_json.c.
 #include "core/base/dtype.h"
 #include "core/base/hash.h"
+#include "core/base/sha256.h"
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/plan_format.h"
@@ -100,6 +101,12 @@ static void print_shared(const tvi_plan_t* plan, builder_t* b) {
     quote(b, plan->plugins[i].name);
     tvi_string_builder_append_char(b, ' ');
     quote(b, plan->plugins[i].version);
+    if (plan->plugins[i].library_size != 0) {
+      char digest[TVI_SHA256_TEXT_SIZE];
+      tvi_sha256_text(plan->plugins[i].library, plan->plugins[i].library_size, digest);
+      tvi_string_builder_appendf(b, ", carried: %llu bytes, sha256 %s",
+                                 (unsigned long long)plan->plugins[i].library_size, digest);
+    }
     tvi_string_builder_append_char(b, '\n');
   }
   for (uint32_t i = 0; i < plan->symbol_count; ++i) {

@@ -128,8 +128,10 @@ static trivet_status_t write_weights(stream_t* stream, const tvi_plan_t* plan,
 
 typedef struct writer_s {
   tvi_byte_writer_t sections[TVI_PLAN_SECTION_COUNT];  // type - 1; the weights' one stays empty
-  uint32_t section_count;                              // of those in the file, the first ones
-  tvi_byte_writer_t head;                              // header and section table
+  bool present[TVI_PLAN_SECTION_COUNT];                // likewise: it is in the file
+  uint32_t section_count;                              // of those
+  uint32_t minor;
+  tvi_byte_writer_t head;  // header and section table
   tvi_map_t strings, blobs;
   stream_t stream;
 } writer_t;
@@ -169,12 +171,28 @@ static void encode_blobs(tvi_byte_writer_t* writer, const tvi_map_t* blobs) {
   }
 }
 
-// A plan without device memory is written as minor version 0 wrote it.
+static bool has_carried(const tvi_plan_t* plan) {
+  for (uint32_t i = 0; i < plan->plugin_count; ++i) {
+    if (plan->plugins[i].library_size != 0) return true;
+  }
+  return false;
+}
+
 static bool has_memories(const tvi_plan_t* plan) {
   for (uint32_t p = 0; p < plan->program_count; ++p) {
     if (tvi_plan_program_has_device_memory(&plan->programs[p])) return true;
   }
   return false;
+}
+
+// A plan is written as the oldest version that has what it needs.
+static void choose_sections(writer_t* writer, const tvi_plan_t* plan) {
+  for (uint32_t i = 0; i < TVI_PLAN_SECTION_WEIGHTS; ++i) writer->present[i] = true;
+  writer->present[TVI_PLAN_SECTION_MEMORIES - 1] = has_memories(plan);
+  writer->present[TVI_PLAN_SECTION_CARRIED - 1] = has_carried(plan);
+  if (has_memories(plan)) writer->minor = 1;
+  if (has_carried(plan)) writer->minor = 2;
+  for (uint32_t i = 0; i < TVI_PLAN_SECTION_COUNT; ++i) writer->section_count += writer->present[i];
 }
 
 static trivet_status_t encode_sections(writer_t* writer, const tvi_plan_t* plan) {
@@ -183,13 +201,11 @@ static trivet_status_t encode_sections(writer_t* writer, const tvi_plan_t* plan)
   memset(&codec, 0, sizeof(codec));
   codec.string_numbers = &writer->strings;
   codec.blob_numbers = &writer->blobs;
-  for (uint32_t type = TVI_PLAN_SECTION_INFO; type <= TVI_PLAN_SECTION_PROGRAMS; ++type) {
+  for (uint32_t type = TVI_PLAN_SECTION_INFO; type <= TVI_PLAN_SECTION_COUNT; ++type) {
+    if (type == TVI_PLAN_SECTION_BLOBS || type == TVI_PLAN_SECTION_WEIGHTS) continue;
+    if (!writer->present[type - 1]) continue;
     codec.writer = &writer->sections[type - 1];
     TRIVET_RETURN_IF_ERROR(tvi_plan_code_section(&codec, type, &view));
-  }
-  if (writer->section_count > TVI_PLAN_SECTION_WEIGHTS) {
-    codec.writer = &writer->sections[TVI_PLAN_SECTION_MEMORIES - 1];
-    TRIVET_RETURN_IF_ERROR(tvi_plan_code_section(&codec, TVI_PLAN_SECTION_MEMORIES, &view));
   }
   TRIVET_RETURN_IF_ERROR(
       encode_strings(&writer->sections[TVI_PLAN_SECTION_STRINGS - 1], &writer->strings));
@@ -212,20 +228,23 @@ static trivet_status_t encode_head(writer_t* writer, uint64_t weights_size, uint
   uint64_t end = TVI_PLAN_HEADER_SIZE + (uint64_t)writer->section_count * TVI_PLAN_ENTRY_SIZE;
   tvi_byte_writer_bytes(head, TVI_PLAN_MAGIC, 8);
   tvi_byte_writer_u32(head, TVI_PLAN_MAJOR);
-  tvi_byte_writer_u32(head, writer->section_count > TVI_PLAN_SECTION_WEIGHTS ? TVI_PLAN_MINOR : 0);
+  tvi_byte_writer_u32(head, writer->minor);
   tvi_byte_writer_u64(head, 0);  // total size, below
   tvi_byte_writer_u32(head, writer->section_count);
   tvi_byte_writer_u32(head, (uint32_t)TVI_PLAN_CHUNK_SIZE);
   tvi_byte_writer_u64(head, 0);  // hash table, below
   tvi_byte_writer_u64(head, 0);
   tvi_byte_writer_align(head, TVI_PLAN_HEADER_SIZE);
-  for (uint32_t i = 0; i < writer->section_count; ++i) {
+  for (uint32_t i = 0; i < TVI_PLAN_SECTION_COUNT; ++i) {
+    if (!writer->present[i]) continue;
     bool is_weights = i + 1 == TVI_PLAN_SECTION_WEIGHTS;
     uint64_t size = is_weights ? weights_size : tvi_byte_writer_size(&writer->sections[i]);
     out_offsets[i] = align_up(end, is_weights ? TVI_PLAN_WEIGHTS_PAGE : TVI_PLAN_SECTION_ALIGNMENT);
     end = out_offsets[i] + size;
     tvi_byte_writer_u32(head, i + 1);
-    tvi_byte_writer_u32(head, TVI_PLAN_SECTION_MUST_UNDERSTAND);
+    // Who does not know what is carried can load the plugin from elsewhere.
+    bool may_skip = i + 1 == TVI_PLAN_SECTION_CARRIED;
+    tvi_byte_writer_u32(head, may_skip ? 0 : TVI_PLAN_SECTION_MUST_UNDERSTAND);
     tvi_byte_writer_u64(head, out_offsets[i]);
     tvi_byte_writer_u64(head, size);
     tvi_byte_writer_u64(head, hashes);
@@ -248,7 +267,8 @@ static trivet_status_t write_all(writer_t* writer, const tvi_plan_t* plan,
   TRIVET_RETURN_IF_ERROR(encode_head(writer, plan->weights_size, offsets, &hash_table));
   TRIVET_RETURN_IF_ERROR(stream_write(stream, tvi_byte_writer_data(&writer->head),
                                       tvi_byte_writer_size(&writer->head)));
-  for (uint32_t i = 0; i < writer->section_count; ++i) {
+  for (uint32_t i = 0; i < TVI_PLAN_SECTION_COUNT; ++i) {
+    if (!writer->present[i]) continue;
     TRIVET_RETURN_IF_ERROR(stream_pad(stream, offsets[i]));
     begin_section(stream);
     if (i + 1 == TVI_PLAN_SECTION_WEIGHTS) {
@@ -301,8 +321,7 @@ trivet_status_t tvi_plan_write(const tvi_plan_t* plan, const tvi_plan_weight_sou
       tvi_plan_place_weights(constants, plan->constant_count, &placed.weights_size);
   if (status == NULL) status = tvi_plan_verify(&placed, allocator);
   if (status == NULL) {
-    bool more = has_memories(plan);
-    writer.section_count = more ? TVI_PLAN_SECTION_MEMORIES : TVI_PLAN_SECTION_WEIGHTS;
+    choose_sections(&writer, plan);
     status = write_all(&writer, &placed, weights);
   }
 

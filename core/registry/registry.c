@@ -190,6 +190,15 @@ bool tvi_registry_may_replace(const tvi_registry_t* registry, const tvi_registry
   return false;
 }
 
+const trivet_plugin_t* tvi_registry_find_plugin(const tvi_registry_t* registry,
+                                                trivet_string_view_t name) {
+  for (size_t i = 0; i < registry->plugins.count; ++i) {
+    const trivet_plugin_t* plugin = registry->plugins.data[i].plugin;
+    if (tvi_sv_equal_cstr(name, plugin->name)) return plugin;
+  }
+  return NULL;
+}
+
 uint32_t tvi_registry_plugin_count(const tvi_registry_t* registry) {
   return (uint32_t)registry->plugins.count;
 }

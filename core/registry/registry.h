@@ -59,6 +59,9 @@ void tvi_registry_destroy(tvi_registry_t* registry);  // accepts NULL
 // Loads a shared object (absolute or relative path with a separator; never searched). Refusals name
 // the file, the field, what was found and what was wanted; nothing remains of a refused plugin.
 trivet_status_t tvi_registry_load(tvi_registry_t* registry, const char* path);
+// Loads a shared object that lies in memory as plugin |name|, which stands in messages as |origin|.
+trivet_status_t tvi_registry_load_memory(tvi_registry_t* registry, const char* name,
+                                         const void* bytes, uint64_t size, const char* origin);
 // Adds a plugin that is linked in. `origin` stands in messages where a path would.
 trivet_status_t tvi_registry_add(tvi_registry_t* registry, trivet_plugin_query_fn_t query,
                                  const char* origin);
@@ -74,6 +77,9 @@ trivet_status_t tvi_registry_describe(const tvi_registry_t* registry, const char
 trivet_status_t tvi_registry_allow_replace(tvi_registry_t* registry, uint32_t struct_type,
                                            const char* name, const char* plugin);
 
+// The plugin called |name|; NULL: none.
+const trivet_plugin_t* tvi_registry_find_plugin(const tvi_registry_t* registry,
+                                                trivet_string_view_t name);
 uint32_t tvi_registry_plugin_count(const tvi_registry_t* registry);
 const trivet_plugin_t* tvi_registry_plugin(const tvi_registry_t* registry, uint32_t index);
 // The path it was loaded from; "built in" (or the origin given) for linked ones.

@@ -36,6 +36,17 @@ static trivet_status_t check_candidate(const tvi_registry_t* registry,
                                    &candidate->items);
 }
 
+static trivet_status_t check_library(const tvi_registry_t* registry, trivet_string_view_t base_name,
+                                     candidate_t* candidate) {
+  void* address = tvi_library_try_symbol(candidate->library, TRIVET_PLUGIN_QUERY_SYMBOL);
+  if (address == NULL) {
+    return TRIVET_STATUS(INCOMPATIBLE, "exports no symbol %s", TRIVET_PLUGIN_QUERY_SYMBOL);
+  }
+  trivet_plugin_query_fn_t query;
+  memcpy(&query, &address, sizeof(query));
+  return check_candidate(registry, query, base_name, false, candidate);
+}
+
 static trivet_status_t open_and_check(const tvi_registry_t* registry, const char* path,
                                       candidate_t* candidate) {
   if (strchr(path, '/') == NULL) {
@@ -43,30 +54,39 @@ static trivet_status_t open_and_check(const tvi_registry_t* registry, const char
                          "wanted a path with a '/'; plugins are never searched for");
   }
   TRIVET_RETURN_IF_ERROR(tvi_library_open(path, registry->allocator, &candidate->library));
-  void* address = tvi_library_try_symbol(candidate->library, TRIVET_PLUGIN_QUERY_SYMBOL);
-  if (address == NULL) {
-    return TRIVET_STATUS(INCOMPATIBLE, "exports no symbol %s", TRIVET_PLUGIN_QUERY_SYMBOL);
-  }
-  trivet_plugin_query_fn_t query;
-  memcpy(&query, &address, sizeof(query));
   trivet_string_view_t base_name = tvi_path_basename(tvi_sv(path));
   if (tvi_sv_ends_with(base_name, tvi_sv(".so"))) {
     base_name = tvi_sv_slice(base_name, 0, base_name.size - 3);
   }
-  return check_candidate(registry, query, base_name, false, candidate);
+  return check_library(registry, base_name, candidate);
+}
+
+// Makes a checked candidate visible, or frees it.
+static trivet_status_t finish_load(tvi_registry_t* registry, const char* origin,
+                                   candidate_t* candidate, trivet_status_t status) {
+  if (status == NULL) {
+    status = tvi_registry_commit(registry, candidate->plugin, candidate->library, origin,
+                                 &candidate->items);
+    if (status == NULL) candidate->library = NULL;
+  }
+  candidate_deinit(registry, candidate);
+  return trivet_status_annotate(status, "plugin %s", origin);
 }
 
 trivet_status_t tvi_registry_load(tvi_registry_t* registry, const char* path) {
   candidate_t candidate = {0};
   tvi_vector_init(&candidate.items, registry->allocator);
-  trivet_status_t status = open_and_check(registry, path, &candidate);
-  if (status == NULL) {
-    status =
-        tvi_registry_commit(registry, candidate.plugin, candidate.library, path, &candidate.items);
-    if (status == NULL) candidate.library = NULL;
-  }
-  candidate_deinit(registry, &candidate);
-  return trivet_status_annotate(status, "plugin %s", path);
+  return finish_load(registry, path, &candidate, open_and_check(registry, path, &candidate));
+}
+
+trivet_status_t tvi_registry_load_memory(tvi_registry_t* registry, const char* name,
+                                         const void* bytes, uint64_t size, const char* origin) {
+  candidate_t candidate = {0};
+  tvi_vector_init(&candidate.items, registry->allocator);
+  trivet_status_t status =
+      tvi_library_open_memory(name, bytes, size, registry->allocator, &candidate.library);
+  if (status == NULL) status = check_library(registry, tvi_sv(name), &candidate);
+  return finish_load(registry, origin, &candidate, status);
 }
 
 trivet_status_t tvi_registry_add(tvi_registry_t* registry, trivet_plugin_query_fn_t query,

@@ -32,10 +32,23 @@ typedef struct trivet_context_s trivet_context_t;
 
 #define TRIVET_DIMS_MAX 12u
 
+// Where the memory of devices comes from. Called from any thread with the device current; |device|
+// is its target and number, "cuda:sm_90" and 0.
+typedef struct trivet_device_allocator_s {
+  void* self;
+  // Both required, or both NULL: the device's own. What it gives is aligned to |alignment|.
+  trivet_status_t (*allocate)(void* self, const char* target, uint32_t device, uint64_t size,
+                              uint64_t alignment, void** out_address);
+  void (*release)(void* self, const char* target, uint32_t device, void* address, uint64_t size);
+} trivet_device_allocator_t;
+
 typedef struct trivet_runtime_options_s {
   trivet_header_t header;
   trivet_allocator_t allocator;  // all zero: the system's
   trivet_logger_t logger;        // log NULL: silent
+  // For weights, arenas, workspaces and what trivet_engine_allocate gives. Page-locked memory of
+  // the host and what a driver keeps for itself do not go through it.
+  trivet_device_allocator_t device_allocator;
 } trivet_runtime_options_t;
 
 // |options| may be NULL. The runtime holds the built-in kernels of the CPU.
@@ -52,13 +65,24 @@ TRIVET_API const char* trivet_version(void);
 
 #define TRIVET_ENGINE_VERIFY_WEIGHTS \
   1u  // hash the weights on loading; everything else is always hashed
+// Plugins that a plan carries may be loaded: machine code of whoever made the plan runs with the
+// rights of this process. Without it only those in |carried_hashes| are.
+#define TRIVET_ENGINE_ALLOW_CARRIED 2u
 
 typedef struct trivet_engine_options_s {
   trivet_header_t header;
   uint32_t flags;         // TRIVET_ENGINE_*
   uint32_t device;        // number of the device, for plans of targets with memory of their own
   uint64_t memory_limit;  // bytes of the device's memory that the weights may take; 0: no limit
+  // SHA-256 of the libraries that may be loaded from the plan, 64 lower-case hexadecimal digits
+  // each, as sha256sum and `trivet inspect` print them. Read during the call.
+  const char* const* carried_hashes;
+  uint64_t carried_hash_count;
 } trivet_engine_options_t;
+
+// A plugin that the plan names and that is not loaded is taken from the plan where that carries it
+// and the options allow it; it then serves this engine only and goes with it. A loaded plugin is
+// always preferred. Targets with memory of their own cannot be carried.
 
 // Maps the file read-only. A plan of a target with memory of its own opens its device (once for all
 // engines of the runtime) and brings the weights there. DATA_LOSS: not a plan, truncated or
@@ -120,6 +144,11 @@ typedef struct trivet_context_options_s {
   // Bytes of the device's memory for weights, arena, workspace and staging together; 0: no limit.
   // What does not fit is refused with OUT_OF_MEMORY and both numbers; smaller shapes still run.
   uint64_t memory_limit;
+  // The caller's threads in place of the context's own (trivet/plugin.h says what an executor does:
+  // its |parallel| runs all tasks of a call at the same time). thread_count 0 means all that it
+  // has; a greater number than that is an error. It must outlive the context. NULL: threads of our
+  // own.
+  struct trivet_executor_s* executor;
 } trivet_context_options_t;
 
 TRIVET_API trivet_status_t trivet_context_create(trivet_engine_t* engine,

@@ -201,6 +201,10 @@ TRIVET_API trivet_status_t trivet_config_insert_pass(trivet_config_t* config, co
 // Replaces the whole pipeline.
 TRIVET_API trivet_status_t trivet_config_set_pipeline(trivet_config_t* config,
                                                       const char* pipeline);
+// Plugins, comma separated, whose shared objects the plan shall carry where it needs their code at
+// run time; "all": every one that it needs. NULL, the default: none. Names are checked at build.
+// Who runs such a plan has to allow it (TRIVET_ENGINE_ALLOW_CARRIED).
+TRIVET_API trivet_status_t trivet_config_carry_plugins(trivet_config_t* config, const char* names);
 #define TRIVET_BUILD_VERIFY_PASSES 1u  // verify the graph after each pass
 #define TRIVET_BUILD_EXPLAIN 2u        // collect the explain report
 TRIVET_API trivet_status_t trivet_config_set_flags(trivet_config_t* config, uint32_t flags);

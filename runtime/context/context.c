@@ -69,7 +69,7 @@ static trivet_status_t fill_context(trivet_context_t* context, uint32_t graph_co
   TRIVET_RETURN_IF_ERROR(tvi_device_enter(context->device));
   TRIVET_RETURN_IF_ERROR(tvi_context_open_device(context, graph_count));
   for (uint32_t i = 0; i < context->engine->input_count; ++i) set_fixed_shape(context, i);
-  if (context->thread_count == 1) return TRIVET_OK;
+  if (context->thread_count == 1 || context->executor != NULL) return TRIVET_OK;
   return tvi_device_pool_create(context->thread_count, context->allocator, &context->pool,
                                 &context->executor);
 }
@@ -89,6 +89,17 @@ static trivet_status_t read_options(const trivet_context_options_t* from,
   options->flags = from->flags;
   if (from->graph_count != 0) options->graph_count = from->graph_count;
   options->memory_limit = from->memory_limit;
+  if (!TRIVET_HAS_FIELD(from, trivet_context_options_t, executor) || from->executor == NULL) {
+    return TRIVET_OK;
+  }
+  uint32_t threads = from->executor->api->thread_count(from->executor);
+  if (from->thread_count > threads) {
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "context options: thread_count is %u, the executor has %u threads",
+                         from->thread_count, threads);
+  }
+  options->executor = from->executor;
+  options->thread_count = threads;
   return TRIVET_OK;
 }
 
@@ -114,6 +125,7 @@ trivet_status_t trivet_context_create(trivet_engine_t* engine,
   context->allocator = engine->allocator;
   context->profile = profile;
   context->thread_count = own.thread_count;
+  context->executor = own.thread_count == 1 ? NULL : own.executor;
   context->device = engine->device;
   context->memory_limit = own.memory_limit;
   context->is_replay_off = (own.flags & TRIVET_CONTEXT_NO_GRAPH) != 0;

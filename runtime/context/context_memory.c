@@ -19,7 +19,7 @@ void tvi_context_release_memory(trivet_context_t* context, uint32_t where,
   if (context->device == NULL) {
     tvi_free_aligned(context->allocator, memory->base, memory->capacity, memory->alignment);
   } else {
-    tvi_device_call(context->device, release, where, memory->base, memory->capacity);
+    tvi_device_release(context->device, where, memory->base, memory->capacity);
   }
   context->used[where] -= memory->capacity;
   *memory = (tvi_context_memory_t){0};
@@ -53,7 +53,7 @@ trivet_status_t tvi_context_grow(trivet_context_t* context, uint32_t where, cons
       return TRIVET_STATUS(UNIMPLEMENTED, "%s: device memory is aligned to %llu, wanted is %llu",
                            what, (unsigned long long)given, (unsigned long long)alignment);
     }
-    TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_device_call(context->device, allocate, where, size, &base),
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_device_allocate(context->device, where, size, &base),
                                      "%s of %llu bytes", what, (unsigned long long)size);
   }
   *memory = (tvi_context_memory_t){base, size, alignment};

@@ -10,6 +10,7 @@
 trivet_status_t tvi_device_list_init(tvi_device_list_t* list, trivet_allocator_t allocator) {
   list->allocator = allocator;
   list->first = NULL;
+  list->memory = (trivet_device_allocator_t){0};
   return tvi_mutex_init(&list->mutex);
 }
 
@@ -29,6 +30,7 @@ static trivet_status_t open_device(tvi_device_list_t* list, const trivet_device_
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(list->allocator, sizeof(*device), &device));
   device->definition = definition;
   device->ordinal = ordinal;
+  device->memory = list->memory;
   device->info.header =
       (trivet_header_t)TRIVET_HEADER(trivet_device_info_t, TRIVET_STRUCT_DEVICE_INFO);
   trivet_status_t status = definition->open(definition, ordinal, &list->allocator, &device->state);
@@ -75,4 +77,38 @@ trivet_status_t tvi_device_list_open(tvi_device_list_t* list, const trivet_devic
 
 trivet_status_t tvi_device_enter(const tvi_open_device_t* device) {
   return device != NULL ? device->definition->enter(device->definition, device->state) : TRIVET_OK;
+}
+
+trivet_status_t tvi_device_allocate(const tvi_open_device_t* device, uint32_t where, uint64_t size,
+                                    void** out_address) {
+  const trivet_device_allocator_t* memory = &device->memory;
+  if (where != TRIVET_MEMORY_DEVICE || memory->allocate == NULL) {
+    return tvi_device_call(device, allocate, where, size, out_address);
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_device_enter(device));
+  const trivet_device_info_t* info = &device->info;
+  void* address = NULL;
+  TRIVET_RETURN_IF_ERROR_ANNOTATED(memory->allocate(memory->self, info->target, device->ordinal,
+                                                    size, info->alignment, &address),
+                                   "the caller's device allocator");
+  if (address == NULL || (uintptr_t)address % (info->alignment != 0 ? info->alignment : 1) != 0) {
+    if (address != NULL) {
+      memory->release(memory->self, info->target, device->ordinal, address, size);
+    }
+    return TRIVET_STATUS(OUT_OF_MEMORY,
+                         "the caller's device allocator gave no memory aligned to %u",
+                         info->alignment);
+  }
+  *out_address = address;
+  return TRIVET_OK;
+}
+
+void tvi_device_release(const tvi_open_device_t* device, uint32_t where, void* address,
+                        uint64_t size) {
+  const trivet_device_allocator_t* memory = &device->memory;
+  if (where != TRIVET_MEMORY_DEVICE || memory->release == NULL) {
+    tvi_device_call(device, release, where, address, size);
+  } else {
+    memory->release(memory->self, device->info.target, device->ordinal, address, size);
+  }
 }

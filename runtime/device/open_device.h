@@ -8,6 +8,7 @@
 
 #include "core/base/thread.h"
 #include "core/registry/registry.h"
+#include "trivet/runtime.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,13 +21,15 @@ typedef struct tvi_open_device_s {
   void* state;  // what the functions of the definition take
   uint32_t ordinal;
   uint32_t reserved;
-  trivet_device_info_t info;  // as it was when it was opened
+  trivet_device_info_t info;         // as it was when it was opened
+  trivet_device_allocator_t memory;  // of the caller; all NULL: the definition's
 } tvi_open_device_t;
 
 typedef struct tvi_device_list_s {
   trivet_allocator_t allocator;
   tvi_mutex_t mutex;
   tvi_open_device_t* first;
+  trivet_device_allocator_t memory;  // set before the first device is opened
 } tvi_device_list_t;
 
 trivet_status_t tvi_device_list_init(tvi_device_list_t* list, trivet_allocator_t allocator);
@@ -40,6 +43,11 @@ trivet_status_t tvi_device_list_open(tvi_device_list_t* list, const trivet_devic
 // Calls of the definition, with the state: tvi_device_call(device, copy, stream, to, from, size).
 #define tvi_device_call(device, function, ...) \
   ((device)->definition->function((device)->definition, (device)->state, __VA_ARGS__))
+// Memory |where| TRIVET_MEMORY_*: the caller's, where he brought an allocator for the device's.
+trivet_status_t tvi_device_allocate(const tvi_open_device_t* device, uint32_t where, uint64_t size,
+                                    void** out_address);
+void tvi_device_release(const tvi_open_device_t* device, uint32_t where, void* address,
+                        uint64_t size);
 // Makes the device current for this thread; nothing for NULL, the host.
 trivet_status_t tvi_device_enter(const tvi_open_device_t* device);
 

@@ -20,25 +20,6 @@ trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t
   return trivet_status_annotate(status, "step %u (%.*s)", step, TVI_SV_ARGS(name));
 }
 
-static trivet_status_t check_plugins(const trivet_engine_t* engine) {
-  const tvi_plan_t* plan = engine->plan;
-  const tvi_registry_t* registry = engine->runtime->registry;
-  for (uint32_t i = 0; i < plan->plugin_count; ++i) {
-    bool found = false;
-    for (uint32_t k = 0; k < tvi_registry_plugin_count(registry) && !found; ++k) {
-      found = tvi_sv_equal_cstr(plan->plugins[i].name, tvi_registry_plugin(registry, k)->name);
-    }
-    if (!found) {
-      return TRIVET_STATUS(UNAVAILABLE,
-                           "the plan needs plugin '%.*s' (it was built with version %.*s), which "
-                           "is not loaded",
-                           TVI_SV_ARGS(plan->plugins[i].name),
-                           TVI_SV_ARGS(plan->plugins[i].version));
-    }
-  }
-  return TRIVET_OK;
-}
-
 static bool alternative_is_late(const trivet_engine_t* engine, const tvi_plan_alternative_t* from) {
   const tvi_plan_program_t* program = engine->program;
   for (uint32_t k = 0; k < from->operand_count; ++k) {
@@ -268,7 +249,7 @@ static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes
   if ((options->flags & TRIVET_ENGINE_VERIFY_WEIGHTS) != 0)
     read_flags |= TVI_PLAN_READ_VERIFY_WEIGHTS;
   TRIVET_RETURN_IF_ERROR(tvi_plan_read(bytes, size, read_flags, engine->allocator, &engine->plan));
-  TRIVET_RETURN_IF_ERROR(check_plugins(engine));
+  TRIVET_RETURN_IF_ERROR(tvi_engine_find_plugins(engine, options));
   TRIVET_RETURN_IF_ERROR(tvi_engine_find_program(engine, options->device));
   TRIVET_RETURN_IF_ERROR(find_late(engine));
   TRIVET_RETURN_IF_ERROR(make_steps(engine));
@@ -292,8 +273,13 @@ static trivet_status_t make_engine(trivet_runtime_t* runtime,
     if (TRIVET_HAS_FIELD(options, trivet_engine_options_t, memory_limit)) {
       out_options->memory_limit = options->memory_limit;
     }
+    if (TRIVET_HAS_FIELD(options, trivet_engine_options_t, carried_hash_count)) {
+      out_options->carried_hashes = options->carried_hashes;
+      out_options->carried_hash_count = options->carried_hash_count;
+    }
   }
-  uint32_t unknown = out_options->flags & ~TRIVET_ENGINE_VERIFY_WEIGHTS;
+  uint32_t known = TRIVET_ENGINE_VERIFY_WEIGHTS | TRIVET_ENGINE_ALLOW_CARRIED;
+  uint32_t unknown = out_options->flags & ~known;
   if (unknown != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT,
                          "engine options: flags are 0x%x, of which 0x%x are unknown",
@@ -360,6 +346,7 @@ void trivet_engine_destroy(trivet_engine_t* engine) {
   if (engine == NULL) return;
   tvi_engine_unload_steps(engine);
   tvi_engine_release_device(engine);
+  tvi_registry_destroy(engine->carried);
   tvi_plan_destroy(engine->plan);
   tvi_file_mapping_release(engine->mapping);
   tvi_free_aligned(engine->allocator, engine->copy, engine->copy_size, TVI_PLAN_WEIGHT_ALIGNMENT);

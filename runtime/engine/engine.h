@@ -60,6 +60,7 @@ struct trivet_engine_s {
   tvi_file_mapping_t* mapping;  // NULL: from memory
   uint8_t* copy;                // of unaligned memory, or NULL
   uint64_t copy_size;
+  tvi_registry_t* carried;  // plugins that the plan brought; NULL: none
   tvi_plan_t* plan;
   const tvi_plan_program_t* program;
   const tvi_plan_block_t* block;    // the main block
@@ -94,6 +95,19 @@ void tvi_engine_unload_steps(trivet_engine_t* engine);
 
 // Where the bytes of a constant lie for buffer |buffer|, which is one.
 char* tvi_engine_constant(const trivet_engine_t* engine, uint32_t buffer);
+
+// --- engine_plugins.c ----------------------------------------------------------------------------
+
+// Sees to it that every plugin of the plan is there, and loads what the plan carries and |options|
+// allow. UNAVAILABLE names the plugin and why it was not taken from the plan.
+trivet_status_t tvi_engine_find_plugins(trivet_engine_t* engine,
+                                        const trivet_engine_options_t* options);
+// Those of the runtime come first, so that a plan cannot put its own in their place. NULL: none.
+const trivet_plugin_t* tvi_engine_plugin(const trivet_engine_t* engine, trivet_string_view_t name);
+const trivet_kernel_t* tvi_engine_kernel(const trivet_engine_t* engine, const char* name,
+                                         uint32_t version);
+const tvi_operator_entry_t* tvi_engine_operator(const trivet_engine_t* engine, const char* name,
+                                                uint32_t version);
 
 // --- engine_device.c -----------------------------------------------------------------------------
 

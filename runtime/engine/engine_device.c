@@ -143,7 +143,7 @@ trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memo
   }
   void* memory = NULL;
   TRIVET_RETURN_IF_ERROR_ANNOTATED(
-      tvi_device_call(engine->device, allocate, TRIVET_MEMORY_DEVICE, size, &memory),
+      tvi_device_allocate(engine->device, TRIVET_MEMORY_DEVICE, size, &memory),
       "%llu bytes for weights", (unsigned long long)size);
   engine->device_weights = memory;
   engine->device_weights_size = size;
@@ -153,8 +153,8 @@ trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memo
 
 void tvi_engine_release_device(trivet_engine_t* engine) {
   if (engine->device_weights == NULL) return;
-  tvi_device_call(engine->device, release, TRIVET_MEMORY_DEVICE, engine->device_weights,
-                  engine->device_weights_size);
+  tvi_device_release(engine->device, TRIVET_MEMORY_DEVICE, engine->device_weights,
+                     engine->device_weights_size);
 }
 
 // --- For callers ---------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ trivet_status_t trivet_engine_allocate(trivet_engine_t* engine, uint64_t size, v
   if (engine->device == NULL) {
     return tvi_alloc_aligned(engine->allocator, size, TVI_PLAN_WEIGHT_ALIGNMENT, out_address);
   }
-  return tvi_device_call(engine->device, allocate, TRIVET_MEMORY_DEVICE, size, out_address);
+  return tvi_device_allocate(engine->device, TRIVET_MEMORY_DEVICE, size, out_address);
 }
 
 void trivet_engine_release(trivet_engine_t* engine, void* address, uint64_t size) {
@@ -184,7 +184,7 @@ void trivet_engine_release(trivet_engine_t* engine, void* address, uint64_t size
   if (engine->device == NULL) {
     tvi_free_aligned(engine->allocator, address, size, TVI_PLAN_WEIGHT_ALIGNMENT);
   } else {
-    tvi_device_call(engine->device, release, TRIVET_MEMORY_DEVICE, address, size);
+    tvi_device_release(engine->device, TRIVET_MEMORY_DEVICE, address, size);
   }
 }
 

@@ -11,18 +11,10 @@
 #include "core/plan/host_blob.h"
 #include "runtime/engine/engine.h"
 
-static bool plugin_is_loaded(const trivet_engine_t* engine, trivet_string_view_t name) {
-  const tvi_registry_t* registry = engine->runtime->registry;
-  for (uint32_t i = 0; i < tvi_registry_plugin_count(registry); ++i) {
-    if (tvi_sv_equal_cstr(name, tvi_registry_plugin(registry, i)->name)) return true;
-  }
-  return false;
-}
-
 static bool requirement_holds(const trivet_engine_t* engine, trivet_string_view_t requirement) {
   trivet_string_view_t rest = requirement;
   trivet_string_view_t kind = tvi_sv_split(&rest, ':');
-  if (tvi_sv_equal_cstr(kind, "plugin")) return plugin_is_loaded(engine, rest);
+  if (tvi_sv_equal_cstr(kind, "plugin")) return tvi_engine_plugin(engine, rest) != NULL;
   if (!tvi_sv_equal_cstr(kind, "isa")) {
     return engine->device != NULL && tvi_device_call(engine->device, meets, requirement) != 0;
   }
@@ -36,11 +28,10 @@ static bool requirement_holds(const trivet_engine_t* engine, trivet_string_view_
 static trivet_status_t find_kernel(const trivet_engine_t* engine,
                                    const tvi_plan_alternative_t* from,
                                    const trivet_kernel_t** out_kernel) {
-  const tvi_registry_t* registry = engine->runtime->registry;
   const char* name = from->kernel.data;
-  const trivet_kernel_t* kernel = tvi_registry_kernel(registry, name, from->kernel_version);
+  const trivet_kernel_t* kernel = tvi_engine_kernel(engine, name, from->kernel_version);
   if (kernel == NULL) {
-    const trivet_kernel_t* other = tvi_registry_kernel(registry, name, 0);
+    const trivet_kernel_t* other = tvi_engine_kernel(engine, name, 0);
     if (other == NULL) return TRIVET_STATUS(UNAVAILABLE, "kernel '%s' is not loaded", name);
     return TRIVET_STATUS(INCOMPATIBLE, "kernel '%s' is wanted in version %u, loaded is %u", name,
                          from->kernel_version, other->version);
@@ -74,8 +65,7 @@ static trivet_status_t load_launch(trivet_engine_t* engine, tvi_engine_alternati
 static trivet_status_t load_host(trivet_engine_t* engine, tvi_engine_alternative_t* alternative) {
   const tvi_plan_alternative_t* from = alternative->plan;
   const char* name = from->kernel.data;
-  const tvi_registry_t* registry = engine->runtime->registry;
-  const tvi_operator_entry_t* entry = tvi_registry_operator(registry, name, from->kernel_version);
+  const tvi_operator_entry_t* entry = tvi_engine_operator(engine, name, from->kernel_version);
   if (entry == NULL || entry->definition->evaluate == NULL) {
     return TRIVET_STATUS(UNAVAILABLE, "operator '%s' version %u with a host function is not loaded",
                          name, from->kernel_version);

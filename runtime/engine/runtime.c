@@ -43,14 +43,22 @@ trivet_status_t tvi_fill_struct(void* out_struct, const void* filled, uint32_t s
 trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
                                       trivet_runtime_t** out_runtime) {
   if (out_runtime == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "out_runtime is NULL");
-  TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
-                                           "runtime options", TRIVET_STRUCT_RUNTIME_OPTIONS,
-                                           (uint32_t)sizeof(*options)));
+  TRIVET_RETURN_IF_ERROR(tvi_check_options(
+      options != NULL ? &options->header : NULL, "runtime options", TRIVET_STRUCT_RUNTIME_OPTIONS,
+      (uint32_t)offsetof(trivet_runtime_options_t, device_allocator)));
   trivet_allocator_t allocator = {0};
   trivet_logger_t logger = tvi_logger_null();
+  trivet_device_allocator_t memory = {0};
   if (options != NULL) {
     allocator = options->allocator;
     logger = options->logger;
+    if (TRIVET_HAS_FIELD(options, trivet_runtime_options_t, device_allocator)) {
+      memory = options->device_allocator;
+    }
+  }
+  if ((memory.allocate == NULL) != (memory.release == NULL)) {
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "runtime options: device_allocator has one of its two functions only");
   }
   allocator = tvi_allocator_or_system(allocator);
   trivet_runtime_t* runtime;
@@ -62,6 +70,7 @@ trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
     tvi_free(allocator, runtime, sizeof(*runtime));
     return status;
   }
+  runtime->devices.memory = memory;
   tvi_registry_options_t registry = {.halves = TRIVET_HALF_RUN};
   status = tvi_registry_create(&registry, allocator, &runtime->registry);
   if (status == NULL) {

@@ -168,7 +168,12 @@ class PlanMaker {
 
   void Check(uint32_t kind, Expr a, Expr b) { checks_.push_back({kind, a, b}); }
   void Plugin(const std::string& name, const std::string& version) {
-    plugins_.push_back({View(name), View(version)});
+    plugins_.push_back({View(name), View(version), nullptr, 0});
+  }
+  // The plan carries |library| for the plugin added last; it must outlive the maker.
+  void Carry(const std::string& library) {
+    plugins_.back().library = reinterpret_cast<const uint8_t*>(library.data());
+    plugins_.back().library_size = library.size();
   }
   // Shapes of all inputs: {min, opt, max} each.
   void Profile(const std::vector<std::vector<std::vector<int64_t>>>& inputs) {

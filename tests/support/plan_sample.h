@@ -52,7 +52,7 @@ class PlanSample {
       profile_dims[i * TRIVET_MAX_RANK + 1] = 4;
     }
     profiles = {{1, 0, profile_dims.data()}};
-    plugins = {{TRIVET_SV("cpu_test"), TRIVET_SV("1.0")}};
+    plugins = {{TRIVET_SV("cpu_test"), TRIVET_SV("1.0"), nullptr, 0}};
 
     buffers = {{TVI_PLAN_BUFFER_BINDING, 0, 7, 64, 0, 0, 0, 0},
                {TVI_PLAN_BUFFER_BINDING, 1, 7, 64, 0, 0, 0, 0},

@@ -48,7 +48,7 @@ bool parse_arguments(const command_t* command, int argc, char** argv, arguments_
         return false;
       }
       value = argv[++i];
-    } else if (!option->takes_value && value) {
+    } else if (!option->takes_value && value && !option->repeats) {
       fprintf(stderr, "trivet %s: %s takes no value\n", command->name, option->name);
       return false;
     }

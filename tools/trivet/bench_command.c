@@ -259,6 +259,7 @@ static int run(int argc, char** argv) {
                         {"--json", NULL, true, false, 0, {0}, 0},
                         {"--verify-weights", NULL, false, false, 0, {0}, 0},
                         {"--no-verify", NULL, false, false, 0, {0}, 0},
+                        {"--allow-carried-plugins", NULL, false, true, 0, {0}, 0},
                         {"--plugin", NULL, true, true, 0, {0}, 0},
                         {"--plugin-path", NULL, true, false, 0, {0}, 0},
                         {"--verbose", "-v", false, false, 0, {0}, 0},
@@ -310,5 +311,6 @@ const command_t kBenchCommand = {
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --json FILE            all figures for tools\n"
     "  --verify-weights       hashes the weights on loading, as 'trivet run' does\n"
-    "  -i, --inputs, --shapes, --threads, --plugin, --plugin-path   as in 'trivet run'\n",
+    "  -i, --inputs, --shapes, --threads, --plugin, --plugin-path, --allow-carried-plugins\n"
+    "                         as in 'trivet run'\n",
     run};

@@ -143,6 +143,8 @@ static trivet_status_t configure(trivet_config_t* config, const arguments_t* arg
       trivet_config_set_dump_folder(config, option_value(arguments, "--dump", NULL)));
   TRIVET_RETURN_IF_ERROR(
       trivet_config_set_skip_nodes(config, option_value(arguments, "--skip-nodes", NULL)));
+  TRIVET_RETURN_IF_ERROR(
+      trivet_config_carry_plugins(config, option_value(arguments, "--carry-plugins", NULL)));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--stop-after", -1, -1, INT64_MAX, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_stop_after(config, number));
   uint32_t flags = 0;
@@ -219,6 +221,7 @@ static int run(int argc, char** argv) {
                         {"--observe", NULL, true, true, 0, {0}, 0},
                         {"--explain", NULL, false, false, 0, {0}, 0},
                         {"--json", NULL, true, false, 0, {0}, 0},
+                        {"--carry-plugins", NULL, true, false, 0, {0}, 0},
                         {"--plugin", NULL, true, true, 0, {0}, 0},
                         {"--plugin-path", NULL, true, false, 0, {0}, 0},
                         {"--verbose", "-v", false, false, 0, {0}, 0},
@@ -286,5 +289,6 @@ const command_t kBuildCommand = {
     "  -v, --verbose          log messages\n"
     "plugins:\n"
     "  --plugin FILE          loads one more (repeatable)\n"
-    "  --plugin-path A:B      folders to load from, instead of the installed one\n",
+    "  --plugin-path A:B      folders to load from, instead of the installed one\n"
+    "  --carry-plugins NAMES  'a,b' or 'all': the plan carries these, where it needs their code\n",
     run};

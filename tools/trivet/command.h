@@ -18,7 +18,8 @@ typedef struct option_s {
   const char* name;        // "--output"
   const char* short_name;  // "-o" or NULL
   bool takes_value;
-  bool repeats;       // every value is kept, in |values|
+  bool repeats;       // every value is kept, in |values|; one that takes no value may then get
+                      // one behind "=", else NULL is kept
   const char* value;  // last one given
   const char* values[64];
   int seen;

@@ -55,6 +55,7 @@ static int run(int argc, char** argv) {
                         {"--shapes", NULL, true, false, 0, {0}, 0},
                         {"--threads", NULL, true, false, 0, {0}, 0},
                         {"--no-verify", NULL, false, false, 0, {0}, 0},
+                        {"--allow-carried-plugins", NULL, false, true, 0, {0}, 0},
                         {"--plugin", NULL, true, true, 0, {0}, 0},
                         {"--plugin-path", NULL, true, false, 0, {0}, 0},
                         {"--verbose", "-v", false, false, 0, {0}, 0},
@@ -112,5 +113,9 @@ const command_t kRunCommand = {
     "  --no-verify            does not hash the weights\n"
     "  --device N             which device, for targets that have several (0)\n"
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
-    "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n",
+    "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n"
+    "  --allow-carried-plugins[=SHA256]   loads plugins that the plan carries: any, or those with\n"
+    "                         this hash (repeatable); 'trivet inspect' shows it. They run with "
+    "your\n"
+    "                         rights: only for plans that you trust\n",
     run};

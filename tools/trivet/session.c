@@ -300,6 +300,12 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
   engine.device = (uint32_t)number;
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--memory-limit", 0, 0, INT64_MAX, &number));
   engine.memory_limit = (uint64_t)number;
+  const option_t* allowed = find_option(arguments, "--allow-carried-plugins");
+  for (int i = 0; allowed && i < allowed->seen && i < 64; ++i) {
+    if (!allowed->values[i]) engine.flags |= TRIVET_ENGINE_ALLOW_CARRIED;
+  }
+  engine.carried_hashes = allowed ? allowed->values : NULL;
+  engine.carried_hash_count = !allowed ? 0 : allowed->seen < 64 ? (uint64_t)allowed->seen : 64;
   int64_t start = tvi_clock_now_ns();
   TRIVET_RETURN_IF_ERROR(trivet_engine_load(s->runtime, plan, &engine, &s->engine));
   s->load_ms = (double)(tvi_clock_now_ns() - start) * 1e-6;

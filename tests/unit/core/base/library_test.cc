@@ -37,6 +37,33 @@ TEST(Library, OpensAndFindsSymbols) {
   tvi_library_close(nullptr);
 }
 
+TEST(Library, OpensWhatLiesInMemory) {
+  std::ifstream file(FixturePath(), std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  trivet_allocator_t system = trivet_allocator_system();
+  tvi_library_t* library[2] = {nullptr, nullptr};
+  for (tvi_library_t*& opened : library) {  // each has its own copy
+    trivet_status_t status =
+        tvi_library_open_memory("carried", bytes.data(), bytes.size(), system, &opened);
+    ASSERT_EQ(status, nullptr) << trivet_status_message(status);
+    EXPECT_STREQ(tvi_library_path(opened), "carried");
+    void* address = nullptr;
+    ASSERT_EQ(tvi_library_symbol(opened, "trivet_fixture_answer", &address), nullptr);
+    EXPECT_EQ(reinterpret_cast<int (*)()>(address)(), 42);
+  }
+  EXPECT_NE(tvi_library_try_symbol(library[0], "trivet_fixture_answer"),
+            tvi_library_try_symbol(library[1], "trivet_fixture_answer"));
+  for (tvi_library_t* opened : library) tvi_library_close(opened);
+  tvi_library_t* none = nullptr;
+  for (size_t size : {size_t{0}, size_t{10}, size_t{100}}) {
+    trivet_status_t status = tvi_library_open_memory("carried", bytes.data(), size, system, &none);
+    EXPECT_NE(
+        std::string(trivet_status_message(status)).find("cannot load shared object 'carried'"),
+        std::string::npos);
+    EXPECT_EQ(trivet_status_consume(status), TRIVET_STATUS_UNAVAILABLE);
+  }
+}
+
 TEST(Library, RefusesWithReason) {
   tvi_library_t* library = nullptr;
   trivet_allocator_t system = trivet_allocator_system();

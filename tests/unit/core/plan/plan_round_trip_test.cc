@@ -216,6 +216,28 @@ TEST(PlanRoundTrip, SamePlanSameBytes) {
   tvi_plan_destroy(plan);
 }
 
+// Section 13: written only where something is carried, and left out by readers that do not know it.
+TEST(PlanRoundTrip, CarriedLibraries) {
+  PlanSample sample;
+  const std::string library(3000, 'L');
+  sample.plugins[0].library = reinterpret_cast<const uint8_t*>(library.data());
+  sample.plugins[0].library_size = library.size();
+  std::vector<uint8_t> written;
+  ASSERT_EQ(sample.Write(&written), nullptr);
+  EXPECT_EQ(tvi_load_u32(written.data() + TVI_PLAN_OFFSET_MINOR), 2u);
+  const size_t entry = TVI_PLAN_HEADER_SIZE + 11 * TVI_PLAN_ENTRY_SIZE;
+  EXPECT_EQ(tvi_load_u32(written.data() + entry), 13u);
+  EXPECT_EQ(tvi_load_u32(written.data() + entry + 4), 0u) << "readers may skip it";
+  AlignedBytes bytes(written);
+  tvi_plan_t* plan = nullptr;
+  ASSERT_EQ(tvi_plan_read(bytes.data(), bytes.size(), 0, trivet_allocator_system(), &plan),
+            nullptr);
+  ASSERT_EQ(plan->plugin_count, 1u);
+  ASSERT_EQ(plan->plugins[0].library_size, library.size());
+  EXPECT_EQ(memcmp(plan->plugins[0].library, library.data(), library.size()), 0);
+  tvi_plan_destroy(plan);
+}
+
 TEST(PlanRoundTrip, ConstantsAreAskedForOnce) {
   PlanSample sample;
   std::vector<uint8_t> written;

@@ -4,6 +4,7 @@
 // results for shapes that change all the time. Meant to run under ThreadSanitizer too.
 
 #include <thread>
+#include <vector>
 
 #include "tests/unit/runtime/context/runtime_fixture.h"
 
@@ -54,6 +55,62 @@ TEST(ContextThreadsTest, EightThreadsEightContextsOneEngine) {
     });
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+// A pool of the caller's: threads for each call, all tasks at the same time.
+struct CallersPool {
+  explicit CallersPool(uint32_t threads) : thread_count(threads) {
+    static const trivet_executor_api_t kApi = {sizeof(trivet_executor_api_t), TRIVET_ABI_MINOR,
+                                               ThreadCount, Parallel};
+    executor.api = &kApi;
+  }
+  static uint32_t ThreadCount(const trivet_executor_t* executor) {
+    return reinterpret_cast<const CallersPool*>(executor)->thread_count;
+  }
+  static void Parallel(trivet_executor_t* executor, uint32_t count,
+                       void (*task)(void*, uint32_t, uint32_t), void* argument) {
+    auto* pool = reinterpret_cast<CallersPool*>(executor);
+    pool->calls += 1;
+    pool->tasks += count;
+    std::vector<std::thread> threads;
+    for (uint32_t i = 1; i < count; ++i) threads.emplace_back(task, argument, i, count);
+    task(argument, 0, count);
+    for (std::thread& thread : threads) thread.join();
+  }
+  trivet_executor_t executor;
+  uint32_t thread_count;
+  uint32_t calls = 0, tasks = 0;
+};
+
+TEST(ContextThreadsTest, TheCallersPoolRunsEveryTask) {
+  PlanMaker maker;
+  auto n = maker.Number(100);
+  uint32_t x = maker.Input("x", kF32, {n});
+  uint32_t a = maker.Temporary("a", kF32, {n});
+  uint32_t y = maker.Output("y", kF32, {n});
+  maker.Launch("a", "test.linear", {x}, {a}, Factor(2));
+  maker.Launch("b", "test.linear", {a}, {y}, Factor(3));
+  Session s(maker.Bytes());
+  ASSERT_EQ(s.load_status, nullptr) << trivet_status_message(s.load_status);
+  CallersPool pool(3);
+  trivet_context_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.header = {sizeof(options), TRIVET_STRUCT_CONTEXT_OPTIONS, nullptr};
+  options.executor = &pool.executor;
+  trivet_context_t* context = nullptr;
+  options.thread_count = 4;
+  EXPECT_EQ(trivet_test::TextOf(trivet_context_create(s.engine, &options, &context)),
+            "INVALID_ARGUMENT: context options: thread_count is 4, the executor has 3 threads");
+  options.thread_count = 0;
+  ExpectOk(trivet_context_create(s.engine, &options, &context));
+  std::vector<float> in(100, 7), out(100);
+  ExpectOk(trivet_context_set_address(context, "x", in.data()));
+  ExpectOk(trivet_context_set_address(context, "y", out.data()));
+  for (int i = 0; i < 5; ++i) ExpectOk(trivet_context_run(context));
+  EXPECT_EQ(out, std::vector<float>(100, 42));
+  EXPECT_EQ(pool.calls, 10u);
+  EXPECT_EQ(pool.tasks, 30u);
+  trivet_context_destroy(context);
 }
 
 TEST(ContextThreadsTest, EnginesAreLoadedInParallel) {
