@@ -268,9 +268,13 @@ TV_DEVICE void tva_product_f32(float (&c)[4], const tva_pair (&a)[4], const tva_
   const unsigned high[4] = {a[0].high, a[1].high, a[2].high, a[3].high};
   const unsigned low[4] = {a[0].low, a[1].low, a[2].low, a[3].low};
   const unsigned b_high[2] = {b[0].high, b[1].high}, b_low[2] = {b[0].low, b[1].low};
-  tva_product_tf32(c, low, b_high);
-  tva_product_tf32(c, high, b_low);
-  tva_product_tf32(c, high, b_high);
+  // Tensor cores cut off what they add to a sum: the long sums are not left to them.
+  float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+  tva_product_tf32(part, low, b_high);
+  tva_product_tf32(part, high, b_low);
+  tva_product_tf32(part, high, b_high);
+  TV_UNROLL
+  for (int i = 0; i < 4; ++i) c[i] += part[i];
 }
 
 // s[m][n] += q k' for the warp's keys, which begin at |keys|.
@@ -545,8 +549,10 @@ TV_DEVICE void tva_forward(const tva_args& a, unsigned char* shared) {
   const int lane = (int)threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   const tva_place p = tva_find_place(a, (int)blockIdx.x);
   const int row0 = p.row0 + wm * TVA_MT * 16;
-  tva_t* stages[2] = {(tva_t*)shared, (tva_t*)shared + TVA_STEP * (TVA_KS + TVA_VS)};
-  if (p.tile0 < p.tile1) tva_load_tile<VECTOR>(a, p, stages[0], p.tile0);
+  // Two tiles in turn: one is looked at while the next one comes.
+  const int turn = TVA_STEP * (TVA_KS + TVA_VS);
+  tva_t* const tiles = (tva_t*)shared;
+  if (p.tile0 < p.tile1) tva_load_tile<VECTOR>(a, p, tiles, p.tile0);
   unsigned q[TVA_MT][TVA_DP / TVA_K][4];
   float o[TVA_MT][TVA_EP / 8][4], most[TVA_MT][2], sum[TVA_MT][2];
   TV_UNROLL
@@ -564,11 +570,11 @@ TV_DEVICE void tva_forward(const tva_args& a, unsigned char* shared) {
   const int begin = row0 < p.rows ? tva_see_begin(a, p, tva_query(a, row0)) : p.end;
   const int end = row0 < p.rows ? tva_see_end(a, p, tva_query(a, last)) : 0;
   for (int tile = p.tile0; tile < p.tile1; ++tile) {
-    const tva_t* stage = stages[(tile - p.tile0) & 1];
+    const tva_t* stage = tiles + ((tile - p.tile0) & 1) * turn;
     if (VECTOR) tva_copies_wait();
     __syncthreads();
     if (tile + 1 < p.tile1)
-      tva_load_tile<VECTOR>(a, p, stages[(tile - p.tile0 + 1) & 1], tile + 1);
+      tva_load_tile<VECTOR>(a, p, tiles + ((tile + 1 - p.tile0) & 1) * turn, tile + 1);
     const int key = wn * TVA_BN, key0 = tile * TVA_STEP + key;
     if (key0 >= end || key0 + TVA_BN <= begin) continue;
     float s[TVA_MT][TVA_BN / 8][4];

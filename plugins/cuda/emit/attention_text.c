@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// attention.cuh as a string: written by make_prelude.py, not by hand. The printer puts it before the
-// kernels of a program; comments are left out.
+// attention.cuh as a string: written by make_prelude.py, not by hand. The printer puts it before
+// the kernels of a program; comments are left out.
 #include "plugins/cuda/emit/attention_code.h"
 
 // clang-format off
@@ -273,9 +273,12 @@ const char tvi_cuda_attention_text[] =
     "  const unsigned low[4] = {a[0].low, a[1].low, a[2].low, a[3].low};\n"
     "  const unsigned b_high[2] = {b[0].high, b[1].high}, b_low[2] = {b[0].low, b[1]."
     "low};\n"
-    "  tva_product_tf32(c, low, b_high);\n"
-    "  tva_product_tf32(c, high, b_low);\n"
-    "  tva_product_tf32(c, high, b_high);\n"
+    "  float part[4] = {0.0f, 0.0f, 0.0f, 0.0f};\n"
+    "  tva_product_tf32(part, low, b_high);\n"
+    "  tva_product_tf32(part, high, b_low);\n"
+    "  tva_product_tf32(part, high, b_high);\n"
+    "  TV_UNROLL\n"
+    "  for (int i = 0; i < 4; ++i) c[i] += part[i];\n"
     "}\n"
     "TV_DEVICE void tva_scores(float (&s)[TVA_MT][TVA_BN / 8][4],\n"
     "                          const unsigned (&q)[TVA_MT][TVA_DP / TVA_K][4], const "
@@ -544,9 +547,9 @@ const char tvi_cuda_attention_text[] =
     "  const int lane = (int)threadIdx.x & 31, g = lane >> 2, t = lane & 3;\n"
     "  const tva_place p = tva_find_place(a, (int)blockIdx.x);\n"
     "  const int row0 = p.row0 + wm * TVA_MT * 16;\n"
-    "  tva_t* stages[2] = {(tva_t*)shared, (tva_t*)shared + TVA_STEP * (TVA_KS + TVA_"
-    "VS)};\n"
-    "  if (p.tile0 < p.tile1) tva_load_tile<VECTOR>(a, p, stages[0], p.tile0);\n"
+    "  const int turn = TVA_STEP * (TVA_KS + TVA_VS);\n"
+    "  tva_t* const tiles = (tva_t*)shared;\n"
+    "  if (p.tile0 < p.tile1) tva_load_tile<VECTOR>(a, p, tiles, p.tile0);\n"
     "  unsigned q[TVA_MT][TVA_DP / TVA_K][4];\n"
     "  float o[TVA_MT][TVA_EP / 8][4], most[TVA_MT][2], sum[TVA_MT][2];\n"
     "  TV_UNROLL\n"
@@ -565,11 +568,12 @@ const char tvi_cuda_attention_text[] =
     "end;\n"
     "  const int end = row0 < p.rows ? tva_see_end(a, p, tva_query(a, last)) : 0;\n"
     "  for (int tile = p.tile0; tile < p.tile1; ++tile) {\n"
-    "    const tva_t* stage = stages[(tile - p.tile0) & 1];\n"
+    "    const tva_t* stage = tiles + ((tile - p.tile0) & 1) * turn;\n"
     "    if (VECTOR) tva_copies_wait();\n"
     "    __syncthreads();\n"
     "    if (tile + 1 < p.tile1)\n"
-    "      tva_load_tile<VECTOR>(a, p, stages[(tile - p.tile0 + 1) & 1], tile + 1);\n"
+    "      tva_load_tile<VECTOR>(a, p, tiles + ((tile + 1 - p.tile0) & 1) * turn, til"
+    "e + 1);\n"
     "    const int key = wn * TVA_BN, key0 = tile * TVA_STEP + key;\n"
     "    if (key0 >= end || key0 + TVA_BN <= begin) continue;\n"
     "    float s[TVA_MT][TVA_BN / 8][4];\n"

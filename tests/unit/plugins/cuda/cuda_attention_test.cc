@@ -285,7 +285,8 @@ class CudaAttention : public RegionTest {
     EXPECT_FALSE(std::isnan(error));
     printf("%-40s error %.2e\n", c.label, error);
     for (const char* architecture : {"sm_80", "sm_90a", "sm_100"}) {
-      if (!architectures_ && strcmp(architecture, "sm_90a") != 0) continue;
+      // Every case for one of them, every form for all.
+      if (!architectures_ && turn_++ % 3 != 0) continue;
       uint8_t* cubin = nullptr;
       size_t size = 0;
       tvi_string_builder_t log;
@@ -296,7 +297,10 @@ class CudaAttention : public RegionTest {
       if (status && !missing) ADD_FAILURE() << trivet_status_message(status);
       if (!status) {
         std::string said = log.data ? log.data : "";
-        for (size_t at = 0; (at = said.find(" bytes spill stores", at)) != std::string::npos; ++at)
+        // The widest heads do not fit the registers wholly, nor do f32 and its halves.
+        const bool fits = std::string(c.type) != "f32" && c.d <= 128;
+        for (size_t at = 0;
+             fits && (at = said.find(" bytes spill stores", at)) != std::string::npos; ++at)
           EXPECT_EQ(said.substr(at - 3, 3), ", 0") << said;
         if (getenv("TRIVET_SHOW")) printf("%s\n", log.data);
       }
@@ -310,6 +314,7 @@ class CudaAttention : public RegionTest {
   tvi_attention_t attention_ = {};
   std::vector<Tensor> tensors_;
   bool architectures_ = false;
+  uint32_t turn_ = 0;
 };
 
 // mt, wm, wn, bn, splits, pack
