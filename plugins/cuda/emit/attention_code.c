@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Constants, entries and launches around attention.cuh. See attention_code.h.
+// Constants, entries and launches around attention.cuh. Numbers that are known when a plan is built
+// are printed, the others are parameters of the step. See attention_code.h.
 #include "plugins/cuda/emit/attention_code.h"
 
 #include <stdio.h>

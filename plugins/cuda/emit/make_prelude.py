@@ -10,8 +10,8 @@ TEXTS = [("prelude.cuh", "emit_prelude.c", "tvi_cuda_prelude", "plugins/cuda/emi
           "plugins/cuda/emit/attention_code.h")]
 HEAD = """// SPDX-License-Identifier: Apache-2.0
 //
-// %s as a string: written by make_prelude.py, not by hand. The printer puts it before the
-// kernels of a program; comments are left out.
+// %s as a string: written by make_prelude.py, not by hand. The printer puts it before
+// the kernels of a program; comments are left out.
 #include "%s"
 
 // clang-format off

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// matmul.cuh as a string: written by make_prelude.py, not by hand. The printer puts it before the
-// kernels of a program; comments are left out.
+// matmul.cuh as a string: written by make_prelude.py, not by hand. The printer puts it before
+// the kernels of a program; comments are left out.
 #include "plugins/cuda/emit/matmul_code.h"
 
 // clang-format off
