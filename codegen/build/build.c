@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codegen/build/build_internal.h"
+#include "codegen/build/observation.h"
 #include "codegen/build/report.h"
 #include "codegen/cover/cover.h"
 #include "codegen/schedule/schedule.h"
@@ -80,17 +81,25 @@ static trivet_status_t ask_target(void* self, const trivet_graph_t* graph, tvi_n
 static trivet_status_t rewrite(build_t* b) {
   tvi_string_builder_t pipeline;
   tvi_string_builder_init(&pipeline, b->allocator);
+  trivet_graph_t* graph = b->network->graph;
+  tvi_observation_t observation;
   trivet_status_t status = tvi_config_pipeline(b->config, &pipeline);
+  const char* passes = pipeline.data ? pipeline.data : "";
+  if (!status) status = tvi_observation_begin(graph, &b->arena, &observation);
   if (!status) {
     const tvi_target_query_t query = {ask_target, b};
-    status = tvi_config_run_passes(b->config, b->network->builder, b->network->graph,
-                                   pipeline.data ? pipeline.data : "", &query, &b->passes);
+    status =
+        tvi_config_run_passes(b->config, b->network->builder, graph, passes, &query, &b->passes);
+  }
+  if (!status) {
+    status =
+        tvi_observation_end(&observation, b->config, b->network->builder, passes, &b->arena, graph);
   }
   tvi_string_builder_deinit(&pipeline);
   // The cover computes what is there, whichever passes the caller left out.
   uint32_t removed = 0;
-  if (!status) status = tvi_graph_remove_dead(b->network->graph, &removed);
-  if (!status) status = tvi_graph_verify(b->network->graph);
+  if (!status) status = tvi_graph_remove_dead(graph, &removed);
+  if (!status) status = tvi_graph_verify(graph);
   return status;
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/base/dtype.h"
-#include "passes/support/clone.h"
+#include "core/graph/graph_clone.h"
 #include "passes/support/edit.h"
 #include "passes/support/match.h"
 
@@ -68,8 +68,8 @@ static trivet_status_t inline_body(tvi_edit_t* edit, const tvi_node_t* node,
     map[body->inputs[i].value] = tvi_match_operand(node, i);
   }
   tvi_edit_change(edit, "%s", what);
-  TRIVET_RETURN_IF_ERROR(
-      tvi_clone_body(edit->graph, edit->at, body, true, tvi_pass_scratch(edit->context), map));
+  TRIVET_RETURN_IF_ERROR(tvi_graph_clone_body(edit->graph, edit->at, body, true,
+                                              tvi_pass_scratch(edit->context), map));
   for (uint32_t i = 0; i < node->output_count; ++i) values[i] = map[body->outputs[i].value];
   return replace_outputs(edit, node, values);
 }
@@ -140,7 +140,8 @@ static trivet_status_t unroll(tvi_edit_t* edit, const tvi_node_t* node, const tr
     TRIVET_RETURN_IF_ERROR(body_number(edit, body, 0, round, &map[body->inputs[0].value]));
     TRIVET_RETURN_IF_ERROR(body_number(edit, body, 1, 1, &map[body->inputs[1].value]));
     for (uint32_t i = 0; i < carried; ++i) map[body->inputs[2 + i].value] = values[i];
-    TRIVET_RETURN_IF_ERROR(tvi_clone_body(edit->graph, edit->at, body, round == 0, scratch, map));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_graph_clone_body(edit->graph, edit->at, body, round == 0, scratch, map));
     for (uint32_t i = 0; i < carried; ++i) values[i] = map[body->outputs[1 + i].value];
     for (uint32_t i = 0; i < stacked; ++i) {
       rows[i * MAX_ROUNDS + round] = map[body->outputs[1 + carried + i].value];
@@ -222,7 +223,8 @@ static trivet_status_t unroll_scan(tvi_edit_t* edit, const tvi_node_t* node,
       TRIVET_RETURN_IF_ERROR(take_slice(edit, node, i, node->inputs[states + i], place,
                                         &map[body->inputs[states + i].value]));
     }
-    TRIVET_RETURN_IF_ERROR(tvi_clone_body(edit->graph, edit->at, body, round == 0, scratch, map));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_graph_clone_body(edit->graph, edit->at, body, round == 0, scratch, map));
     for (uint32_t i = 0; i < states; ++i) values[i] = map[body->outputs[i].value];
     for (uint32_t i = 0; i < stacked; ++i) {
       rows[i * MAX_ROUNDS + round] = map[body->outputs[states + i].value];

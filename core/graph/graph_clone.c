@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Implements clone.h. Subgraphs of copied nodes are copied by recursion, as deep as the graph lets
-// them nest.
-#include "passes/support/clone.h"
+// Implements graph_clone.h. Subgraphs of copied nodes are copied by recursion, as deep as the graph
+// lets them nest.
+#include "core/graph/graph_clone.h"
+
+#include "core/base/status.h"
 
 typedef struct clone_s {
   trivet_graph_t* to;
@@ -56,7 +58,7 @@ static trivet_status_t clone_subgraph(const clone_t* c, const trivet_graph_t* in
     if (!value->is_capture || value->dead) continue;
     TRIVET_RETURN_IF_ERROR(tvi_graph_capture(copy, c->map[value->outer], &map[id]));
   }
-  TRIVET_RETURN_IF_ERROR(tvi_clone_body(copy, 0, inner, c->keep_names, c->scratch, map));
+  TRIVET_RETURN_IF_ERROR(tvi_graph_clone_body(copy, 0, inner, c->keep_names, c->scratch, map));
   for (uint32_t i = 0; i < inner->output_count; ++i) {
     TRIVET_RETURN_IF_ERROR(
         tvi_graph_add_output(copy, inner->outputs[i].name, map[inner->outputs[i].value]));
@@ -109,8 +111,9 @@ static trivet_status_t clone_node(const clone_t* c, const tvi_node_t* node) {
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_clone_body(trivet_graph_t* to, tvi_node_id_t before, const trivet_graph_t* from,
-                               bool keep_names, tvi_arena_t* scratch, tvi_value_id_t* map) {
+trivet_status_t tvi_graph_clone_body(trivet_graph_t* to, tvi_node_id_t before,
+                                     const trivet_graph_t* from, bool keep_names,
+                                     tvi_arena_t* scratch, tvi_value_id_t* map) {
   const clone_t c = {to, before, from, keep_names, scratch, map};
   for (tvi_value_id_t id = 1; id < from->value_count; ++id) {
     const tvi_value_t* value = from->values[id];
