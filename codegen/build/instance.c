@@ -55,6 +55,15 @@ trivet_status_t trivet_builder_load_plugin(trivet_builder_t* builder, const char
   return tvi_registry_load(builder->run_registry, path);
 }
 
+trivet_status_t trivet_builder_add_plugin(trivet_builder_t* builder,
+                                          trivet_plugin_query_fn_t query) {
+  if (!builder || !query)
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "adding a plugin needs a builder and its query function");
+  TRIVET_RETURN_IF_ERROR(tvi_registry_add_linked(builder->registry, query));
+  return tvi_registry_add_linked(builder->run_registry, query);
+}
+
 trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder, const char* path_list) {
   if (!builder || !path_list)
     return TRIVET_STATUS(INVALID_ARGUMENT, "loading plugins needs a builder and a list of folders");

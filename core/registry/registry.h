@@ -65,6 +65,8 @@ trivet_status_t tvi_registry_load_memory(tvi_registry_t* registry, const char* n
 // Adds a plugin that is linked in. `origin` stands in messages where a path would.
 trivet_status_t tvi_registry_add(tvi_registry_t* registry, trivet_plugin_query_fn_t query,
                                  const char* origin);
+// The same for a plugin that the caller's program holds: it may do what a loaded one may.
+trivet_status_t tvi_registry_add_linked(tvi_registry_t* registry, trivet_plugin_query_fn_t query);
 // Loads every *.so of the folders of a path list "a:b" in sorted order. Relative and empty entries
 // are refused.
 trivet_status_t tvi_registry_load_path(tvi_registry_t* registry, const char* path_list);

@@ -89,18 +89,26 @@ trivet_status_t tvi_registry_load_memory(tvi_registry_t* registry, const char* n
   return finish_load(registry, origin, &candidate, status);
 }
 
-trivet_status_t tvi_registry_add(tvi_registry_t* registry, trivet_plugin_query_fn_t query,
-                                 const char* origin) {
-  if (origin == NULL) origin = "built in";
+static trivet_status_t add_linked(tvi_registry_t* registry, trivet_plugin_query_fn_t query,
+                                  const char* origin, bool built_in) {
   candidate_t candidate = {0};
   tvi_vector_init(&candidate.items, registry->allocator);
   trivet_status_t status =
-      check_candidate(registry, query, (trivet_string_view_t){0}, true, &candidate);
+      check_candidate(registry, query, (trivet_string_view_t){0}, built_in, &candidate);
   if (status == NULL) {
     status = tvi_registry_commit(registry, candidate.plugin, NULL, origin, &candidate.items);
   }
   candidate_deinit(registry, &candidate);
   return trivet_status_annotate(status, "plugin (%s)", origin);
+}
+
+trivet_status_t tvi_registry_add(tvi_registry_t* registry, trivet_plugin_query_fn_t query,
+                                 const char* origin) {
+  return add_linked(registry, query, origin != NULL ? origin : "built in", true);
+}
+
+trivet_status_t tvi_registry_add_linked(tvi_registry_t* registry, trivet_plugin_query_fn_t query) {
+  return add_linked(registry, query, "linked in", false);
 }
 
 static trivet_status_t load_folder(tvi_registry_t* registry, trivet_string_view_t folder,

@@ -61,6 +61,11 @@ TRIVET_API trivet_status_t trivet_runtime_load_plugin(trivet_runtime_t* runtime,
 // Loads every plugin of the folders of "a:b".
 TRIVET_API trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime,
                                                            const char* path_list);
+// Adds a plugin that the program itself holds (trivet_plugin_query_fn_t of trivet/plugin.h).
+struct trivet_plugin_s;
+TRIVET_API trivet_status_t trivet_runtime_add_plugin(
+    trivet_runtime_t* runtime,
+    const struct trivet_plugin_s* (*query)(uint32_t host_major, uint32_t host_minor));
 TRIVET_API const char* trivet_version(void);
 
 #define TRIVET_ENGINE_VERIFY_WEIGHTS \

@@ -49,6 +49,9 @@ TRIVET_API void trivet_builder_destroy(trivet_builder_t* builder);
 TRIVET_API trivet_status_t trivet_builder_load_plugin(trivet_builder_t* builder, const char* path);
 TRIVET_API trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder,
                                                            const char* path_list);
+// Adds a plugin that the program itself holds; it is needed at run time like one that was loaded.
+TRIVET_API trivet_status_t trivet_builder_add_plugin(trivet_builder_t* builder,
+                                                     trivet_plugin_query_fn_t query);
 TRIVET_API uint32_t trivet_builder_plugin_count(const trivet_builder_t* builder);
 TRIVET_API trivet_status_t trivet_builder_plugin_info(const trivet_builder_t* builder,
                                                       uint32_t index, const char** out_name,

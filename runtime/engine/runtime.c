@@ -107,6 +107,15 @@ trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime, const
   return tvi_registry_load_path(runtime->registry, path_list);
 }
 
+trivet_status_t trivet_runtime_add_plugin(
+    trivet_runtime_t* runtime,
+    const struct trivet_plugin_s* (*query)(uint32_t host_major, uint32_t host_minor)) {
+  if (runtime == NULL || query == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", runtime == NULL ? "runtime" : "query");
+  }
+  return tvi_registry_add_linked(runtime->registry, query);
+}
+
 const char* trivet_runtime_device_target(const trivet_runtime_t* runtime, uint32_t index) {
   if (runtime == NULL) return NULL;
   const trivet_device_t* device =

@@ -9,10 +9,12 @@ fail() { echo "FAILED: $*"; exit 1; }
 mkdir -p "$prefix"/{bin,lib/trivet/plugins} "$room"
 tools/install/install_files.sh "$prefix"
 cp -L tools/trivet/trivet "$prefix/bin/"
-cp -L runtime/libtrivet_runtime.so codegen/libtrivet.so "$prefix/lib/"
+cp -L runtime/libtrivet_runtime.so codegen/libtrivet.so tools/static/libtrivet_static.a "$prefix/lib/"
 for file in passes/passes.so plugins/*/[!l]*.so; do cp -L "$file" "$prefix/lib/trivet/plugins/"; done
 rm -f "$prefix"/lib/trivet/plugins/template_*
 example=$PWD/examples/build_by_api/build_by_api.c
+mkdir "$room/embed"
+cp -L examples/embed/* "$room/embed/"
 cd "$room"
 
 grep -rl "$TEST_TMPDIR" "$prefix"/{include,share,lib/pkgconfig,lib/cmake} && fail "a file names the folder that it was installed to"
@@ -38,5 +40,19 @@ if command -v pkg-config >/dev/null; then
   export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
   cc "$example" -o program $(pkg-config --cflags --libs trivet) -lm
   LD_LIBRARY_PATH=$prefix/lib ./program "$prefix/lib/trivet/plugins" example.plan
+
+  # A toolchain that holds the compiler, shared and static; its plan inside a program.
+  make -C embed test PREFIX="$prefix" TARGET=null >log 2>&1 || fail "$(cat log)"
+  for line in 'std.Swish' 'cancelled: .*phase "schedule"' 'built other.plan for null' 'memory: .* 0 bytes are left' \
+    'application: 0 of 260 values are wrong'; do
+    grep -q "$line" log || fail "no '$line' in: $(cat log)"
+  done
+  # What the static library shows is the public interface and the plugins' entries, no more.
+  nm -g --defined-only "$prefix/lib/libtrivet_static.a" | awk 'NF == 3 && $3 !~ /^trivet_/ { print $3 }' >shown
+  [[ ! -s shown ]] || fail "the static library shows $(head -5 shown | tr '\n' ' ')"
+  # Shared libraries call their own copies whatever else the process has loaded, read no environment and take no signal.
+  for library in libtrivet.so libtrivet_runtime.so; do
+    nm -D --undefined-only "$prefix/lib/$library" | grep -wE 'getenv|secure_getenv|signal|sigaction|exit|abort|printf|puts' && fail "$library"
+  done
 fi
 echo passed
