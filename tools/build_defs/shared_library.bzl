@@ -76,6 +76,8 @@ def _impl(ctx):
     flags = [
         "-Wl,-soname," + ctx.attr.so_name,
         "-Wl,-rpath,$ORIGIN",
+        # Two builds of the library may live in one process: each calls its own functions.
+        "-Wl,-Bsymbolic-functions",
         "-Wl,--version-script=" + ctx.file.exports.path,
     ]
     if hidden:
