@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PLUGINS = ["swish_pass", "online_softmax", "matrix_product"]
+PLUGINS = ["swish_pass", "plain_softmax", "online_softmax", "matrix_product"]
 BAR = 1.03
 
 CHAIN = """graph "chain" {{
@@ -44,7 +44,8 @@ PRODUCT = """graph "product" {{
 # name, network, built-in in the middle, the plugin's in the middle
 CASES = [
     ("elementwise chain", CHAIN, "std.Swish(%d)", "acme.Silu(%d)"),
-    ("reduction in a chain", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.OnlineSoftmax(%d)"),
+    ("reductions in a chain", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.Softmax(%d)"),
+    ("declared monoid", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.OnlineSoftmax(%d)"),
     ("sum of products", PRODUCT, "std.MatMul(%x, %w)", "acme.Product(%x, %w)"),
 ]
 
@@ -98,7 +99,7 @@ def main():
             print(f"{case:24}{best[0]:9.4f} ms{best[1]:9.4f} ms{ratio:8.3f}  {' + '.join(kernels[1])}")
             if kernels[0] != kernels[1]:
                 missed.append(f"{case}: {' + '.join(kernels[0])} with the built-in")
-            if network is CHAIN and case.startswith("elementwise") and len(kernels[1]) != 1:
+            if network is CHAIN and len(kernels[1]) != 1:
                 missed.append(f"{case}: {len(kernels[1])} launches")
             if ratio > BAR:
                 missed.append(f"{case}: {ratio:.3f} of the built-in's time, at most {BAR} is wanted")
