@@ -43,7 +43,7 @@ trivet_dim_t tvi_schedule_value_size(const tvi_schedule_t* s, tvi_value_id_t val
 
 trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* s, uint32_t kind, uint32_t index,
                                         trivet_dim_t size, uint32_t* out_buffer) {
-  if (!size) return TRIVET_STATUS(OUT_OF_RANGE, "the size of a buffer overflows 64 bits");
+  if (!size) return TRIVET_STATUS(OUT_OF_RANGE, "its size in bytes overflows 64 bits");
   tvi_sched_buffer_t buffer = {
       kind, index, size, TVI_SCHEDULE_NONE, UINT32_MAX, 0, TRIVET_MEMORY_HOST};
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&s->buffers, buffer));

@@ -572,11 +572,14 @@ static trivet_status_t place_bindings(tvi_schedule_t* s) {
   tvi_layout_t plain = tvi_layout_plain();
   for (uint32_t i = 0; i < s->graph->input_count + s->graph->output_count; ++i) {
     bool is_output = i >= s->graph->input_count;
-    tvi_value_id_t value =
-        is_output ? s->graph->outputs[i - s->graph->input_count].value : s->graph->inputs[i].value;
+    const tvi_named_value_t* binding =
+        is_output ? &s->graph->outputs[i - s->graph->input_count] : &s->graph->inputs[i];
+    tvi_value_id_t value = binding->value;
     uint32_t buffer = 0;
-    TRIVET_RETURN_IF_ERROR(tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_BINDING, i,
-                                                   tvi_schedule_value_size(s, value), &buffer));
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(
+        tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_BINDING, i, tvi_schedule_value_size(s, value),
+                                &buffer),
+        "%s '%.*s'", is_output ? "output" : "input", (int)binding->name.size, binding->name.data);
     tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
     bool computed = producer && s->cover->facts[producer].region != TVI_COVER_NONE;
     tvi_place_t* place = &s->places[value];

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "core/base/status.h"
+#include "core/base/string_builder.h"
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
+#include "core/plan/plan_format.h"
 #include "runtime/context/context.h"
 
 static trivet_status_t check_symbol(const tvi_plan_symbol_t* symbol, int64_t value) {
@@ -150,8 +152,23 @@ trivet_status_t tvi_context_guards_hold(const trivet_context_t* context,
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_context_check_guards(const trivet_context_t* context, bool late) {
+// Says the condition as well: the symbols in it are the names of the model's extents.
+static trivet_status_t failed_check(const trivet_context_t* context, uint32_t index, int64_t a,
+                                    int64_t b) {
   static const char* const kRelations[] = {"be at least", "equal", "be a multiple of"};
+  const tvi_plan_guard_t* check = &context->engine->program->checks[index];
+  tvi_string_builder_t text;
+  tvi_string_builder_init(&text, context->allocator);
+  tvi_plan_print_guard(context->engine->plan, check, &text);
+  trivet_status_t status = TRIVET_STATUS(
+      INVALID_ARGUMENT, "check %u of the plan fails for these shapes: %lld must %s %lld (%s)",
+      index, (long long)a, kRelations[check->kind], (long long)b,
+      text.data != NULL ? text.data : "?");
+  tvi_string_builder_deinit(&text);
+  return status;
+}
+
+trivet_status_t tvi_context_check_guards(const trivet_context_t* context, bool late) {
   const trivet_engine_t* engine = context->engine;
   const tvi_plan_t* plan = engine->plan;
   for (uint32_t i = 0; i < engine->program->check_count; ++i) {
@@ -169,9 +186,7 @@ trivet_status_t tvi_context_check_guards(const trivet_context_t* context, bool l
     bool holds;
     TRIVET_RETURN_IF_ERROR_ANNOTATED(guard_holds(context, check, &a, &b, &holds), "check %u", i);
     if (holds) continue;
-    return TRIVET_STATUS(INVALID_ARGUMENT,
-                         "check %u of the plan fails for these shapes: %lld must %s %lld", i,
-                         (long long)a, kRelations[check->kind], (long long)b);
+    return failed_check(context, i, a, b);
   }
   return TRIVET_OK;
 }

@@ -219,7 +219,8 @@ class LongSums : public RandomNetwork {
   }
   // Softmax of products over heads of their own, or the operator; keys and values may have fewer.
   trivet_status_t Attention(const Value& x, Value* out) {
-    int64_t batch = x.dims[0], rows = x.dims[1], heads = Choice(2) ? 12 : 4, size = x.dims[2] / 12;
+    int64_t batch = x.dims[0], rows = x.dims[1], heads = Choice(2) ? 12 : 4,
+            size = (x.dims[2] + 11) / 12;
     int64_t shared = Choice(2) ? heads : heads / 4, causal = Choice(2);
     Value q, k, v;
     RETURN_IF_ERROR(Matrix(x, heads * size, &q));

@@ -187,7 +187,7 @@ static trivet_status_t build(trivet_builder_t* builder, const char* model, const
   if (bar->terminal) fprintf(stderr, "\r%60s\r", "");
   status = trivet_status_join(status, print_report(report, arguments));
   uint64_t size = 0;
-  if (!status) status = tvi_file_size(output, &size);
+  if (!status) trivet_status_free(tvi_file_size(output, &size));  // a pipe or device has none
   if (!status) {
     printf("%s: %.1f MB, parsed in %.2f s, built in %.2f s\n", output, (double)size * 1e-6,
            (double)(parsed - start) * 1e-9, (double)(tvi_clock_now_ns() - parsed) * 1e-9);

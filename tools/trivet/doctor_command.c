@@ -316,6 +316,12 @@ static int run(int argc, char** argv) {
     fputs(kDoctorCommand.help, stdout);
     return 0;
   }
+  if (arguments.word_count != 0) {
+    fprintf(stderr,
+            "trivet doctor: takes no file; what is '%s'? For a plugin: trivet plugins FILE.so\n",
+            arguments.words[0]);
+    return 2;
+  }
   doctor_t doctor = {&arguments, NULL, 0, 0, 0};
   trivet_status_t status = examine(&doctor);
   trivet_builder_destroy(doctor.builder);

@@ -40,13 +40,13 @@ static trivet_status_t read_stdin(model_t* model) {
 }
 
 static trivet_status_t probe_text(const char* path, bool* out_text) {
-  char start[4096];
-  FILE* file = fopen(path, "rb");
-  if (!file) return TRIVET_STATUS(NOT_FOUND, "%s cannot be read", path);
-  size_t size = fread(start, 1, sizeof(start), file);
-  fclose(file);
-  *out_text = is_graph_text(start, size);
-  return TRIVET_OK;
+  tvi_file_mapping_t* mapping = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_file_map(path, 0, TVI_FILE_TO_END, trivet_allocator_system(), &mapping));
+  size_t size = mapping->size;
+  *out_text = size != 0 && is_graph_text((const char*)mapping->data, size < 4096 ? size : 4096);
+  tvi_file_mapping_release(mapping);
+  return size ? TRIVET_OK : TRIVET_STATUS(INVALID_ARGUMENT, "'%s' is empty", path);
 }
 
 static trivet_status_t parse(model_t* model, const char* path, const arguments_t* arguments) {

@@ -21,7 +21,7 @@ static trivet_status_t add_file(session_t* s, inputs_t* inputs, const char* path
                                 const char* name) {
   tvi_npy_array_t* arrays = NULL;
   size_t count = 0;
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_npy_read_file(path, &s->arena, &arrays, &count), "%s", path);
+  TRIVET_RETURN_IF_ERROR(tvi_npy_read_file(path, &s->arena, &arrays, &count));
   for (size_t i = 0; i < count; ++i) {
     if (inputs->count == MAX_ARRAYS) return TRIVET_STATUS(OUT_OF_RANGE, "too many input arrays");
     tvi_npy_array_t* kept = &inputs->arrays[inputs->count++];
@@ -80,6 +80,7 @@ static trivet_status_t add_folder(session_t* s, inputs_t* inputs, const char* fo
   DIR* directory = opendir(folder);
   if (!directory) return TRIVET_STATUS(NOT_FOUND, "folder %s cannot be read", folder);
   trivet_status_t status = TRIVET_OK;
+  size_t before = inputs->count;
   for (struct dirent* entry; !status && (entry = readdir(directory));) {
     if (!ends_with(entry->d_name, ".npy") && !ends_with(entry->d_name, ".npz") &&
         !ends_with(entry->d_name, ".bin")) {
@@ -90,6 +91,9 @@ static trivet_status_t add_folder(session_t* s, inputs_t* inputs, const char* fo
     status = add_path(s, inputs, path);
   }
   closedir(directory);
+  if (!status && inputs->count == before) {
+    return TRIVET_STATUS(NOT_FOUND, "folder '%s' holds no .npy, .npz or .bin", folder);
+  }
   return status;
 }
 
@@ -266,10 +270,13 @@ static trivet_status_t bind_all(session_t* s, const arguments_t* arguments) {
       info.header.struct_type = TRIVET_STRUCT_TENSOR_INFO;
       TRIVET_RETURN_IF_ERROR(trivet_engine_tensor_info(s->engine, t, &info));
       if (pass == 0 && info.mode == TRIVET_TENSOR_INPUT) {
-        TRIVET_RETURN_IF_ERROR(
-            bind_input(s, t, &info, inputs, find_shape(shapes, shape_count, info.name)));
+        const named_shape_t* shape = find_shape(shapes, shape_count, info.name);
+        trivet_status_t status = bind_input(s, t, &info, inputs, shape);
+        if (trivet_status_code(status) == TRIVET_STATUS_OUT_OF_MEMORY)
+          status = trivet_status_annotate(status, "input '%s'", info.name);
+        TRIVET_RETURN_IF_ERROR(status);
       } else if (pass == 1 && info.mode != TRIVET_TENSOR_INPUT) {
-        TRIVET_RETURN_IF_ERROR(bind_output(s, t, &info));
+        TRIVET_RETURN_IF_ERROR_ANNOTATED(bind_output(s, t, &info), "output '%s'", info.name);
       }
     }
     if (pass == 0) {

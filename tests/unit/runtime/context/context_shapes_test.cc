@@ -91,10 +91,11 @@ TEST(ContextShapesTest, DivisorsAndChecks) {
   EXPECT_EQ(prepare(4, 7),
             "OUT_OF_RANGE: input 'x': dimension 1: 'M' is 7, the plan allows multiples of 2");
   EXPECT_EQ(prepare(8, 4),
-            "INVALID_ARGUMENT: check 0 of the plan fails for these shapes: 4 must be at least 8");
+            "INVALID_ARGUMENT: check 0 of the plan fails for these shapes: 4 must be at least 8 "
+            "(M >= N)");
   EXPECT_EQ(prepare(4, 6),
             "INVALID_ARGUMENT: check 1 of the plan fails for these shapes: 6 must be a multiple of "
-            "4");
+            "4 (M divisible by N)");
   EXPECT_EQ(prepare(4, 8), "OK");
 }
 

@@ -83,7 +83,7 @@ class CommandTest(unittest.TestCase):
         result = self.run_it(*words, **options)
         self.assertIn(result.code, (1, 2), f"{words}: {result}")
         self.assertNotIn("Sanitizer", result.err)
-        message = result.err + (result.out if words and words[0] in ("plugins", "doctor") else "")
+        message = result.err + (result.out if words and words[0] in ("plugins", "plugin", "doctor") else "")
         self.assertTrue(message.strip(), f"{words}: no message")
         for part in expected:
             self.assertIn(part, message, f"{words}")

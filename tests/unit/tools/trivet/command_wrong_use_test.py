@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Wrong uses of the command: each ends with a status other than 0 and a message that names what is wrong."""
+import os
+import unittest
+
 import command_support as support
 from command_support import npy
 
@@ -56,6 +59,78 @@ class WrongUse(support.CommandTest):
         self.wrong(["inspect", "net.plan", "--html", "no/where.html"], "no/where.html")
         self.wrong(["inspect", "net.plan", "-o", "no/where.txt"], "no/where.txt")
         self.wrong(["opt", "net.txt", "-o", "no/where.txt"], "no/where.txt")
+
+    def test_empty_files_devices_and_links_to_nowhere(self):
+        self.write("empty", "")
+        self.write("noise", bytes(range(1, 256)) * 20)
+        (self.folder / "dangling").symlink_to("nowhere")
+        for command in (["build", "-o", "a.plan"], ["inspect"], ["opt"]):
+            self.wrong([*command, "empty"], "'empty' is empty")
+            self.wrong([*command, "noise"], "noise: no frontend knows these 5100 bytes")
+            self.wrong([*command, "dangling"], "cannot open 'dangling': No such file")
+            self.wrong([*command, ""], "cannot open '': No such file")
+            self.wrong([*command, "/dev/zero"], "'/dev/zero' is not a regular file")
+        for command in ("run", "bench"):
+            self.wrong([command, "empty"], "empty: plan: ")
+            self.wrong([command, "noise"], "noise: plan: does not begin as a plan does")
+            self.wrong([command, "dangling"], "cannot open 'dangling': No such file")
+            self.wrong([command, "/dev/zero"], "'/dev/zero' is not a regular file")
+            self.wrong([command, "net.plan", "-i", "x=/dev/zero"], "'/dev/zero' is not a regular file")
+            self.wrong([command, "net.plan", "-i", "empty"], "'empty': npz: 0 bytes")
+            self.wrong([command, "net.plan", "-i", ""], "cannot open '': No such file")
+            (self.folder / "folder").mkdir(exist_ok=True)
+            self.wrong([command, "net.plan", "-i", "folder"], "folder 'folder' holds no .npy, .npz or .bin")
+        for name in ("./empty", "./noise", "./dangling", "./folder"):
+            self.wrong(["plugins", name], f"{name}: refused: ")
+            self.wrong(["plugin", "check", name], "FAULT: refused: ", "1 faults")
+        self.wrong(["plugins", "noise"], "noise: refused: wanted a path with a '/'")
+        self.wrong(["doctor", "noise"], "takes no file; what is 'noise'?")
+
+    def test_a_full_disk(self):
+        full = "No space left on device"
+        self.wrong(["build", "net.txt", "-o", "/dev/full"], "'/dev/full'", full)
+        self.wrong(["build", "net.txt", "-o", "a.plan", "--json", "/dev/full"], "'/dev/full'", full)
+        self.wrong(["build", "net.txt", "-o", "a.plan", "--tactics", "timed", "--write-lock", "/dev/full"], full)
+        self.wrong(["run", "net.plan", "-o", "/dev/full"], "'/dev/full'", full)
+        self.wrong(["bench", "net.plan", "-n", "2", "--json", "/dev/full"], "'/dev/full'", full)
+        self.wrong(["inspect", "net.plan", "-o", "/dev/full"], "'/dev/full'", full)
+        self.wrong(["inspect", "net.plan", "--html", "/dev/full"], "'/dev/full'", full)
+        self.wrong(["opt", "net.txt", "-o", "/dev/full"], "'/dev/full'", full)
+        self.good("build", "net.txt", "-o", "/dev/null")
+
+    @unittest.skipIf(os.geteuid() == 0, "root may read everything")
+    def test_without_permission(self):
+        (self.folder / "net.plan").chmod(0)
+        (self.folder / "net.txt").chmod(0)
+        for command in (["run", "net.plan"], ["bench", "net.plan"], ["inspect", "net.txt"], ["opt", "net.txt"],
+                        ["build", "net.txt", "-o", "a.plan"]):
+            self.wrong(command, f"cannot open '{command[1]}': Permission denied")
+
+    def test_names_with_odd_characters(self):
+        for name in ("two words", "a'b\"c", "100%s%n", "<b>&amp;", "-", "ünïcödé", "x" * 200):
+            path = f"./{name}.txt"
+            self.write(path, support.NETWORK.replace('"net"', '"n"'))
+            self.good("build", path, "-o", f"./{name}.plan")
+            self.good("run", f"./{name}.plan", "-o", f"./{name}.npz")
+            self.good("inspect", f"./{name}.plan", "--html", f"./{name}.html")
+            self.wrong(["run", f"./{name}.nix"], f"./{name}.nix")
+        self.wrong(["run", "x" * 5000], "File name too long")
+        page = (self.folder / "<b>&amp;.html").read_text()
+        self.assertNotIn("<b>&amp;", page)
+
+    def test_extents_that_nothing_holds(self):
+        def network(shape, values=""):
+            return (f'graph "a" {{\n  input %x: f32[{shape}]\n{values}  %y = std.Relu(%x)\n  output "y": %y\n}}\n')
+
+        build = ["build", "-", "-o", "a.plan"]
+        self.wrong(build, "input 'x': its size in bytes overflows 64 bits", stdin=network("9223372036854775807, 2"))
+        self.wrong(build, "input 'x': its size in bytes overflows 64 bits", stdin=network("4611686018427387904"))
+        self.wrong(build, "line 2, column 9", stdin=network("-4"))
+        self.wrong(build, "line 3, column", stdin=network("4", "  const %c: f32[1000000000000] = splat(1.0)\n"))
+        self.good(*build, stdin=network("4000000, 4000000"))
+        self.wrong(["run", "a.plan"], "OUT_OF_MEMORY: input 'x': cannot allocate")
+        self.good(*build, stdin=network("0, 4"))
+        self.good("run", "a.plan", "-o", "a.npz")
 
     def test_a_failed_build_leaves_the_old_plan(self):
         before = (self.folder / "net.plan").read_bytes()
