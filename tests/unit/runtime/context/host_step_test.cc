@@ -183,7 +183,7 @@ TEST(HostStepTest, DataDependentExtentsAreChecked) {
   ExpectOk(trivet_context_set_address(s.context, "count", &count));
   EXPECT_EQ(TextOf(trivet_context_run(s.context)),
             "INVALID_ARGUMENT: step 0 (positive): check 0 of the plan fails for these shapes: 3 "
-            "must be at least 4 (?)");
+            "must be at least 4 (3 >= M)");
   RunPositive(&s, {1, 2, -3, -1}, false);
 }
 
