@@ -85,10 +85,11 @@ class Generator {
 
   std::string Constant(const Shape& shape, double low, double high) {
     std::string name = Name(), numbers;
+    const int64_t offset = Choice(256);
     for (int64_t i = 0; i < Count(shape); ++i) {
       char number[32];
       snprintf(number, sizeof(number), "%.3f",
-               low + (high - low) * ((i * 37 + Choice(256)) % 101) / 100);
+               low + (high - low) * ((i * 37 + offset) % 101) / 100);
       numbers += (i ? ", " : "") + std::string(number);
     }
     head_ += "  const " + name + ": f32[" + List(shape) + "] = [" + numbers + "]\n";
