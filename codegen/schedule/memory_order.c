@@ -39,7 +39,9 @@ static double bytes_of(const tvi_schedule_t* s, tvi_value_id_t value) {
 
 // Price of the region with all its images in one order; the cheapest tactic. Never a measured time:
 // a plan may not depend on what a timing cache happened to know when the orders were settled.
-static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, double* out_price) {
+// |order|: of |result|, which it computes; NULL: as |mode| says.
+static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, tvi_value_id_t result,
+                             const tvi_layout_t* order, double* out_price) {
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
   uint32_t inputs = (uint32_t)region->inputs.count,
            count = inputs + (uint32_t)region->outputs.count;
@@ -53,6 +55,9 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, doubl
     bool last = mode == LAST && image(s, operands[i].value);
     tvi_region_operand_set_dense(s->graph, &operands[i],
                                  last ? tvi_layout_channels_last(rank) : tvi_layout_plain());
+    if (order && operands[i].value == result && i >= inputs) {
+      tvi_region_operand_set_dense(s->graph, &operands[i], *order);
+    }
   }
   trivet_region_t asked;
   memset(&asked, 0, sizeof(asked));
@@ -176,8 +181,8 @@ static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* bes
     // Only kernels that are picky have prices worth asking for; the general one takes either order.
     if (!choices[r].free || !region->anchored) continue;
     any = true;
-    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, PLAIN, &choices[r].price[PLAIN]));
-    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, LAST, &choices[r].price[LAST]));
+    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, PLAIN, 0, NULL, &choices[r].price[PLAIN]));
+    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, LAST, 0, NULL, &choices[r].price[LAST]));
   }
   memset(best, PLAIN, s->cover->regions.count);
   if (!any || !tvi_tactic_fuser_enabled(s->tactics, "choose-layout")) return TRIVET_OK;
@@ -185,6 +190,52 @@ static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* bes
   for (size_t r = 0; r < s->cover->regions.count; ++r) best[r] = choices[r].mode;
   double last = settle(s, choices, LAST);
   for (size_t r = 0; last < plain && r < s->cover->regions.count; ++r) best[r] = choices[r].mode;
+  return TRIVET_OK;
+}
+
+// The order in which what stands behind a transpose wants |value|, which nothing else reads: a
+// reshape, which is a view then, or a library's kernel, which merges axes that lie together. False:
+// it is not read so.
+static bool order_of_reader(const tvi_schedule_t* s, tvi_value_id_t id, tvi_layout_t* out_order) {
+  const tvi_value_t* value = tvi_graph_value(s->graph, id);
+  if (value->output_uses || value->use_count != 1 || value->type.rank < 2) return false;
+  const tvi_node_t* transpose = tvi_graph_node(s->graph, value->uses[0].node);
+  const tvi_node_fact_t* fact = &s->cover->facts[value->uses[0].node];
+  if (fact->node_class != TVI_NODE_VIEW || fact->reshape || transpose->output_count != 1 ||
+      strcmp(transpose->op->definition->name, "std.Transpose") != 0) {
+    return false;
+  }
+  const trivet_attribute_t* order = tvi_node_attribute(transpose, "perm");
+  const tvi_value_t* turned = tvi_graph_value(s->graph, transpose->outputs[0]);
+  if (!order || order->count != value->type.rank || turned->output_uses) return false;
+  bool wanted = turned->use_count > 0;
+  for (uint32_t u = 0; u < turned->use_count; ++u) {
+    const tvi_node_fact_t* reader = &s->cover->facts[turned->uses[u].node];
+    bool anchored =
+        reader->region != TVI_COVER_NONE && s->cover->regions.data[reader->region].anchored;
+    wanted = wanted && (reader->reshape || anchored);
+  }
+  *out_order = tvi_layout_plain();
+  for (uint32_t d = 0; d < value->type.rank; ++d) {
+    out_order->order[d] = (uint8_t)((const int64_t*)order->data)[d];
+  }
+  return wanted;
+}
+
+// Kernels that write into any order write into that of the reader, where this costs less than the
+// copy that it saves. The general kernel does as long as rows stay rows.
+static trivet_status_t follow_reader(tvi_schedule_t* s, uint32_t id, tvi_value_id_t value) {
+  const tvi_layout_t plain = tvi_layout_plain();
+  tvi_layout_t order;
+  uint32_t rank = tvi_graph_value(s->graph, value)->type.rank;
+  if (!tvi_layout_equal(&s->layouts[value], &plain, rank) || !order_of_reader(s, value, &order)) {
+    return TRIVET_OK;
+  }
+  double here = 0, there = 0;
+  if (!s->cover->regions.data[id].anchored && order.order[rank - 1] != rank - 1) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(price(s, id, PLAIN, 0, NULL, &here));
+  TRIVET_RETURN_IF_ERROR(price(s, id, PLAIN, value, &order, &there));
+  if (there < here + bytes_of(s, value) * copy_rate(s) + 2000) s->layouts[value] = order;
   return TRIVET_OK;
 }
 
@@ -205,6 +256,14 @@ trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* s) {
       tvi_value_id_t value = region->outputs.data[i];
       if (image(s, value))
         s->layouts[value] = tvi_layout_channels_last(tvi_graph_value(s->graph, value)->type.rank);
+    }
+  }
+  // On a device a copy is a launch of its own.
+  bool follow = s->tactics->options.device && tvi_tactic_fuser_enabled(s->tactics, "choose-layout");
+  for (uint32_t r = 0; follow && r < count; ++r) {
+    const tvi_cover_region_t* region = &s->cover->regions.data[r];
+    for (size_t i = 0; !region->dead && region->program && i < region->outputs.count; ++i) {
+      TRIVET_RETURN_IF_ERROR(follow_reader(s, r, region->outputs.data[i]));
     }
   }
   return TRIVET_OK;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // simplify-transposes: two transposes in a row become one; transposes that cancel across pointwise
-// nodes disappear; a Gemm takes the transpose of a matrix before it as its flag, and a product of
+// nodes disappear; a reshape that splits axes behind a transpose goes before it, where it meets
+// another one; a Gemm takes the transpose of a matrix before it as its flag, and a product of
 // matrices with one becomes a Gemm.
 //
 //   %a = std.Transpose(%x) { perm = [0, 2, 1] }
@@ -161,6 +162,66 @@ static trivet_status_t visit_transpose(tvi_edit_t* edit, const tvi_node_t* node)
 }
 
 // ---------------------------------------------------------------------------------------------
+// Between reshapes
+// ---------------------------------------------------------------------------------------------
+
+// How many axes of |to| each axis of |from| is split into. False: something else happens, or
+// extents of 1 come in.
+static bool splits(tvi_dim_context_t* context, const trivet_type_t* from, const trivet_type_t* to,
+                   uint32_t* out_parts) {
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < from->rank; ++i) {
+    trivet_dim_t product = NULL;
+    uint32_t first = at;
+    while (at < to->rank && product != from->dims[i]) {
+      if (tvi_dim_equals_constant(to->dims[at], 1)) return false;
+      product =
+          product ? tvi_dim_binary(context, TRIVET_DIM_MUL, product, to->dims[at]) : to->dims[at];
+      ++at;
+    }
+    if (product != from->dims[i]) return false;
+    out_parts[i] = at - first;
+  }
+  return at == to->rank && to->rank > from->rank;
+}
+
+// Reshape(Transpose(Reshape(x))): Transpose(Reshape(x)), where the last reshape only splits axes.
+static trivet_status_t visit_reshape(tvi_edit_t* edit, const tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  tvi_value_id_t turned = node->inputs[0], y = tvi_match_output(node), result;
+  const tvi_node_t* transpose = tvi_match_node(graph, turned, "std.Transpose");
+  if (transpose == NULL || !tvi_match_private(graph, turned)) return TRIVET_OK;
+  const tvi_node_t* before = tvi_match_node(graph, transpose->inputs[0], NULL);
+  uint32_t parts[TRIVET_MAX_RANK];
+  const trivet_type_t *from = &graph->values[turned]->type, *to = &graph->values[y]->type;
+  if (before == NULL || !tvi_match_reshape(before) || !splits(graph->dims, from, to, parts) ||
+      !tvi_edit_may(edit)) {
+    return TRIVET_OK;
+  }
+  permutation_t p = read_permutation(graph, transpose), q = {.rank = to->rank};
+  trivet_dim_t dims[TRIVET_MAX_RANK];
+  uint32_t first[TRIVET_MAX_RANK], start[TRIVET_MAX_RANK], at = 0, count = 0;
+  for (uint32_t i = 0; i < p.rank; ++i) {
+    first[i] = at;
+    at += parts[i];
+  }
+  for (uint32_t source = 0; source < p.rank; ++source) {
+    for (uint32_t i = 0; i < p.rank; ++i) {
+      if (p.axes[i] != source) continue;
+      start[i] = count;
+      for (uint32_t k = 0; k < parts[i]; ++k) dims[count++] = to->dims[first[i] + k];
+    }
+  }
+  for (uint32_t i = 0; i < p.rank; ++i) {
+    for (uint32_t k = 0; k < parts[i]; ++k) q.axes[first[i] + k] = (int64_t)(start[i] + k);
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, transpose->inputs[0], dims, q.rank, &result));
+  TRIVET_RETURN_IF_ERROR(add_transpose(edit, result, &q, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "split its axes before the transpose");
+}
+
+// ---------------------------------------------------------------------------------------------
 // Products of matrices
 // ---------------------------------------------------------------------------------------------
 
@@ -209,7 +270,7 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   if (tvi_node_is(node, "std.Gemm") || tvi_node_is(node, "std.MatMul")) {
     return visit_product(edit, node);
   }
-  return TRIVET_OK;
+  return tvi_match_reshape(node) ? visit_reshape(edit, node) : TRIVET_OK;
 }
 
 static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* context,
