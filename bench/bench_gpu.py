@@ -1,162 +1,245 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures Trivet beside PyTorch on a GPU in FP16: the same architectures, both replayed as CUDA graphs.
+"""Measures Trivet beside PyTorch on a GPU: the same models, weights and inputs, both replayed as CUDA graphs.
 
-    bench_gpu.py [CASE]... [--tactics MODE] [--compile] [--save FILE]
+    bench_gpu.py [CASE]... [--tactics MODE] [--modes eager,compile,max-autotune] [--no-torch | --torch FILE] [--save FILE]
 
-A case is MODEL:bBATCH. Trivet: a plan built here, run by `trivet bench` with inputs and outputs on the device. PyTorch:
-the module of torchvision or transformers with the same configuration in half precision, eager and (with --compile)
-compiled with freezing, captured into a CUDA graph. Medians of at least 200 runs; R = best torch time / ours. Weights are
-random on both sides; times do not depend on them. Results are judged by compare.py, not here.
+A case is MODEL:bBATCH. Trivet: a plan built here, run by `trivet bench`. PyTorch: torch_worker.py. Both take turns over
+several sets of inputs, time on the device, and are medians of 300 runs. PyTorch's side comes first, since its processes
+compile side by side and then measure one after the other; nothing else runs while something is measured. R = best torch
+time / ours. The error columns are mean relative errors against the module in float64; ours may be 1.2 times torch's.
 """
 import argparse
+import concurrent.futures
 import json
 import math
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "models"))
 import models  # noqa: E402
 
 CASES = ["resnet50:b1", "resnet50:b32", "resnet50:b128", "mobilenet_v2:b1", "mobilenet_v2:b32", "efficientnet_b0:b1",
-         "vit_b_16:b1", "vit_b_16:b32", "bert_base:b1", "bert_base:b32", "gpt2:b1"]
-SEQUENCE = {"bert_base": 128, "gpt2": 1024}
+         "vit_b_16:b1", "vit_b_16:b32", "bert_base:b1", "bert_base:b32", "bert_large:b8", "gpt2:b1"]
+SEQUENCE = {"bert_base": 128, "bert_large": 384, "gpt2": 1024}
+SETS = 4  # of inputs, taking turns
+ERROR_BAR = 1.2
 
 
-def shapes_of(entry, batch):
-    """Shapes of all inputs: the case's batch and sequence in place of symbols."""
-    sizes = {"batch": batch, "seq": SEQUENCE.get(entry["name"], 128), "sequence": SEQUENCE.get(entry["name"], 128)}
-    parts = []
-    for info in entry["inputs"]:
-        dims = [sizes.get(d, d) if isinstance(d, str) else d for d in info["dims"]]
-        parts.append(f"{info['name']}:" + "x".join(map(str, dims)))
-    return ",".join(parts)
+def say(text):
+    print(text, flush=True)
 
 
-def trivet(entry, batch, args, folder):
-    """Figures of our side: milliseconds, seconds to build, steps."""
-    plan, report = folder / "m.plan", folder / "m.json"
-    shapes = shapes_of(entry, batch)
-    line = [os.environ["TRIVET"], "build", str(models.bring(entry)), "-o", str(plan), "--precision", "f16", "--target",
+class Case:
+    """One case: its files and what is known of it."""
+
+    def __init__(self, name, folder):
+        self.name = name
+        self.model, batch = name.split(":b")
+        self.batch = int(batch)
+        self.entry = models.load_list(only=[self.model])[0]
+        self.folder = folder / name.replace(":", "_")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.row = {"case": name}
+
+    def path(self, name):
+        return self.folder / name
+
+    def dims(self, info):
+        length = SEQUENCE.get(self.model, 128)
+        sizes = {"batch": self.batch, "seq": length, "sequence": length}
+        return [sizes.get(d, d) if isinstance(d, str) else d for d in info["dims"]]
+
+    def shapes(self):
+        return ",".join(f"{i['name']}:" + "x".join(map(str, self.dims(i))) for i in self.entry["inputs"])
+
+    def write_inputs(self):
+        """Sets of inputs: NAME for the first, NAME.K for the others; the first also as files for `trivet run`."""
+        random, arrays = np.random.default_rng(7), {}
+        for k in range(SETS):
+            for info in self.entry["inputs"]:
+                dims = self.dims(info)
+                if info["dtype"] == "float32":
+                    value = random.standard_normal(dims, dtype=np.float32)
+                elif info.get("mask"):
+                    value = np.ones(dims, np.int64)
+                else:
+                    value = random.integers(0, info["below"], dims, dtype=np.int64)
+                arrays[info["name"] + (f".{k}" if k else "")] = value
+                if not k:
+                    np.save(self.path(info["name"] + ".npy"), value)
+        np.savez(self.path("inputs.npz"), **arrays)
+
+
+def command(line, seconds=300):
+    done = subprocess.run([str(part) for part in line], capture_output=True, text=True, timeout=seconds)
+    if done.returncode:
+        raise RuntimeError(" ".join(done.stderr.split())[-400:])
+    return done.stdout
+
+
+def build(case, args):
+    plan, shapes = case.path("m.plan"), case.shapes()
+    line = [os.environ["TRIVET"], "build", models.bring(case.entry), "-o", plan, "--precision", args.precision, "--target",
             args.target, "--min", shapes, "--opt", shapes, "--max", shapes]
     if args.tactics == "timed":
-        line += ["--tactics", "timed", "--timing-cache", str(folder.parent / "trivet-gpu-timing.cache")]
+        line += ["--tactics", "timed", "--timing-cache", args.timing_cache]
     begin = time.monotonic()
-    done = subprocess.run(line, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-600:])
-    seconds = time.monotonic() - begin
-    done = subprocess.run([os.environ["TRIVET"], "bench", str(plan), "-n", "300", "--warmup", "30", "--shapes", shapes,
-                           "--profile", "--json", str(report)], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-600:])
+    command(line)
+    case.row["build_s"] = time.monotonic() - begin
+
+
+def run_ours(case, args):
+    """Our outputs for the first set of inputs."""
+    inputs = [part for info in case.entry["inputs"] for part in ("-i", case.path(info["name"] + ".npy"))]
+    command([os.environ["TRIVET"], "run", case.path("m.plan"), "-o", case.path("ours.npz"), *inputs])
+
+
+def measure_ours(case, args):
+    report = case.path("m.json")
+    inputs = [part for info in case.entry["inputs"] for part in ("-i", case.path(info["name"] + ".npy"))]
+    text = command([os.environ["TRIVET"], "bench", case.path("m.plan"), "-n", "300", "--warmup", "30", "--rotate", SETS,
+                    "--profile", "--json", report, *inputs])
     if args.profiles:
-        name = f"{entry['name']}_b{batch}.txt"
-        (pathlib.Path(args.profiles) / name).write_text(done.stdout)
+        (pathlib.Path(args.profiles) / (case.name.replace(":", "_") + ".txt")).write_text(text)
     figures = json.loads(report.read_text())
-    return {"ms": figures.get("device_ms", figures["latency_ms"])["median"], "host_us": figures.get("host_us"), "build_s": seconds, "layers": len(figures.get("layers", []))}
+    case.row.update(ms=figures.get("device_ms", figures["latency_ms"])["median"], host_us=figures.get("host_us"),
+                    load_ms=figures["load_ms"], layers=len(figures.get("layers", [])))
 
 
-def module_and_inputs(name, batch):
-    import torch
-    if name in ("bert_base", "gpt2"):
-        import transformers
-        ids = torch.randint(0, 1000, (batch, SEQUENCE[name]), device="cuda")
-        if name == "bert_base":
-            module = transformers.BertModel(transformers.BertConfig(attn_implementation="sdpa"))
-            return module.eval().half().cuda(), (ids, torch.ones_like(ids))
-        config = transformers.GPT2Config(attn_implementation="sdpa", use_cache=False)
-        return transformers.GPT2LMHeadModel(config).eval().half().cuda(), (ids,)
-    import torchvision
-    module = getattr(torchvision.models, name)().eval().half().cuda()
-    if "vit" not in name:
-        module = module.to(memory_format=torch.channels_last)
-    x = torch.randn(batch, 3, 224, 224, device="cuda", dtype=torch.half)
-    return module, (x.to(memory_format=torch.channels_last),)
+def attempt(case, step, *rest):
+    """Whether a step of a case went well; its error goes into the row."""
+    if "error" in case.row:
+        return False
+    try:
+        step(case, *rest)
+        return True
+    except (RuntimeError, subprocess.TimeoutExpired, OSError, KeyError) as error:
+        case.row["error"] = f"{step.__name__}: {error}"
+        return False
 
 
-def captured_ms(function, runs=300):
-    """Median time of a replayed CUDA graph of function()."""
-    import torch
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream), torch.no_grad():
-        for _ in range(5):
-            function()
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
-            function()
-        times = []
-        for index in range(runs + 30):
-            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            begin.record(stream)
-            graph.replay()
-            end.record(stream)
-            end.synchronize()
-            if index >= 30:
-                times.append(begin.elapsed_time(end))
-    return statistics.median(times)
+def torch_batch(cases, args):
+    """PyTorch's side of some cases: they compile side by side and measure one after the other."""
+    workers = []
+    for case in cases:
+        line = [sys.executable, HERE / "torch_worker.py", case.model, models.bring(case.entry), case.path("inputs.npz"),
+                case.path("torch.json"), "--precision", args.precision, "--modes", args.modes, "--wait"]
+        if case.path("ours.npz").exists():
+            line += ["--ours", case.path("ours.npz")]
+        log = open(case.path("torch.log"), "w")
+        workers.append((case, log, subprocess.Popen([str(p) for p in line], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                    stderr=log, text=True)))
+    end = time.monotonic() + args.compile_seconds
+    for _, _, worker in workers:  # a process that ends or hangs is no longer waited for
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            try:
+                pool.submit(worker.stdout.readline).result(max(1.0, end - time.monotonic()))
+            except concurrent.futures.TimeoutError:
+                worker.kill()
+    for case, log, worker in workers:
+        try:
+            worker.communicate("go\n", timeout=60)
+        except (subprocess.TimeoutExpired, OSError):
+            worker.kill()
+        log.close()
+        if case.path("torch.json").exists():
+            case.row["torch"] = json.loads(case.path("torch.json").read_text())
+        else:
+            case.row["torch_failed"] = " ".join(case.path("torch.log").read_text().split())[-400:]
 
 
-def torch_times(name, batch, compiled):
-    import torch
-    module, inputs = module_and_inputs(name, batch)
-    result = {"eager": captured_ms(lambda: module(*inputs))}
-    if compiled:
-        import torch._inductor.config as inductor
-        inductor.freezing = True
-        begin = time.monotonic()
-        fast = torch.compile(module)
-        with torch.no_grad():
-            fast(*inputs)
-        result["compile"] = captured_ms(lambda: fast(*inputs))
-        result["compile_s"] = time.monotonic() - begin
-    return result
+def finish(case):
+    torch = case.row.get("torch", {})
+    times = [torch[m] for m in ("eager", "compile", "max-autotune") if m in torch]
+    if times and "ms" in case.row:
+        case.row["ratio"] = min(times) / case.row["ms"]
+
+
+def cell(value, digits, width):
+    return f"{'-' if value is None else format(value, digits):>{width}s}"
+
+
+def show(case):
+    row, torch = case.row, case.row.get("torch", {})
+    line = f"{row['case']:20s}{cell(row.get('ms'), '.3f', 9)}"
+    line += "".join(cell(torch.get(m), ".3f", 9) for m in ("eager", "compile", "max-autotune"))
+    line += cell(row.get("ratio"), ".2f", 7) + cell(torch.get("our_error"), ".1e", 10) + cell(torch.get("torch_error"), ".1e", 10)
+    line += cell(row.get("build_s"), ".1f", 8) + cell(row.get("load_ms"), ".0f", 8) + cell(row.get("host_us"), ".1f", 8)
+    line += f"{row.get('layers', 0):8d}"
+    if "our_error" in torch and not torch["our_error"] <= ERROR_BAR * torch["torch_error"]:
+        line += "  ERROR OVER THE BAR"
+    for key in ("error", "torch_failed", "compile_failed", "max-autotune_failed"):
+        text = row.get(key, torch.get(key))
+        if text:
+            line += f"  {key}: {' '.join(text.split())[:300]}"
+    say(line)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="bench gpu", description=__doc__.split("\n\n")[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {' '.join(CASES)}")
     parser.add_argument("--target", default=os.environ.get("TRIVET_TARGET", "cuda"))
+    parser.add_argument("--precision", default="f16", choices=("f32", "f16", "bf16"))
     parser.add_argument("--tactics", default="heuristic", choices=("heuristic", "timed"))
-    parser.add_argument("--compile", action="store_true", help="also torch.compile (half a minute a model)")
+    parser.add_argument("--timing-cache", metavar="FILE", default="trivet-gpu-timing.cache",
+                        help="times of tactics, read and added to (%(default)s)")
+    parser.add_argument("--modes", default="eager,compile", help="of torch: eager, compile, max-autotune (%(default)s)")
+    parser.add_argument("--compile-jobs", type=int, default=4, help="how many torch processes compile at once (%(default)s)")
+    parser.add_argument("--compile-seconds", type=float, default=200, help="what they are given (%(default)s)")
     parser.add_argument("--no-torch", action="store_true", help="our side only")
+    parser.add_argument("--torch", metavar="FILE", help="torch's figures from a file of --save")
     parser.add_argument("--profiles", metavar="DIR", help="write our time per layer there")
+    parser.add_argument("--keep", metavar="DIR", help="keep plans, inputs and logs there")
     parser.add_argument("--save", metavar="FILE", help="write all figures as JSON")
     args = parser.parse_args()
-    rows = []
-    print(f"{'case':20s}{'ours ms':>9s}{'eager':>9s}{'compile':>9s}{'R':>7s}{'build s':>9s}{'layers':>8s}", flush=True)
-    for case in args.cases or CASES:
-        name, batch = case.split(":b")
-        row = {"case": case}
-        with tempfile.TemporaryDirectory(prefix="trivet-bench-") as folder:
-            entry = models.load_list("compare", [name])[0]
-            try:
-                row.update(trivet(entry, int(batch), args, pathlib.Path(folder)))
-            except RuntimeError as error:
-                row["error"] = str(error)
-        if not args.no_torch:
-            row["torch"] = torch_times(name, int(batch), args.compile)
-            best = min(row["torch"][k] for k in ("eager", "compile") if k in row["torch"])
-            if "ms" in row:
-                row["ratio"] = best / row["ms"]
-        rows.append(row)
-        cells = [row.get("ms"), row.get("torch", {}).get("eager"), row.get("torch", {}).get("compile"), row.get("ratio")]
-        print(f"{case:20s}" + "".join(f"{'-' if c is None else f'{c:.3f}':>9s}" for c in cells[:3])
-              + f"{'-' if cells[3] is None else f'{cells[3]:.2f}':>7s}{row.get('build_s', 0):9.1f}{row.get('layers', 0):8d}"
-              + ("  FAILED " + row["error"].replace("\n", " ")[:300] if "error" in row else ""), flush=True)
+    begin = time.monotonic()
+    known = {}
+    if args.torch:
+        known = {row["case"]: row.get("torch", {}) for row in json.loads(pathlib.Path(args.torch).read_text())["rows"]}
+    with tempfile.TemporaryDirectory(prefix="trivet-bench-") as scratch:
+        root = pathlib.Path(args.keep or scratch).resolve()
+        cases = [Case(name, root) for name in args.cases or CASES]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            brought = {c.model: c.entry for c in cases}.values()
+            list(pool.map(models.bring, brought))
+            list(pool.map(Case.write_inputs, cases))
+        say(f"models and inputs there after {time.monotonic() - begin:.0f} s")
+        # Measured tactics need the device for themselves.
+        with concurrent.futures.ThreadPoolExecutor(1 if args.tactics == "timed" else 3) as pool:
+            list(pool.map(lambda c: attempt(c, build, args), cases))
+        for case in cases:
+            attempt(case, run_ours, args)
+        say(f"our plans there after {time.monotonic() - begin:.0f} s")
+        if not args.no_torch and not args.torch:
+            for at in range(0, len(cases), args.compile_jobs):
+                torch_batch(cases[at:at + args.compile_jobs], args)
+            say(f"torch measured after {time.monotonic() - begin:.0f} s")
+        say(f"{'case':20s}{'ours ms':>9s}{'eager':>9s}{'compile':>9s}{'max-aut.':>9s}{'R':>7s}{'error':>10s}{'torch':>10s}"
+            f"{'build s':>8s}{'load ms':>8s}{'host us':>8s}{'layers':>8s}")
+        for case in cases:
+            attempt(case, measure_ours, args)
+            if case.name in known:
+                case.row["torch"] = {k: v for k, v in known[case.name].items() if k != "our_error"}
+            finish(case)
+            show(case)
+    rows = [case.row for case in cases]
     if args.save:
-        pathlib.Path(args.save).write_text(json.dumps({"tactics": args.tactics, "rows": rows}, indent=1) + "\n")
+        pathlib.Path(args.save).write_text(json.dumps({"tactics": args.tactics, "precision": args.precision, "rows": rows},
+                                                      indent=1) + "\n")
+    say(f"all done after {time.monotonic() - begin:.0f} s")
     ratios = [(row["ratio"], row["case"]) for row in rows if "ratio" in row]
     if ratios:
         geomean = math.exp(sum(math.log(r) for r, _ in ratios) / len(ratios))
-        print(f"gpu vs torch: geomean {geomean:.2f} min {min(ratios)[0]:.2f} ({min(ratios)[1]})")
+        say(f"gpu vs torch: geomean {geomean:.2f} min {min(ratios)[0]:.2f} ({min(ratios)[1]})")
+    sys.exit(1 if any("error" in row for row in rows) else 0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Builds and runs the cases of onnx_node_tests.py: reads folder names from standard input and
-// leaves result.txt and the outputs in each folder. Every case runs in a process of its own, so
-// that a crash is the result of one case. Must not judge outputs, nor know any operator.
+// leaves result.txt and the outputs in each folder. Some processes work through the cases, each
+// with one builder and one runtime, since opening a device and loading plugins takes longer than
+// most cases. A case that crashes ends its process: that is its result, and another process takes
+// over. Must not judge outputs, nor know any operator.
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,7 +35,6 @@ typedef struct tensor_t {
 
 typedef struct case_t {
   const char* folder;
-  const char* plugin_path;
   tensor_t inputs[MAX_TENSORS];
   tensor_t outputs[MAX_TENSORS];
   uint32_t input_count;
@@ -45,12 +47,13 @@ typedef struct buffer_t {
   size_t capacity;
 } buffer_t;
 
-// What one case holds while it runs; everything is released in one place.
+// What one case holds while it runs; everything but the first two, which a process keeps, is
+// released in one place.
 typedef struct session_t {
   trivet_builder_t* builder;
+  trivet_runtime_t* runtime;
   trivet_network_t* network;
   trivet_config_t* config;
-  trivet_runtime_t* runtime;
   trivet_engine_t* engine;
   trivet_context_t* context;
   buffer_t plan;
@@ -208,10 +211,6 @@ static trivet_status_t add_profile(const case_t* c, session_t* s) {
 static trivet_status_t build(const case_t* c, session_t* s) {
   char path[MAX_LINE];
   path_of(c, "model.onnx", path);
-  trivet_builder_options_t options = {
-      .header = {sizeof options, TRIVET_STRUCT_BUILDER_OPTIONS, NULL}};
-  RETURN_IF_ERROR(trivet_builder_create(&options, &s->builder));
-  RETURN_IF_ERROR(trivet_builder_load_plugin_path(s->builder, c->plugin_path));
   RETURN_IF_ERROR(trivet_network_create(s->builder, "case", &s->network));
   RETURN_IF_ERROR(trivet_network_parse_file(s->network, path, NULL));
   RETURN_IF_ERROR(trivet_config_create(s->builder, &s->config));
@@ -245,8 +244,6 @@ static trivet_status_t make_output(session_t* s, tensor_t* output) {
 }
 
 static trivet_status_t run(case_t* c, session_t* s) {
-  RETURN_IF_ERROR(trivet_runtime_create(NULL, &s->runtime));
-  RETURN_IF_ERROR(trivet_runtime_load_plugin_path(s->runtime, c->plugin_path));
   RETURN_IF_ERROR(
       trivet_engine_load_memory(s->runtime, s->plan.data, s->plan.size, NULL, &s->engine));
   RETURN_IF_ERROR(trivet_context_create(s->engine, NULL, &s->context));
@@ -298,16 +295,16 @@ static trivet_status_t write_outputs(case_t* c, session_t* s) {
 static void session_release(session_t* s) {
   trivet_context_destroy(s->context);
   trivet_engine_destroy(s->engine);
-  trivet_runtime_destroy(s->runtime);
   trivet_config_destroy(s->config);
   trivet_network_destroy(s->network);
-  trivet_builder_destroy(s->builder);
   free(s->plan.data);
 }
 
-static void run_case(const char* folder, const char* plugin_path) {
-  case_t c = {.folder = folder, .plugin_path = plugin_path};
-  session_t s = {0};
+// Whether the process may go on: after an error it starts anew, for a device may have become
+// unusable.
+static bool run_case(const char* folder, trivet_builder_t* builder, trivet_runtime_t* runtime) {
+  case_t c = {.folder = folder};
+  session_t s = {.builder = builder, .runtime = runtime};
   char path[MAX_LINE];
   size_t size = 0;
   path_of(&c, "case.txt", path);
@@ -329,38 +326,114 @@ static void run_case(const char* folder, const char* plugin_path) {
   for (uint32_t i = 0; i < c.input_count; ++i) free(c.inputs[i].bytes);
   for (uint32_t i = 0; i < c.output_count; ++i) free(c.outputs[i].bytes);
   free(text);
+  return code == 0 || code == TRIVET_STATUS_UNIMPLEMENTED;
 }
 
-typedef struct job_t {
-  pid_t pid;
+// Reads names of folders from |in| until it ends; a byte on |out| says that one is done, and
+// whether another may come.
+static trivet_status_t work(int in, int out, const char* plugin_path) {
+  trivet_builder_options_t options = {
+      .header = {sizeof options, TRIVET_STRUCT_BUILDER_OPTIONS, NULL}};
+  trivet_builder_t* builder = NULL;
+  trivet_runtime_t* runtime = NULL;
+  RETURN_IF_ERROR(trivet_builder_create(&options, &builder));
+  RETURN_IF_ERROR(trivet_builder_load_plugin_path(builder, plugin_path));
+  RETURN_IF_ERROR(trivet_runtime_create(NULL, &runtime));
+  RETURN_IF_ERROR(trivet_runtime_load_plugin_path(runtime, plugin_path));
   char folder[MAX_LINE];
-} job_t;
-
-// Waits for one case; a case that ended in any other way than by itself gets that as its verdict.
-static void wait_for_one(job_t* jobs) {
-  int status = 0;
-  pid_t pid = wait(&status);
-  for (int i = 0; i < MAX_JOBS; ++i) {
-    if (pid <= 0 || jobs[i].pid != pid) continue;
-    jobs[i].pid = 0;
-    if (WIFSIGNALED(status)) {
-      write_verdict(jobs[i].folder, WTERMSIG(status) == SIGALRM ? "timeout" : "crash", "signal %d",
-                    WTERMSIG(status));
-    } else if (WEXITSTATUS(status) != 0) {
-      write_verdict(jobs[i].folder, "crash", "exit status %d", WEXITSTATUS(status));
-    }
+  bool goes_on = true;
+  while (goes_on && read(in, folder, sizeof folder) == (ssize_t)sizeof folder) {
+    alarm(SECONDS_PER_CASE);
+    goes_on = run_case(folder, builder, runtime);
+    alarm(0);
+    if (write(out, goes_on ? "+" : "-", 1) != 1) break;
   }
-}
-
-static job_t* free_job(job_t* jobs, int job_count) {
-  for (int i = 0; i < job_count; ++i) {
-    if (jobs[i].pid == 0) return &jobs[i];
-  }
+  trivet_runtime_destroy(runtime);
+  trivet_builder_destroy(builder);
   return NULL;
 }
 
+typedef struct worker_t {
+  pid_t pid;    // 0: none
+  int in, out;  // folders go in, bytes come out
+  bool is_busy;
+  char folder[MAX_LINE];
+} worker_t;
+
+static bool start_worker(worker_t* workers, int index, const char* plugin_path) {
+  worker_t* worker = &workers[index];
+  int in[2], out[2];
+  if (pipe(in) != 0 || pipe(out) != 0) return false;
+  worker->is_busy = false;
+  worker->pid = fork();
+  if (worker->pid == 0) {
+    // Ends of the others' pipes: a worker must see its own one end.
+    for (int i = 0; i < MAX_JOBS; ++i) {
+      if (i == index || workers[i].pid == 0) continue;
+      close(workers[i].in);
+      close(workers[i].out);
+    }
+    close(STDIN_FILENO);
+    close(in[1]);
+    close(out[0]);
+    trivet_status_t status = work(in[0], out[1], plugin_path);
+    if (trivet_status_code(status) != 0) {
+      fprintf(stderr, "node_runner: %s\n", trivet_status_message(status));
+      exit(1);
+    }
+    exit(0);
+  }
+  close(in[0]);
+  close(out[1]);
+  worker->in = in[1];
+  worker->out = out[0];
+  return worker->pid > 0;
+}
+
+// Lets a worker go that was told so or has ended by itself.
+static void end_worker(worker_t* worker) {
+  int status = 0;
+  close(worker->in);
+  close(worker->out);
+  waitpid(worker->pid, &status, 0);
+  worker->pid = 0;
+  if (!worker->is_busy) return;
+  worker->is_busy = false;
+  if (WIFSIGNALED(status)) {
+    write_verdict(worker->folder, WTERMSIG(status) == SIGALRM ? "timeout" : "crash", "signal %d",
+                  WTERMSIG(status));
+  } else {
+    write_verdict(worker->folder, "crash", "exit status %d", WEXITSTATUS(status));
+  }
+}
+
+// A worker that can take a case; waits for one where all are busy.
+static worker_t* free_worker(worker_t* workers, int count, const char* plugin_path) {
+  for (int i = 0; i < count; ++i) {
+    if (workers[i].pid != 0 && workers[i].is_busy) continue;
+    if (workers[i].pid == 0 && !start_worker(workers, i, plugin_path)) return NULL;
+    return &workers[i];
+  }
+  struct pollfd ends[MAX_JOBS];
+  for (int i = 0; i < count; ++i) ends[i] = (struct pollfd){workers[i].out, POLLIN, 0};
+  while (poll(ends, (nfds_t)count, -1) < 0 && errno == EINTR) continue;
+  for (int i = 0; i < count; ++i) {
+    if (ends[i].revents == 0) continue;
+    char said = 0;
+    if (read(workers[i].out, &said, 1) == 1) workers[i].is_busy = false;
+    if (said != '+') end_worker(&workers[i]);
+  }
+  return free_worker(workers, count, plugin_path);
+}
+
+static void finish(worker_t* worker) {
+  char said;
+  if (worker->is_busy && read(worker->out, &said, 1) == 1) worker->is_busy = false;
+  end_worker(worker);
+}
+
 int main(int argc, char** argv) {
-  static job_t jobs[MAX_JOBS];
+  static worker_t workers[MAX_JOBS];
   int job_count = 1;
   const char* plugin_path = getenv("TRIVET_PLUGIN_PATH");
   for (int i = 1; i + 1 < argc; i += 2) {
@@ -373,28 +446,22 @@ int main(int argc, char** argv) {
             "FOLDERS: where plugins lie, a:b; $TRIVET_PLUGIN_PATH where not given\n");
     return 2;
   }
+  signal(SIGPIPE, SIG_IGN);
   char folder[MAX_LINE];
   while (fgets(folder, sizeof folder, stdin) != NULL) {
     folder[strcspn(folder, "\n")] = 0;
     if (folder[0] == 0) continue;
-    job_t* job;
-    while ((job = free_job(jobs, job_count)) == NULL) wait_for_one(jobs);
-    strcpy(job->folder, folder);
-    job->pid = fork();
-    if (job->pid < 0) {
-      perror("node_runner: fork");
+    worker_t* worker = free_worker(workers, job_count, plugin_path);
+    if (worker == NULL) {
+      perror("node_runner: no process");
       return 1;
     }
-    if (job->pid == 0) {
-      // Reading on in the child would move the parent's place in the list.
-      close(STDIN_FILENO);
-      alarm(SECONDS_PER_CASE);
-      run_case(folder, plugin_path);
-      exit(0);
-    }
+    strcpy(worker->folder, folder);
+    worker->is_busy = true;
+    if (write(worker->in, worker->folder, MAX_LINE) != MAX_LINE) end_worker(worker);
   }
   for (int i = 0; i < job_count; ++i) {
-    while (jobs[i].pid != 0) wait_for_one(jobs);
+    if (workers[i].pid != 0) finish(&workers[i]);
   }
   return 0;
 }

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the node tests of the installed package onnx on the CPU target and says what passed.
 
-Every case is written as a folder; one native process (node_runner) builds and runs them, each in a process of its own
-so that a crash is one failure; this script judges the outputs by the tests' own tolerances. A case that we answer
+Every case is written as a folder; a native program (node_runner) builds and runs them in a few processes, where a crash
+is the failure of one case; this script judges the outputs by the tests' own tolerances. A case that we answer
 with "unsupported" because an input that fixes a shape (axes, sizes) is not known when building is tried once more
 with those inputs as constants; such passes are counted aloud. Training operators are left out. Must not call a case
 unsupported on its own: that is the runner's answer, and it must name an operator of the case.
 
-    onnx_node_tests.py [--filter REGEX] [--verbose] [--docs FILE] [--json FILE] [--engine onnxruntime]
+    onnx_node_tests.py [--filter REGEX] [--every N] [--verbose] [--docs FILE] [--json FILE] [--engine onnxruntime]
 
 --engine onnxruntime is a check of this script itself: onnxruntime stands in for us.
 """
@@ -158,9 +158,10 @@ def write_docs(path, rows, summary, version):
 def main():
     parser = argparse.ArgumentParser(prog="onnx-tests", description=__doc__.split("\n\n")[0])
     parser.add_argument("--filter", metavar="REGEX", help="only cases whose name matches")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth of these cases: a quick look")
     parser.add_argument("--engine", choices=("trivet", "onnxruntime"), default="trivet",
                         help="onnxruntime: self-check, onnxruntime in our place")
-    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1))
+    parser.add_argument("--jobs", type=int, default=min(16, os.cpu_count() or 1))
     parser.add_argument("--verbose", action="store_true", help="also print why cases are unsupported")
     parser.add_argument("--docs", nargs="?", const=str(ROOT / "docs" / "operators.md"), metavar="FILE",
                         help="write the operator table (docs/operators.md)")
@@ -168,6 +169,7 @@ def main():
     parser.add_argument("--keep", metavar="DIR", help="keep the folders of the cases in this new folder")
     args = parser.parse_args()
     cases, left_out = node_cases.collect(args.filter)
+    cases = cases[::max(1, args.every)]
     if not cases:
         sys.exit("onnx node tests: no case matches")
     with tempfile.TemporaryDirectory(prefix="trivet-nodes-") as scratch:

@@ -54,16 +54,20 @@ typedef struct figures_s {
   long long library_growth;  // bytes that the process's heap grew by while running
 } figures_t;
 
-static trivet_status_t measure(session_t* s, int64_t warmup, int64_t iterations,
-                               figures_t* out_figures) {
+static trivet_status_t measure(session_t* s, rotation_t* rotation, int64_t warmup,
+                               int64_t iterations, figures_t* out_figures) {
   double* times = NULL;
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array(&s->arena, (size_t)iterations, sizeof(double), &times));
-  for (int64_t i = 0; i < warmup; ++i) TRIVET_RETURN_IF_ERROR(trivet_context_run(s->context));
+  for (int64_t i = 0; i < warmup; ++i) {
+    TRIVET_RETURN_IF_ERROR(rotate(rotation));
+    TRIVET_RETURN_IF_ERROR(trivet_context_run(s->context));
+  }
   unsigned long long before = atomic_load(&allocations);
   struct mallinfo2 heap = mallinfo2();
   double sum = 0;
   for (int64_t i = 0; i < iterations; ++i) {
+    TRIVET_RETURN_IF_ERROR(rotate(rotation));
     int64_t start = tvi_clock_now_ns();
     TRIVET_RETURN_IF_ERROR(trivet_context_run(s->context));
     times[i] = (double)(tvi_clock_now_ns() - start) * 1e-6;
@@ -81,13 +85,15 @@ static trivet_status_t measure(session_t* s, int64_t warmup, int64_t iterations,
 }
 
 // Times that the device takes itself, of single runs and of runs one behind the other.
-static trivet_status_t measure_device(session_t* s, int64_t iterations, figures_t* f) {
+static trivet_status_t measure_device(session_t* s, rotation_t* rotation, int64_t iterations,
+                                      figures_t* f) {
   double* times = NULL;
   f->on_device = true;
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array(&s->arena, (size_t)iterations, sizeof(double), &times));
   uint64_t ns = 0;
   for (int64_t i = 0; i < iterations; ++i) {
+    TRIVET_RETURN_IF_ERROR(rotate(rotation));
     TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 0));
     TRIVET_RETURN_IF_ERROR(trivet_context_enqueue(s->context));
     TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 1));
@@ -100,6 +106,7 @@ static trivet_status_t measure_device(session_t* s, int64_t iterations, figures_
   f->device_minimum = times[0];
   TRIVET_RETURN_IF_ERROR(trivet_context_mark(s->context, 0));
   for (int64_t i = 0; i < iterations; ++i) {
+    TRIVET_RETURN_IF_ERROR(rotate(rotation));
     int64_t start = tvi_clock_now_ns();
     TRIVET_RETURN_IF_ERROR(trivet_context_enqueue(s->context));
     times[i] = (double)(tvi_clock_now_ns() - start) * 1e-6;
@@ -207,10 +214,16 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--iterations", 50, 1, 10000000, &iterations));
   figures_t figures;
   memset(&figures, 0, sizeof(figures));
-  TRIVET_RETURN_IF_ERROR(measure(s, warmup, iterations, &figures));
-  if (trivet_engine_has_device(s->engine)) {
-    TRIVET_RETURN_IF_ERROR(measure_device(s, iterations, &figures));
+  rotation_t rotation;
+  TRIVET_RETURN_IF_ERROR(open_rotation(s, s->graph_count ? s->graph_count : 1, &rotation));
+  trivet_status_t status = measure(s, &rotation, warmup, iterations, &figures);
+  if (!status && trivet_engine_has_device(s->engine)) {
+    status = measure_device(s, &rotation, iterations, &figures);
   }
+  rotation.turn = 0;  // back to the session's own memory
+  if (!status) status = rotate(&rotation);
+  close_rotation(&rotation);
+  TRIVET_RETURN_IF_ERROR(status);
   uint64_t plan_bytes = 0;
   TRIVET_RETURN_IF_ERROR(tvi_file_size(arguments->words[0], &plan_bytes));
   bool layers = option_given(arguments, "--profile");
@@ -254,6 +267,7 @@ static int run(int argc, char** argv) {
                         {"--profile", NULL, false, false, 0, {0}, 0},
                         {"--device", NULL, true, false, 0, {0}, 0},
                         {"--no-graph", NULL, false, false, 0, {0}, 0},
+                        {"--rotate", NULL, true, false, 0, {0}, 0},
                         {"--host-io", NULL, false, false, 0, {0}, 0},
                         {"--memory-limit", NULL, true, false, 0, {0}, 0},
                         {"--json", NULL, true, false, 0, {0}, 0},
@@ -287,7 +301,10 @@ static int run(int argc, char** argv) {
   session_t session;
   init_session(&session);
   session.device_io = !option_given(&arguments, "--host-io");
-  trivet_status_t status = open_session(&session, arguments.words[0], &arguments, &runtime);
+  int64_t sets = 0;
+  trivet_status_t status = option_number(&arguments, "--rotate", 0, 1, 64, &sets);
+  session.graph_count = (uint32_t)sets;
+  if (!status) status = open_session(&session, arguments.words[0], &arguments, &runtime);
   if (!status) status = bench(&session, &arguments);
   close_session(&session);
   return status ? report_error("bench", status) : 0;
@@ -308,6 +325,7 @@ const command_t kBenchCommand = {
     "they\n"
     "                         lie in the device's memory\n"
     "  --no-graph             launches step by step\n"
+    "  --rotate N             N sets of memory for inputs and outputs, which take turns\n"
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --json FILE            all figures for tools\n"
     "  --verify-weights       hashes the weights on loading, as 'trivet run' does\n"

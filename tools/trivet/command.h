@@ -82,6 +82,7 @@ typedef struct session_s {
   bool device_io;
   void* device_addresses[256];
   uint64_t device_sizes[256];
+  uint32_t graph_count;  // sets of addresses that runs are kept for; 0: as many as usual
 } session_t;
 // Clears |session|; commands may set |device_io| then.
 void init_session(session_t* session);
@@ -91,6 +92,19 @@ void close_session(session_t* session);
 // Shape and memory of output or observed tensor |index| after a run.
 trivet_status_t session_tensor(const session_t* session, uint32_t index,
                                tvi_npy_array_t* out_array);
+
+// Sets of memory for inputs and outputs, taking turns: what a program does that hands over another
+// batch in every run. The first set is the session's own.
+typedef struct rotation_s {
+  session_t* session;
+  uint32_t set_count, turn;
+  void** addresses;  // [set][tensor]; NULL: does not take part
+} rotation_t;
+trivet_status_t open_rotation(session_t* session, uint32_t set_count, rotation_t* out_rotation);
+// Gives the context the next set.
+trivet_status_t rotate(rotation_t* rotation);
+// Before the session is closed.
+void close_rotation(rotation_t* rotation);
 
 // A builder with all plugins loaded.
 trivet_status_t open_builder(const arguments_t* arguments, trivet_builder_t** out_builder);

@@ -324,6 +324,7 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 1, 1, 4096, &threads));
   context.thread_count = (uint32_t)threads;
   context.memory_limit = engine.memory_limit;
+  context.graph_count = s->graph_count;
   if (option_given(arguments, "--no-graph")) context.flags = TRIVET_CONTEXT_NO_GRAPH;
   TRIVET_RETURN_IF_ERROR(trivet_context_create(s->engine, &context, &s->context));
   s->tensor_count = trivet_engine_tensor_count(s->engine);
