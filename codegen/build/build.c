@@ -144,6 +144,7 @@ static trivet_status_t open_target(build_t* b) {
   options->target = config->target;
   options->dump_folder = config->dump_folder;
   options->mode = config->tactics;
+  options->alternatives = config->alternatives;
   options->thread_count = 1;
   options->explain = (config->flags & TRIVET_BUILD_EXPLAIN) != 0;
   options->disabled = config->disabled.data;

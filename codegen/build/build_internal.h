@@ -58,6 +58,7 @@ struct trivet_config_s {
   const char* target;
   uint32_t thread_count;
   uint32_t tactics;
+  uint32_t alternatives;
   uint32_t flags;
   const char* timing_cache;
   const char* lock_output;

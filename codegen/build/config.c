@@ -45,6 +45,7 @@ trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t*
   config->allocator = builder->allocator;
   config->target = "cpu";
   config->tactics = TRIVET_TACTICS_HEURISTIC;
+  config->alternatives = 1;
   config->stop_after = -1;
   config->precision = TRIVET_DTYPE_F32;
   tvi_arena_init(&config->arena, builder->allocator, 1 << 12);
@@ -86,6 +87,16 @@ trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode
   if (mode > TRIVET_TACTICS_LOCKED)
     return TRIVET_STATUS(INVALID_ARGUMENT, "%u is no way to choose tactics", mode);
   config->tactics = mode;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t count) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  if (count < 1 || count > TVI_MAX_ALTERNATIVES) {
+    return TRIVET_STATUS(OUT_OF_RANGE, "a step has 1 to %u alternatives, not %u",
+                         TVI_MAX_ALTERNATIVES, count);
+  }
+  config->alternatives = count;
   return TRIVET_OK;
 }
 

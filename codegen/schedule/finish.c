@@ -121,37 +121,48 @@ static trivet_status_t tensor_of(finish_t* f, const tvi_sched_tensor_t* from,
   return TRIVET_OK;
 }
 
-static trivet_status_t step_of(finish_t* f, const tvi_sched_step_t* from, tvi_plan_step_t* out) {
-  tvi_plan_alternative_t* alternative = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(f->arena, sizeof(*alternative), &alternative));
-  TRIVET_RETURN_IF_ERROR(copy_text(f, from->kernel, &alternative->kernel));
-  TRIVET_RETURN_IF_ERROR(copy_text(f, from->tactic, &alternative->tactic));
-  alternative->kernel_version = from->kernel_version;
-  alternative->operand_count = (uint32_t)from->operands.count;
-  alternative->output_count = from->output_count;
-  alternative->blob = from->blob;
-  alternative->blob_size = from->blob_size;
-  alternative->parameter_count = (uint32_t)from->parameters.count;
-  alternative->requirement_count = (uint32_t)from->requirements.count;
+static trivet_status_t alternative_of(finish_t* f, const tvi_sched_step_t* from,
+                                      tvi_plan_alternative_t* out) {
+  TRIVET_RETURN_IF_ERROR(copy_text(f, from->kernel, &out->kernel));
+  TRIVET_RETURN_IF_ERROR(copy_text(f, from->tactic, &out->tactic));
+  out->kernel_version = from->kernel_version;
+  out->operand_count = (uint32_t)from->operands.count;
+  out->output_count = from->output_count;
+  out->blob = from->blob;
+  out->blob_size = from->blob_size;
+  out->parameter_count = (uint32_t)from->parameters.count;
+  out->requirement_count = (uint32_t)from->requirements.count;
   void* copy = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, from->operands.data,
                                         from->operands.count * sizeof(uint32_t), &copy));
-  alternative->operands = (const uint32_t*)copy;
+  out->operands = (const uint32_t*)copy;
   TRIVET_RETURN_IF_ERROR(tvi_arena_copy(f->arena, from->requirements.data,
                                         from->requirements.count * sizeof(trivet_string_view_t),
                                         &copy));
-  alternative->requirements = (const trivet_string_view_t*)copy;
+  out->requirements = (const trivet_string_view_t*)copy;
   tvi_plan_expr_t* parameters = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(f->arena, from->parameters.count + 1,
                                                sizeof(*parameters), &parameters));
   for (size_t p = 0; p < from->parameters.count; ++p)
     TRIVET_RETURN_IF_ERROR(expr(f, from->parameters.data[p], &parameters[p]));
-  alternative->parameters = parameters;
+  out->parameters = parameters;
+  return TRIVET_OK;
+}
+
+static trivet_status_t step_of(finish_t* f, tvi_sched_step_t* from, tvi_plan_step_t* out) {
+  tvi_plan_alternative_t* alternatives = NULL;
+  uint32_t count = (uint32_t)from->others.count + 1;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(f->arena, count, sizeof(*alternatives), &alternatives));
+  for (uint32_t w = 0; w < count; ++w) {
+    TRIVET_RETURN_IF_ERROR(alternative_of(f, tvi_sched_step_way(from, w), &alternatives[w]));
+  }
   trivet_string_view_t made_by = {from->made_by, strlen(from->made_by)};
   out->kind = from->kind;
-  out->alternatives = alternative;
-  out->alternative_count = 1;
+  out->alternatives = alternatives;
+  out->alternative_count = count;
   out->bound_symbol_count = (uint32_t)from->bound.count;
+  void* copy = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_copy(
       f->arena, from->bound.data, from->bound.count * sizeof(tvi_plan_bound_symbol_t), &copy));
   out->bound_symbols = (const tvi_plan_bound_symbol_t*)copy;
@@ -273,7 +284,9 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
     const trivet_plugin_t* plugin = tvi_registry_plugin(s->tactics->registry, p);
     bool used = false;
     for (size_t i = 0; i < s->steps.count && !used; ++i) {
-      const tvi_sched_step_t* step = &s->steps.data[i];
+      // Ways before the last say themselves which plugin they require.
+      const tvi_sched_step_t* step =
+          tvi_sched_step_way(&s->steps.data[i], s->steps.data[i].others.count);
       for (uint64_t d = 0; d < plugin->definition_count && !used; ++d) {
         const trivet_header_t* header = (const trivet_header_t*)plugin->definitions[d];
         bool host = step->kind == TVI_PLAN_STEP_HOST;

@@ -69,6 +69,7 @@ static trivet_status_t insert_copy(spaces_t* p, size_t at, trivet_string_view_t 
   tvi_vector_init(&step.parameters, s->allocator);
   tvi_vector_init(&step.requirements, s->allocator);
   tvi_vector_init(&step.bound, s->allocator);
+  tvi_vector_init(&step.others, s->allocator);
   step.kind = TVI_PLAN_STEP_COPY;
   step.kernel = step.tactic = (trivet_string_view_t){"", 0};
   step.name = name;
@@ -119,11 +120,13 @@ static trivet_status_t host_step(spaces_t* p, size_t* at) {
 static void find_touched(spaces_t* p) {
   const tvi_schedule_t* s = p->s;
   for (size_t i = 0; i < s->steps.count; ++i) {
-    const tvi_sched_step_t* step = &s->steps.data[i];
-    for (size_t k = 0; k < step->operands.count; ++k) {
-      if (step->operands.data[k] == TVI_PLAN_NONE) continue;
-      uint32_t buffer = s->tensors.data[step->operands.data[k]].place.buffer;
-      (step->kind == TVI_PLAN_STEP_HOST ? p->hosted : p->launched)[buffer] = 1;
+    const tvi_sched_step_t* way = NULL;
+    for (size_t w = 0; (way = tvi_sched_step_way(&s->steps.data[i], w)) != NULL; ++w) {
+      for (size_t k = 0; k < way->operands.count; ++k) {
+        if (way->operands.data[k] == TVI_PLAN_NONE) continue;
+        uint32_t buffer = s->tensors.data[way->operands.data[k]].place.buffer;
+        (way->kind == TVI_PLAN_STEP_HOST ? p->hosted : p->launched)[buffer] = 1;
+      }
     }
   }
 }

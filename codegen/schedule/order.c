@@ -281,10 +281,7 @@ static trivet_status_t drop_unread(tvi_schedule_t* s) {
       }
       continue;
     }
-    tvi_vector_deinit(&step->operands);
-    tvi_vector_deinit(&step->parameters);
-    tvi_vector_deinit(&step->requirements);
-    tvi_vector_deinit(&step->bound);
+    tvi_sched_step_deinit(step);
     tvi_vector_remove_at(&s->steps, i);
   }
   tvi_free_array(s->allocator, read, count, 1);
@@ -297,9 +294,11 @@ static trivet_status_t drop_unused_tensors(tvi_schedule_t* s) {
   size_t count = s->tensors.count + 1, kept = 0;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_array_zeroed(s->allocator, count, sizeof(*number), &number));
   for (size_t i = 0; i < s->steps.count; ++i) {
-    const tvi_sched_step_t* step = &s->steps.data[i];
-    for (size_t k = 0; k < step->operands.count; ++k) {
-      if (step->operands.data[k] != TVI_PLAN_NONE) number[step->operands.data[k]] = 1;
+    const tvi_sched_step_t* way = NULL;
+    for (size_t w = 0; (way = tvi_sched_step_way(&s->steps.data[i], w)) != NULL; ++w) {
+      for (size_t k = 0; k < way->operands.count; ++k) {
+        if (way->operands.data[k] != TVI_PLAN_NONE) number[way->operands.data[k]] = 1;
+      }
     }
   }
   for (size_t t = 0; t < s->tensors.count; ++t) {
@@ -309,10 +308,12 @@ static trivet_status_t drop_unused_tensors(tvi_schedule_t* s) {
   }
   s->tensors.count = kept;
   for (size_t i = 0; i < s->steps.count; ++i) {
-    tvi_sched_step_t* step = &s->steps.data[i];
-    for (size_t k = 0; k < step->operands.count; ++k) {
-      uint32_t* operand = &step->operands.data[k];
-      if (*operand != TVI_PLAN_NONE) *operand = number[*operand];
+    tvi_sched_step_t* way = NULL;
+    for (size_t w = 0; (way = tvi_sched_step_way(&s->steps.data[i], w)) != NULL; ++w) {
+      for (size_t k = 0; k < way->operands.count; ++k) {
+        uint32_t* operand = &way->operands.data[k];
+        if (*operand != TVI_PLAN_NONE) *operand = number[*operand];
+      }
     }
   }
   tvi_free_array(s->allocator, number, count, sizeof(*number));

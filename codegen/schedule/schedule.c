@@ -67,10 +67,7 @@ void tvi_schedule_destroy(tvi_schedule_t* s) {
   if (!s) return;
   trivet_allocator_t allocator = s->allocator;
   for (size_t i = 0; i < s->steps.count; ++i) {
-    tvi_vector_deinit(&s->steps.data[i].operands);
-    tvi_vector_deinit(&s->steps.data[i].parameters);
-    tvi_vector_deinit(&s->steps.data[i].requirements);
-    tvi_vector_deinit(&s->steps.data[i].bound);
+    tvi_sched_step_deinit(&s->steps.data[i]);
   }
   tvi_vector_deinit(&s->buffers);
   tvi_vector_deinit(&s->tensors);

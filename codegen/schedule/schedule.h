@@ -64,6 +64,9 @@ typedef struct tvi_sched_step_s {
   uint32_t in_place;  // bit k: the one output may overwrite operand k, whose elements are read at
                       // the same position only
   double price;
+  // Other ways to do the step, with kernel, tactic, operands, parameters, requirements and blob of
+  // their own. What they read and write beside constants, the step itself does too.
+  TVI_VECTOR(struct tvi_sched_step_s) others;
 } tvi_sched_step_t;
 
 typedef struct tvi_schedule_s {
@@ -112,6 +115,9 @@ trivet_status_t tvi_schedule_plan(tvi_schedule_t* schedule,
                                   tvi_plan_t* out_plan, tvi_plan_weight_source_t* out_weights);
 
 // Shared by the files of this folder.
+void tvi_sched_step_deinit(tvi_sched_step_t* step);
+// Number |index| of the ways to do a step: itself, then the others. NULL behind the last.
+tvi_sched_step_t* tvi_sched_step_way(tvi_sched_step_t* step, size_t index);
 trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_plan_concats(tvi_schedule_t* schedule);
 bool tvi_schedule_is_concat(const tvi_schedule_t* schedule, uint32_t region, uint32_t* out_axis);

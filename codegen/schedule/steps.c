@@ -10,6 +10,7 @@
 #include "codegen/schedule/schedule.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
+#include "core/base/string_view.h"
 #include "core/graph/graph_report.h"
 #include "core/kernel_ir/fuse.h"
 #include "core/kernel_ir/operator_text.h"
@@ -124,14 +125,22 @@ static void init_step(const tvi_schedule_t* s, tvi_sched_step_t* step, uint32_t 
   tvi_vector_init(&step->parameters, s->allocator);
   tvi_vector_init(&step->requirements, s->allocator);
   tvi_vector_init(&step->bound, s->allocator);
+  tvi_vector_init(&step->others, s->allocator);
   step->region = region;
 }
 
-static void deinit_step(tvi_sched_step_t* step) {
+void tvi_sched_step_deinit(tvi_sched_step_t* step) {
+  for (size_t i = 0; i < step->others.count; ++i) tvi_sched_step_deinit(&step->others.data[i]);
   tvi_vector_deinit(&step->operands);
   tvi_vector_deinit(&step->parameters);
   tvi_vector_deinit(&step->requirements);
   tvi_vector_deinit(&step->bound);
+  tvi_vector_deinit(&step->others);
+}
+
+tvi_sched_step_t* tvi_sched_step_way(tvi_sched_step_t* step, size_t index) {
+  if (index == 0) return step;
+  return index <= step->others.count ? &step->others.data[index - 1] : NULL;
 }
 
 // "conv1 + relu1": the original nodes, at most eight of them.
@@ -178,31 +187,126 @@ static uint32_t in_place_mask(const trivet_region_t* region) {
   return mask;
 }
 
-static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* region,
-                                 const tvi_place_t* places, const tvi_tactic_t* tactic,
-                                 uint32_t region_id) {
-  tvi_sched_step_t step;
-  init_step(s, &step, region_id);
-  step.kind = TVI_PLAN_STEP_LAUNCH;
-  step.kernel.data = tactic->kernel->name;
-  step.kernel.size = strlen(tactic->kernel->name);
-  step.kernel_version = tactic->kernel->version;
-  step.made_by = region->made_by;
-  step.price = tactic->price;
+// One way to do the step: what the tactic's kernel emits. After an error the caller frees |step|.
+static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region,
+                                const tvi_place_t* places, const tvi_tactic_t* tactic,
+                                tvi_sched_step_t* step) {
+  step->kind = TVI_PLAN_STEP_LAUNCH;
+  step->kernel.data = tactic->kernel->name;
+  step->kernel.size = strlen(tactic->kernel->name);
+  step->kernel_version = tactic->kernel->version;
+  step->made_by = region->made_by;
+  step->price = tactic->price;
   trivet_string_view_t name = {tactic->name, strlen(tactic->name)};
+  TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(s->arena, name, &step->tactic));
   tvi_arena_t scratch;
   tvi_arena_init(&scratch, s->allocator, 1 << 16);
-  emitter_t emitter = {s, &step, region, places};
+  emitter_t emitter = {s, step, region, places};
   struct trivet_emission_s emission = {tvi_emission_api(), &emitter,    &scratch,
                                        emit_operand,       emit_absent, emit_packed,
                                        emit_parameter,     emit_blob,   emit_require};
-  trivet_status_t status = tvi_arena_strdup(s->arena, name, &step.tactic);
-  if (!status) status = name_step(s, &step, region->nodes, region->node_count);
-  if (!status) status = tactic->kernel->emit(tactic->kernel, region, tactic->id, &emission);
-  if (!status && step.output_count != region->output_count) {
+  trivet_status_t status = tactic->kernel->emit(tactic->kernel, region, tactic->id, &emission);
+  tvi_arena_deinit(&scratch);
+  if (!status && step->output_count != region->output_count) {
     status = TRIVET_STATUS(INTERNAL, "kernel %s emitted %u outputs for a region of %u",
-                           tactic->kernel->name, step.output_count, region->output_count);
+                           tactic->kernel->name, step->output_count, region->output_count);
   }
+  return status;
+}
+
+static uint32_t buffer_of(const tvi_schedule_t* s, const tvi_sched_step_t* step, size_t k) {
+  if (step->operands.data[k] == TVI_PLAN_NONE) return TVI_SCHEDULE_NONE;
+  return s->tensors.data[step->operands.data[k]].place.buffer;
+}
+
+// Whether |step|, whose operands say what lives when, touches all that |other| touches.
+static bool covers(const tvi_schedule_t* s, const tvi_sched_step_t* step,
+                   const tvi_sched_step_t* other) {
+  for (size_t k = 0; k < other->operands.count; ++k) {
+    uint32_t buffer = buffer_of(s, other, k);
+    bool found =
+        buffer == TVI_SCHEDULE_NONE || s->buffers.data[buffer].kind == TVI_PLAN_BUFFER_CONSTANT;
+    for (size_t j = 0; j < step->operands.count && !found; ++j) {
+      found = buffer_of(s, step, j) == buffer;
+    }
+    if (!found) return false;
+  }
+  return true;
+}
+
+// Where the kernel's code lies in another plugin than the device's, a machine without that plugin
+// falls back on a later way.
+static trivet_status_t require_plugin(tvi_schedule_t* s, tvi_sched_step_t* step) {
+  const tvi_registry_t* registry = s->tactics->registry;
+  for (uint32_t p = 0; p < tvi_registry_plugin_count(registry); ++p) {
+    const trivet_plugin_t* plugin = tvi_registry_plugin(registry, p);
+    bool has_kernel = false, has_device = false;
+    for (uint64_t d = 0; d < plugin->definition_count; ++d) {
+      const trivet_header_t* header = (const trivet_header_t*)plugin->definitions[d];
+      has_device = has_device || header == (const void*)s->tactics->options.device;
+      if (header->struct_type != TRIVET_STRUCT_KERNEL) continue;
+      const char* name = ((const trivet_kernel_t*)header)->name;
+      has_kernel = has_kernel || (strlen(name) == step->kernel.size &&
+                                  memcmp(name, step->kernel.data, step->kernel.size) == 0);
+    }
+    if (!has_kernel || has_device ||
+        strcmp(tvi_registry_plugin_path(registry, p), "built in") == 0) {
+      continue;
+    }
+    char text[160];
+    trivet_string_view_t view = {text, 0}, kept;
+    view.size = (size_t)snprintf(text, sizeof(text), "plugin:%s", plugin->name);
+    bool is_known = view.size >= sizeof(text);
+    for (size_t r = 0; r < step->requirements.count && !is_known; ++r) {
+      is_known = tvi_sv_equal(step->requirements.data[r], view);
+    }
+    if (is_known) continue;
+    TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(s->arena, view, &kept));
+    TRIVET_RETURN_IF_ERROR(tvi_vector_push(&step->requirements, kept));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t emit_other(tvi_schedule_t* s, const trivet_region_t* region,
+                                  const tvi_place_t* places, const tvi_tactic_t* tactic,
+                                  tvi_sched_step_t* step) {
+  tvi_sched_step_t other;
+  init_step(s, &other, step->region);
+  trivet_status_t status = emit_way(s, region, places, tactic, &other);
+  bool is_taken = !status && covers(s, step, &other);
+  if (is_taken) status = tvi_vector_push(&step->others, other);
+  if (status || !is_taken) tvi_sched_step_deinit(&other);
+  return status;
+}
+
+// Ways behind the first are offers: what cannot be emitted is left out.
+static trivet_status_t emit_others(tvi_schedule_t* s, const trivet_region_t* region,
+                                   const tvi_place_t* places, const tvi_tactic_choice_t* choice,
+                                   tvi_sched_step_t* step) {
+  for (uint32_t i = 1; i < choice->count; ++i) {
+    const tvi_tactic_t* tactic = &choice->tactics[i];
+    trivet_status_t status = emit_other(s, region, places, tactic, step);
+    if (trivet_status_code(status) == TRIVET_STATUS_OUT_OF_MEMORY) return status;
+    if (!status) continue;
+    tvi_tactic_note(s->tactics, tactic->kernel->name, s->graph,
+                    region->node_count ? region->nodes[0] : 0, true, "%s: %s", tactic->name,
+                    trivet_status_message(status));
+    trivet_status_free(status);
+  }
+  for (size_t i = 0; i < step->others.count; ++i) {
+    TRIVET_RETURN_IF_ERROR(require_plugin(s, tvi_sched_step_way(step, i)));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* region,
+                                 const tvi_place_t* places, const tvi_tactic_choice_t* choice,
+                                 uint32_t region_id) {
+  tvi_sched_step_t step;
+  init_step(s, &step, region_id);
+  trivet_status_t status = emit_way(s, region, places, &choice->tactics[0], &step);
+  if (!status) status = name_step(s, &step, region->nodes, region->node_count);
+  if (!status) status = emit_others(s, region, places, choice, &step);
   // Bits of the mask refer to the region's operands, those of the step to what the kernel emitted.
   uint32_t mask = in_place_mask(region);
   for (size_t k = 0; !status && k < step.operands.count && k < 31; ++k) {
@@ -213,8 +317,7 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
     }
   }
   if (!status) status = tvi_vector_push(&s->steps, step);
-  tvi_arena_deinit(&scratch);
-  if (status) deinit_step(&step);
+  if (status) tvi_sched_step_deinit(&step);
   return status;
 }
 
@@ -250,9 +353,9 @@ static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* p
   trivet_region_t region;
   TRIVET_RETURN_IF_ERROR(make_region(s, program, nodes, node_count, operands, input_count,
                                      output_count, made_by, &region));
-  tvi_tactic_t tactic;
-  TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &region, &tactic));
-  return emit_step(s, &region, places, &tactic, region_id);
+  tvi_tactic_choice_t choice;
+  TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &region, &choice));
+  return emit_step(s, &region, places, &choice, region_id);
 }
 
 // Copies a value from one place to another.
@@ -403,7 +506,7 @@ static bool is_image(const tvi_schedule_t* s, tvi_value_id_t value) {
 }
 
 static trivet_status_t choose_tactic(tvi_schedule_t* s, const located_t* l, trivet_region_t* asked,
-                                     tvi_tactic_t* out_tactic) {
+                                     tvi_tactic_choice_t* out_choice) {
   const tvi_cover_region_t* region = &s->cover->regions.data[l->region];
   for (uint32_t i = 0; i < l->inputs + l->outputs; ++i) {
     describe_operand(s, l->values[i], &l->places[i], i >= l->inputs, &l->operands[i]);
@@ -411,7 +514,7 @@ static trivet_status_t choose_tactic(tvi_schedule_t* s, const located_t* l, triv
   TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data,
                                      (uint32_t)region->nodes.count, l->operands, l->inputs,
                                      l->outputs, region->made_by, asked));
-  return tvi_tactic_choose(s->tactics, asked, out_tactic);
+  return tvi_tactic_choose(s->tactics, asked, out_choice);
 }
 
 // Gives a kernel that is particular about layouts what it was priced with. |out_changed| false:
@@ -465,19 +568,19 @@ static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
     if (!tvi_layout_equal(&s->layouts[values[i]], &plain, rank)) l.channels_last = true;
   }
   trivet_region_t asked;
-  tvi_tactic_t tactic;
-  trivet_status_t status = choose_tactic(s, &l, &asked, &tactic);
+  tvi_tactic_choice_t choice;
+  trivet_status_t status = choose_tactic(s, &l, &asked, &choice);
   bool missing = trivet_status_code(status) == TRIVET_STATUS_NOT_FOUND;
-  if (missing || (!status && region->anchored && tvi_tactic_is_general(tactic.kernel))) {
+  if (missing || (!status && region->anchored && tvi_tactic_is_general(choice.tactics[0].kernel))) {
     bool changed = false;
     trivet_status_t copied = make_dense(s, &l, &changed);
     if (copied) return trivet_status_join(copied, status);
     if (changed) {
       trivet_status_free(status);
-      status = choose_tactic(s, &l, &asked, &tactic);
+      status = choose_tactic(s, &l, &asked, &choice);
     }
   }
-  return status ? status : emit_step(s, &asked, l.places, &tactic, id);
+  return status ? status : emit_step(s, &asked, l.places, &choice, id);
 }
 
 static trivet_status_t concat_region(tvi_schedule_t* s, uint32_t id, uint32_t axis) {
@@ -563,7 +666,7 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   }
   if (!status) status = encode_attributes(s, node, &step);
   if (!status) status = tvi_vector_push(&s->steps, step);
-  if (status) deinit_step(&step);
+  if (status) tvi_sched_step_deinit(&step);
   return status;
 }
 

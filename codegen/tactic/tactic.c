@@ -202,6 +202,9 @@ static trivet_status_t by_lock(const tvi_tactic_context_t* context, const trivet
                        name, kernel, context->options.target);
 }
 
+// Far more expensive by price than the cheapest: not worth a look.
+#define TOO_EXPENSIVE(price, cheapest_price) ((price) > 20 * (cheapest_price) + 1e5)
+
 // Measures what the cache does not know yet. One tactic needs no clock.
 static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_region_t* region,
                                 const tvi_tactic_list_t* list, const uint64_t signature[2]) {
@@ -211,8 +214,7 @@ static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_regi
     kernel_key(list->data[i].kernel, key, sizeof(key));
     if (tvi_timing_cache_find(context->options.cache, signature, key, list->data[i].name, &time))
       continue;
-    // Far more expensive by price than the cheapest: not worth the time.
-    if (list->data[i].price > 20 * list->data[cheapest(list)].price + 1e5) continue;
+    if (TOO_EXPENSIVE(list->data[i].price, list->data[cheapest(list)].price)) continue;
     trivet_status_t status = tvi_tactic_measure(context, region, &list->data[i], &time);
     if (status && context->options.measure &&
         trivet_status_code(status) != TRIVET_STATUS_OUT_OF_MEMORY) {
@@ -245,8 +247,78 @@ static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region
   return TRIVET_OK;
 }
 
+static bool is_chosen(const tvi_tactic_list_t* list, const tvi_tactic_choice_t* choice, size_t i) {
+  for (uint32_t k = 0; k < choice->count; ++k) {
+    const tvi_tactic_t* taken = &choice->tactics[k];
+    if (taken->kernel == list->data[i].kernel && strcmp(taken->name, list->data[i].name) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static uint32_t chosen_of_kernel(const tvi_tactic_choice_t* choice, const trivet_kernel_t* kernel) {
+  uint32_t count = 0;
+  for (uint32_t k = 0; k < choice->count; ++k) count += choice->tactics[k].kernel == kernel;
+  return count;
+}
+
+// The next alternative: of the kernel that has fewest so far, and there the cheapest.
+static bool find_next(const tvi_tactic_list_t* list, const tvi_tactic_choice_t* choice,
+                      size_t* out_index) {
+  bool found = false;
+  double cheapest_price = list->data[cheapest(list)].price;
+  for (size_t i = 0; i < list->count; ++i) {
+    const tvi_tactic_t* tactic = &list->data[i];
+    if (is_chosen(list, choice, i) || TOO_EXPENSIVE(tactic->price, cheapest_price)) continue;
+    uint32_t of_this = chosen_of_kernel(choice, tactic->kernel);
+    if (found) {
+      uint32_t of_best = chosen_of_kernel(choice, list->data[*out_index].kernel);
+      if (of_this > of_best) continue;
+      if (of_this == of_best && tactic->price >= list->data[*out_index].price) continue;
+    }
+    found = true;
+    *out_index = i;
+  }
+  return found;
+}
+
+// The order is that of prices, but for the target's own kernel at the end.
+static void choose_others(const tvi_tactic_context_t* context, const tvi_tactic_list_t* list,
+                          tvi_tactic_choice_t* choice) {
+  uint32_t most = context->options.alternatives;
+  if (context->options.mode != TRIVET_TACTICS_HEURISTIC || most < 2) return;
+  if (most > TVI_MAX_ALTERNATIVES) most = TVI_MAX_ALTERNATIVES;
+  size_t next = 0;
+  while (choice->count < most && find_next(list, choice, &next)) {
+    uint32_t at = choice->count++;
+    // The first stays what it is without alternatives.
+    while (at > 1 && choice->tactics[at - 1].price > list->data[next].price) {
+      choice->tactics[at] = choice->tactics[at - 1];
+      --at;
+    }
+    choice->tactics[at] = list->data[next];
+  }
+  if (tvi_tactic_is_general(choice->tactics[0].kernel)) return;
+  size_t general = list->count;
+  for (size_t i = 0; i < list->count; ++i) {
+    if (!tvi_tactic_is_general(list->data[i].kernel)) continue;
+    if (general == list->count || list->data[i].price < list->data[general].price) general = i;
+  }
+  if (general == list->count) return;
+  uint32_t kept = 0;
+  for (uint32_t k = 0; k < choice->count; ++k) {
+    bool is_it = choice->tactics[k].kernel == list->data[general].kernel &&
+                 strcmp(choice->tactics[k].name, list->data[general].name) == 0;
+    if (!is_it) choice->tactics[kept++] = choice->tactics[k];
+  }
+  if (kept == TVI_MAX_ALTERNATIVES) --kept;
+  choice->tactics[kept++] = list->data[general];
+  choice->count = kept;
+}
+
 trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region,
-                                  tvi_tactic_t* out_tactic) {
+                                  tvi_tactic_choice_t* out_choice) {
   tvi_tactic_list_t list;
   tvi_string_builder_t reasons;
   tvi_vector_init(&list, context->allocator);
@@ -259,7 +331,11 @@ trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_re
   }
   size_t index = 0;
   if (!status) status = choose(context, region, &list, &index);
-  if (!status) *out_tactic = list.data[index];
+  if (!status) {
+    out_choice->tactics[0] = list.data[index];
+    out_choice->count = 1;
+    choose_others(context, &list, out_choice);
+  }
   tvi_vector_deinit(&list);
   tvi_string_builder_deinit(&reasons);
   return status;

@@ -7,11 +7,11 @@
 #ifndef TRIVET_CODEGEN_TACTIC_TACTIC_H_
 #define TRIVET_CODEGEN_TACTIC_TACTIC_H_
 
-#include "codegen/tactic/measure_device.h"
-#include "codegen/tactic/timing_cache.h"
 #include "core/base/vector.h"
 #include "core/registry/registry.h"
 #include "core/target/target.h"
+#include "core/target/timing_cache.h"
+#include "runtime/device/measure_device.h"
 #include "trivet/trivet.h"
 
 // One line of the explain report.
@@ -39,6 +39,7 @@ typedef struct tvi_tactic_options_s {
   const tvi_registry_t* run_registry;  // timed: where run halves are found
   tvi_measure_device_t* measure;       // timed, with a device: what to measure on
   trivet_progress_t progress;
+  uint32_t alternatives;  // heuristic: most tactics a step is given, for a device that will choose
   const char* dump_folder;  // where kernels leave what they generate; NULL: nowhere
 } tvi_tactic_options_t;
 
@@ -75,9 +76,16 @@ bool tvi_tactic_is_general(const trivet_kernel_t* kernel);
 typedef TVI_VECTOR(tvi_tactic_t) tvi_tactic_list_t;
 trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region,
                                      tvi_tactic_list_t* out_tactics, tvi_string_builder_t* reasons);
-// The tactic to use, by mode. NOT_FOUND with all reasons when no kernel runs the region, and when a
-// lock file has no tactic for it or one that no kernel proposes.
+// The tactic to use, by mode, and where a device is to choose later, the next ones: the cheapest of
+// every other kernel before the second of one, and last the target's own, which needs no library.
+#define TVI_MAX_ALTERNATIVES 8u
+typedef struct tvi_tactic_choice_s {
+  tvi_tactic_t tactics[TVI_MAX_ALTERNATIVES];
+  uint32_t count;  // at least 1
+} tvi_tactic_choice_t;
+// NOT_FOUND with all reasons when no kernel runs the region, and when a lock file has no tactic for
+// it or one that no kernel proposes.
 trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_region_t* region,
-                                  tvi_tactic_t* out_tactic);
+                                  tvi_tactic_choice_t* out_choice);
 
 #endif  // TRIVET_CODEGEN_TACTIC_TACTIC_H_

@@ -145,6 +145,12 @@ void tvi_library_close(tvi_library_t* library) {
   tvi_free(library->allocator, library, sizeof(*library));
 }
 
+void tvi_library_stay(const tvi_library_t* library) {
+  // What the loader refuses here is closed as usual.
+  void* again = dlopen(library->path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD | RTLD_NODELETE);
+  if (again != NULL) dlclose(again);
+}
+
 void* tvi_library_try_symbol(const tvi_library_t* library, const char* name) {
   return dlsym(library->handle, name);
 }

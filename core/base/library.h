@@ -35,6 +35,10 @@ trivet_status_t tvi_library_open_any(const char* const* names, size_t name_count
 // reports can name its functions.
 void tvi_library_close(tvi_library_t* library);
 
+// Keeps the shared object mapped until the process ends, also when it is closed: for large
+// libraries that are opened again and again and take longer to map than to use.
+void tvi_library_stay(const tvi_library_t* library);
+
 // The address of a symbol, or NULL.
 void* tvi_library_try_symbol(const tvi_library_t* library, const char* name);
 // The same; NOT_FOUND names symbol and library.

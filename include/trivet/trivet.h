@@ -189,6 +189,11 @@ TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* confi
 // outputs keep their types, and sums inside operators stay f32.
 TRIVET_API trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype);
 TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode);
+// With heuristic tactics: how many ways to do it each step may have, 1 (the default) to 8, where
+// kernels offer so many. The first is the one that the plan would have alone; the last needs no
+// library. A plan for a device that is not there is given several, which trivet_plan_tune
+// (trivet/runtime.h) times on the device and prunes.
+TRIVET_API trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t count);
 // File that measured times are read from and added to (made when missing); in locked mode the lock
 // file, which is only read. With heuristic tactics it is an error at build.
 TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* config,

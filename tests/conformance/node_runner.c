@@ -19,7 +19,13 @@
 
 #include "trivet/trivet.h"
 
-enum { MAX_TENSORS = 64, MAX_JOBS = 64, MAX_LINE = 4096, SECONDS_PER_CASE = 60 };
+enum {
+  MAX_TENSORS = 64,
+  MAX_JOBS = 64,
+  MAX_LINE = 4096,
+  MAX_PATH = MAX_LINE + 64,
+  SECONDS_PER_CASE = 60
+};
 // Room for an output whose extents are known after the run only.
 static const size_t data_dependent_bytes = (size_t)1 << 20;
 
@@ -67,7 +73,7 @@ typedef struct session_t {
   } while (0)
 
 static void path_of(const case_t* c, const char* file, char* out) {
-  snprintf(out, MAX_LINE, "%s/%s", c->folder, file);
+  snprintf(out, MAX_PATH, "%s/%s", c->folder, file);
 }
 
 // A whole file, with a terminating zero behind it; NULL where it cannot be read.
@@ -100,7 +106,7 @@ static void write_file(const char* path, const void* data, size_t size) {
 
 // Writes result.txt: one verdict with a message made into one line.
 static void write_verdict(const char* folder, const char* verdict, const char* format, ...) {
-  char path[MAX_LINE], text[MAX_LINE];
+  char path[MAX_PATH], text[MAX_LINE];
   int used = snprintf(text, sizeof text, "%s\t", verdict);
   va_list arguments;
   va_start(arguments, format);
@@ -138,7 +144,7 @@ static trivet_status_t read_input(case_t* c, char* name, char** cursor, tensor_t
     }
     tensor.dims[tensor.rank++] = strtoll(dim, NULL, 10);
   }
-  char path[MAX_LINE];
+  char path[MAX_PATH];
   path_of(c, file, path);
   tensor.bytes = read_file(path, &tensor.size);
   if (tensor.bytes == NULL) return FAIL(TRIVET_STATUS_NOT_FOUND, "cannot read %s", path);
@@ -209,7 +215,7 @@ static trivet_status_t add_profile(const case_t* c, session_t* s) {
 }
 
 static trivet_status_t build(const case_t* c, session_t* s) {
-  char path[MAX_LINE];
+  char path[MAX_PATH];
   path_of(c, "model.onnx", path);
   RETURN_IF_ERROR(trivet_network_create(s->builder, "case", &s->network));
   RETURN_IF_ERROR(trivet_network_parse_file(s->network, path, NULL));
@@ -263,7 +269,7 @@ static trivet_status_t run(case_t* c, session_t* s) {
 
 // Writes the outputs and a result.txt that names their types and final shapes.
 static trivet_status_t write_outputs(case_t* c, session_t* s) {
-  char text[MAX_LINE] = "ok\n", path[MAX_LINE], file[32];
+  char text[MAX_LINE] = "ok\n", path[MAX_PATH], file[32];
   size_t used = strlen(text);
   for (uint32_t i = 0; i < c->output_count; ++i) {
     tensor_t* output = &c->outputs[i];
@@ -305,7 +311,7 @@ static void session_release(session_t* s) {
 static bool run_case(const char* folder, trivet_builder_t* builder, trivet_runtime_t* runtime) {
   case_t c = {.folder = folder};
   session_t s = {.builder = builder, .runtime = runtime};
-  char path[MAX_LINE];
+  char path[MAX_PATH];
   size_t size = 0;
   path_of(&c, "case.txt", path);
   char* text = read_file(path, &size);

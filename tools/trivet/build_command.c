@@ -115,6 +115,8 @@ static trivet_status_t configure(trivet_config_t* config, const arguments_t* arg
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 0, 0, 4096, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_thread_count(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--alternatives", 1, 1, 8, &number));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_alternatives(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(set_profile(config, arguments));
   const option_t* disabled = find_option(arguments, "--disable");
   for (int i = 0; i < disabled->seen && i < 64; ++i) {
@@ -207,6 +209,7 @@ static int run(int argc, char** argv) {
                         {"--opt", NULL, true, false, 0, {0}, 0},
                         {"--max", NULL, true, false, 0, {0}, 0},
                         {"--tactics", NULL, true, false, 0, {0}, 0},
+                        {"--alternatives", NULL, true, false, 0, {0}, 0},
                         {"--timing-cache", NULL, true, false, 0, {0}, 0},
                         {"--write-lock", NULL, true, false, 0, {0}, 0},
                         {"--frontend", NULL, true, false, 0, {0}, 0},
@@ -271,6 +274,9 @@ const command_t kBuildCommand = {
     "                         architecture where it has some: cuda:sm_90\n"
     "  --precision TYPE       what f32 networks are computed on: f32 (default), f16, bf16\n"
     "  --tactics MODE         heuristic (default), timed, or 'locked FILE'\n"
+    "  --alternatives N       ways to do each step that 'trivet tune' may choose from on the "
+    "device,\n"
+    "                         with heuristic tactics (1)\n"
     "  --timing-cache FILE    measured times, read and added to\n"
     "  --write-lock FILE      after a timed build: the winners only\n"
     "  --threads N            threads to measure with (all)\n"

@@ -105,6 +105,7 @@ trivet_status_t tvi_cuda_nvrtc_compile(const char* source, const char* architect
   TRIVET_RETURN_IF_ERROR_ANNOTATED(
       tvi_library_open_any(names, sizeof(names) / sizeof(names[0]), allocator, &library),
       "the CUDA target compiles its kernels with NVRTC");
+  tvi_library_stay(library);
   trivet_status_t status = find_functions(library, &table);
   nvrtcProgram program = NULL;
   if (!status)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Measuring on a target with memory of its own: what all measurements of a build share. Stands
-// behind measure.c, which makes the step; knows no kernel.
-#ifndef TRIVET_CODEGEN_TACTIC_MEASURE_DEVICE_H_
-#define TRIVET_CODEGEN_TACTIC_MEASURE_DEVICE_H_
+// Measuring on a target with memory of its own: what all measurements of a build, or of the
+// tuning of a plan, share. Stands behind whoever prepared the step; knows no kernel.
+#ifndef TRIVET_RUNTIME_DEVICE_MEASURE_DEVICE_H_
+#define TRIVET_RUNTIME_DEVICE_MEASURE_DEVICE_H_
 
 #include "runtime/device/open_device.h"
 
@@ -25,4 +25,4 @@ trivet_status_t tvi_measure_device_run(tvi_measure_device_t* measure, const triv
                                        void* prepared, void* const* addresses,
                                        uint64_t workspace_size, double* out_nanoseconds);
 
-#endif  // TRIVET_CODEGEN_TACTIC_MEASURE_DEVICE_H_
+#endif  // TRIVET_RUNTIME_DEVICE_MEASURE_DEVICE_H_

@@ -3,7 +3,7 @@
 // The timing cache and its file: what is written reads back to the same bytes, files merge, winners
 // go by the rule of 3 %, and every file that is none of ours is refused with its line.
 
-#include "codegen/tactic/timing_cache.h"
+#include "core/target/timing_cache.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 //
 // The timing cache in memory is a sorted array of entries, its file the same as text.
 // What a file says is input from outside: every line is checked before it counts.
-#include "codegen/tactic/timing_cache.h"
+#include "core/target/timing_cache.h"
 
 #include <ctype.h>
 #include <inttypes.h>

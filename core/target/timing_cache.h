@@ -7,8 +7,8 @@
 //   trivet timing cache 1
 //   device cpu <model> threads=2
 //   <32 hex digits of the signature> cpu_onednn.convolution/1 "direct nhwc" 123456
-#ifndef TRIVET_CODEGEN_TACTIC_TIMING_CACHE_H_
-#define TRIVET_CODEGEN_TACTIC_TIMING_CACHE_H_
+#ifndef TRIVET_CORE_TARGET_TIMING_CACHE_H_
+#define TRIVET_CORE_TARGET_TIMING_CACHE_H_
 
 #include <stdbool.h>
 
@@ -51,4 +51,4 @@ size_t tvi_timing_cache_unused(const tvi_timing_cache_t* cache, unsigned* out_li
 }  // extern "C"
 #endif
 
-#endif  // TRIVET_CODEGEN_TACTIC_TIMING_CACHE_H_
+#endif  // TRIVET_CORE_TARGET_TIMING_CACHE_H_

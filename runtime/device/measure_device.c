@@ -2,7 +2,7 @@
 //
 // Memory, stream and clock of a device for measurements. Memory grows and is kept, so that a build
 // of some hundred regions allocates a few times.
-#include "codegen/tactic/measure_device.h"
+#include "runtime/device/measure_device.h"
 
 #include <stdlib.h>
 
