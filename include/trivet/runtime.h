@@ -25,6 +25,7 @@ extern "C" {
 #define TRIVET_STRUCT_CONTEXT_STATISTICS 0x52540005u
 #define TRIVET_STRUCT_LAYER_RECORD 0x52540006u
 #define TRIVET_STRUCT_DEVICE_RECORD 0x52540007u
+#define TRIVET_STRUCT_TUNE_OPTIONS 0x52540008u
 
 typedef struct trivet_runtime_s trivet_runtime_t;
 typedef struct trivet_engine_s trivet_engine_t;
@@ -73,6 +74,8 @@ TRIVET_API const char* trivet_version(void);
 // Plugins that a plan carries may be loaded: machine code of whoever made the plan runs with the
 // rights of this process. Without it only those in |carried_hashes| are.
 #define TRIVET_ENGINE_ALLOW_CARRIED 2u
+// Load every alternative of a step that this machine can run, not only the first.
+#define TRIVET_ENGINE_ALL_ALTERNATIVES 4u
 
 typedef struct trivet_engine_options_s {
   trivet_header_t header;
@@ -103,6 +106,25 @@ TRIVET_API trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, 
                                                      const trivet_engine_options_t* options,
                                                      trivet_engine_t** out_engine);
 TRIVET_API void trivet_engine_destroy(trivet_engine_t* engine);
+
+typedef struct trivet_tune_options_s {
+  trivet_header_t header;
+  uint32_t device;           // number of the device, as for engines
+  uint32_t thread_count;     // on the host; 0: one
+  uint64_t memory_limit;     // as for contexts
+  const char* timing_cache;  // file of measured times, read and added to; NULL: none
+  trivet_sink_t report;      // text for people, what was chosen and why; write NULL: none
+} trivet_tune_options_t;
+
+// Times every alternative of every step of the plan at |path| on this machine, with real weights,
+// at the shapes that each profile is optimised for, and writes the plan with the fastest ones only
+// to |sink|. An alternative takes the place of one before it when it is 3 % faster. What a machine
+// lacks, or cannot run, is left out; the report says so. Needs no compiler. Equal times, as from
+// one timing cache, give equal bytes. Fails as trivet_engine_load does; INCOMPATIBLE: the timing
+// cache is of another device.
+TRIVET_API trivet_status_t trivet_plan_tune(trivet_runtime_t* runtime, const char* path,
+                                            const trivet_tune_options_t* options,
+                                            trivet_sink_t sink);
 
 #define TRIVET_TENSOR_INPUT 0u
 #define TRIVET_TENSOR_OUTPUT 1u

@@ -241,6 +241,8 @@ static trivet_status_t choose_alternative(trivet_context_t* context, uint32_t in
   for (uint32_t a = 0; a < step->plan->alternative_count; ++a) {
     const tvi_engine_alternative_t* alternative = &step->alternatives[a];
     if (!alternative->usable) continue;
+    bool is_forced = context->forced != NULL && context->forced[index] != TVI_PLAN_NONE;
+    if (is_forced && context->forced[index] != a) continue;
     bool holds;
     TRIVET_RETURN_IF_ERROR(tvi_context_guards_hold(context, alternative->plan->guards,
                                                    alternative->plan->guard_count, &holds));

@@ -246,6 +246,7 @@ static trivet_status_t check_profiles(const trivet_engine_t* engine) {
 static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes, uint64_t size,
                                    const trivet_engine_options_t* options) {
   uint32_t read_flags = 0;
+  engine->loads_all = (options->flags & TRIVET_ENGINE_ALL_ALTERNATIVES) != 0;
   if ((options->flags & TRIVET_ENGINE_VERIFY_WEIGHTS) != 0)
     read_flags |= TVI_PLAN_READ_VERIFY_WEIGHTS;
   TRIVET_RETURN_IF_ERROR(tvi_plan_read(bytes, size, read_flags, engine->allocator, &engine->plan));
@@ -278,7 +279,8 @@ static trivet_status_t make_engine(trivet_runtime_t* runtime,
       out_options->carried_hash_count = options->carried_hash_count;
     }
   }
-  uint32_t known = TRIVET_ENGINE_VERIFY_WEIGHTS | TRIVET_ENGINE_ALLOW_CARRIED;
+  uint32_t known = TRIVET_ENGINE_VERIFY_WEIGHTS | TRIVET_ENGINE_ALLOW_CARRIED |
+                   TRIVET_ENGINE_ALL_ALTERNATIVES;
   uint32_t unknown = out_options->flags & ~known;
   if (unknown != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT,

@@ -82,7 +82,8 @@ struct trivet_engine_s {
   bool* tensor_is_late;
   bool* buffer_is_late;
   bool has_late;
-  bool has_host;  // host functions take part: a run cannot be captured
+  bool has_host;   // host functions take part: a run cannot be captured
+  bool loads_all;  // every alternative that can run, not only the first
 };
 
 // "step 3 (conv1 + relu1)": annotates an error with the step that it came from.

@@ -97,15 +97,26 @@ static trivet_status_t load_step(trivet_engine_t* engine, uint32_t index) {
               TVI_SV_ARGS(missing));
       continue;
     }
+    trivet_status_t status = TRIVET_OK;
     if (step->plan->kind == TVI_PLAN_STEP_HOST) {
-      TRIVET_RETURN_IF_ERROR(load_host(engine, alternative));
+      status = load_host(engine, alternative);
     } else if (step->plan->kind == TVI_PLAN_STEP_LAUNCH) {
-      TRIVET_RETURN_IF_ERROR(load_launch(engine, alternative));
+      status = load_launch(engine, alternative);
     }
+    // A later way may still do.
+    if (status != NULL && a + 1 < step->plan->alternative_count &&
+        trivet_status_code(status) != TRIVET_STATUS_OUT_OF_MEMORY) {
+      tvi_log(engine->runtime->logger, TRIVET_SEVERITY_WARNING,
+              "step %u (%.*s): %.*s is left out: %s", index, TVI_SV_ARGS(step->plan->name),
+              TVI_SV_ARGS(alternative->plan->kernel), trivet_status_message(status));
+      trivet_status_free(status);
+      continue;
+    }
+    TRIVET_RETURN_IF_ERROR(status);
     alternative->usable = true;
     any = true;
     // Nothing behind an alternative without guards is ever chosen.
-    if (alternative->plan->guard_count == 0) break;
+    if (alternative->plan->guard_count == 0 && !engine->loads_all) break;
   }
   if (any) return TRIVET_OK;
   return TRIVET_STATUS(UNAVAILABLE,

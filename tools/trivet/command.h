@@ -135,6 +135,7 @@ trivet_status_t visit_plugin_files(const arguments_t* arguments, plugin_visit_t 
 extern const command_t kBuildCommand;
 extern const command_t kRunCommand;
 extern const command_t kBenchCommand;
+extern const command_t kTuneCommand;
 extern const command_t kInspectCommand;
 extern const command_t kOptCommand;
 extern const command_t kPluginCommand;

@@ -8,7 +8,7 @@
 #include "tools/trivet/command.h"
 
 static const command_t* const kCommands[] = {
-    &kBuildCommand, &kRunCommand,    &kBenchCommand,   &kInspectCommand,
+    &kBuildCommand, &kRunCommand,    &kBenchCommand,   &kTuneCommand,   &kInspectCommand,
     &kOptCommand,   &kPluginCommand, &kPluginsCommand, &kDoctorCommand,
 };
 #define COMMAND_COUNT (sizeof(kCommands) / sizeof(kCommands[0]))
