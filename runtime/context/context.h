@@ -120,7 +120,8 @@ struct trivet_context_s {
   bool is_warm;                   // the steps have run once since prepare
   void** events;                  // profile: step_count + 1
   uint64_t replay_count;
-  const uint32_t* forced;  // by step: the alternative to take, TVI_PLAN_NONE: as usual; or NULL
+  // By step the number of the alternative to take, TVI_PLAN_NONE: as usual. Or NULL. For tuning.
+  const uint32_t* forced;
   // Room for one step at a time.
   trivet_operand_t* step_operands;
   int64_t* step_parameters;

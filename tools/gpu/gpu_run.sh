@@ -12,6 +12,9 @@
 #   run.sh conformance [OPTIONS]     every operator of ONNX against its published data (./dev onnx-tests --help)
 #   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
 #   run.sh gpu [CASE...]            beside PyTorch, in FP16 (bench/bench_gpu.py)
+#   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices
+#   run.sh sanitize [SECONDS]        the same small network under compute-sanitizer, each tool for at most so long
+#   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh test                      the tests of the bundle
 #   run.sh trivet ARGS               the command itself
 # $TRIVET_TARGET: cuda by default, the device says which architecture.
@@ -57,6 +60,42 @@ for name in gpu.files:
 P
     ;;
   build) shift; build "$@" ;;
+  robust)
+    shapes=(--min image:1x1x8x8 --opt image:8x1x8x8 --max image:64x1x8x8)
+    model=$(model_path digits) failed=0
+    "$TRIVET" build "$model" -o robust.plan --target "$TRIVET_TARGET" "${shapes[@]}" &&
+      "$here/bin/device_robust" robust.plan "${2:-10000}" || failed=1
+    # The code of another architecture is refused by name, before anything runs.
+    for other in sm_80 sm_100; do
+      "$TRIVET" build "$model" -o other.plan --target "cuda:$other" "${shapes[@]}" >/dev/null || failed=1
+      if "$TRIVET" run other.plan >other.log 2>&1; then echo "WRONG: a plan for $other ran"; failed=1
+      elif grep -q "$other" other.log; then echo "ok: $(head -c 300 other.log)"
+      else echo "WRONG: $(head -c 300 other.log)"; failed=1; fi
+    done
+    "$TRIVET" bench robust.plan -n 300 --warmup 30 --rotate 4 | grep -E "^device"
+    "$TRIVET" bench robust.plan -n 300 --warmup 30 --no-graph | grep -E "^device"
+    [ "$failed" -eq 0 ]
+    ;;
+  sanitize)
+    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer) failed=0
+    "$TRIVET" build "$(model_path digits)" -o sanitize.plan --target "$TRIVET_TARGET" >/dev/null || exit 1
+    for tool in memcheck racecheck initcheck synccheck; do
+      timeout "${2:-60}" "$sanitizer" --tool "$tool" --error-exitcode 9 "$TRIVET" run sanitize.plan >"sanitize_$tool.log" 2>&1 ||
+        failed=1
+      echo "$tool: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|Error|not supported' "sanitize_$tool.log" | tail -1)"
+    done
+    [ "$failed" -eq 0 ]
+    ;;
+  tune)
+    name=$2 path=$(model_path "$2")
+    shift 2
+    "$TRIVET" build "$path" -o "$name.many.plan" --target cuda:sm_90 --alternatives 4 "$@" &&
+      "$TRIVET" tune "$name.many.plan" -o "$name.tuned.plan" >"$name.tune.txt" && tail -2 "$name.tune.txt" &&
+      "$TRIVET" build "$path" -o "$name.timed.plan" --target "$TRIVET_TARGET" --tactics timed "$@" &&
+      for plan in many tuned timed; do
+        echo "$plan: $("$TRIVET" bench "$name.$plan.plan" -n 300 --warmup 30 --rotate 4 | grep -E '^device   median')"
+      done
+    ;;
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
   conformance)
