@@ -210,10 +210,10 @@ TEST(EngineLoadTest, OptionsOfAnotherKind) {
   trivet_engine_options_t engine_options;
   memset(&engine_options, 0, sizeof(engine_options));
   engine_options.header = {sizeof(engine_options), TRIVET_STRUCT_ENGINE_OPTIONS, nullptr};
-  engine_options.flags = 6;
+  engine_options.flags = 10;
   trivet_engine_t* engine = nullptr;
   EXPECT_EQ(TextOf(trivet_engine_load_memory(runtime, "", 0, &engine_options, &engine)),
-            "INVALID_ARGUMENT: engine options: flags are 0x6, of which 0x4 are unknown");
+            "INVALID_ARGUMENT: engine options: flags are 0xa, of which 0x8 are unknown");
   trivet_runtime_destroy(runtime);
   trivet_runtime_destroy(nullptr);
   trivet_engine_destroy(nullptr);
