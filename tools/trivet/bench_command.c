@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // trivet bench: how fast a plan runs, and where the time goes.
-// It measures and must not judge: comparing with others is done by the scripts in bench/.
+// It measures and must not judge: comparing with others is done by the scripts
+// in bench/.
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -84,7 +85,8 @@ static trivet_status_t measure(session_t* s, rotation_t* rotation, int64_t warmu
   return TRIVET_OK;
 }
 
-// Times that the device takes itself, of single runs and of runs one behind the other.
+// Times that the device takes itself, of single runs and of runs one behind the
+// other.
 static trivet_status_t measure_device(session_t* s, rotation_t* rotation, int64_t iterations,
                                       figures_t* f) {
   double *times = NULL, *host_times = NULL;
@@ -136,26 +138,76 @@ static trivet_status_t layer(const session_t* s, uint32_t index, trivet_layer_re
   return trivet_context_layer(s->context, index, record);
 }
 
-static trivet_status_t print_layers(const session_t* s) {
-  double total = 0;
-  uint32_t count = trivet_context_layer_count(s->context);
-  trivet_layer_record_t record;
-  for (uint32_t i = 0; i < count; ++i) {
-    TRIVET_RETURN_IF_ERROR(layer(s, i, &record));
-    if (record.count) total += (double)record.nanoseconds / (double)record.count;
+// Bytes that a large copy on the device reads and writes a nanosecond, the best
+// of some; 0 where there is no memory for it.
+static double copy_rate(const session_t* s) {
+  const uint64_t size = (uint64_t)256 << 20;
+  void *from = NULL, *to = NULL;
+  double best = 0;
+  trivet_status_t status = trivet_engine_allocate(s->engine, size, &from);
+  if (!status) status = trivet_engine_allocate(s->engine, size, &to);
+  for (int i = 0; i < 12 && !status; ++i) {
+    int64_t start = tvi_clock_now_ns();
+    status = trivet_engine_copy(s->engine, to, from, size);
+    double rate = 2.0 * (double)size / (double)(tvi_clock_now_ns() - start);
+    if (!status && rate > best) best = rate;
   }
+  trivet_engine_release(s->engine, to, size);
+  trivet_engine_release(s->engine, from, size);
+  trivet_status_free(status);
+  return best;
+}
+
+// Figures of all layers that ran; |rate| as copy_rate has it.
+static trivet_status_t collect_layers(session_t* s, double rate, layer_figures_t** out_layers,
+                                      size_t* out_count) {
+  uint32_t count = trivet_context_layer_count(s->context);
+  layer_figures_t* layers = NULL;
+  size_t kept = 0;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(&s->arena, (size_t)count + 1, sizeof(*layers), &layers));
   for (uint32_t i = 0; i < count; ++i) {
+    trivet_layer_record_t record;
     TRIVET_RETURN_IF_ERROR(layer(s, i, &record));
     if (!record.count) continue;
     double ns = (double)record.nanoseconds / (double)record.count;
-    printf("%10.3f ms %5.1f %% %8.2f GB/s  %-40.40s %s\n", ns * 1e-6, 100 * ns / total,
-           (double)record.bytes / ns, record.kernel, record.name);
+    layer_figures_t* l = &layers[kept++];
+    *l = (layer_figures_t){i, ns * 1e-6,   record.bytes,  0,
+                           0, record.name, record.kernel, record.tactic};
+    if (ns > 0) l->gigabytes_per_second = (double)record.bytes / ns;
+    if (rate > 0) l->share_of_copy = l->gigabytes_per_second / rate;
   }
+  *out_layers = layers;
+  *out_count = kept;
   return TRIVET_OK;
 }
 
+static void print_layers(const layer_figures_t* layers, size_t count, double rate) {
+  double total = 0;
+  for (size_t i = 0; i < count; ++i) total += layers[i].ms;
+  if (rate > 0) printf("copying  %.0f GB/s on the device, read and written\n", rate);
+  for (size_t i = 0; i < count; ++i) {
+    const layer_figures_t* l = &layers[i];
+    printf("%10.4f ms %5.1f %% %8.2f GB/s ", l->ms, total > 0 ? 100 * l->ms / total : 0,
+           l->gigabytes_per_second);
+    if (rate > 0) printf("%4.0f %% ", 100 * l->share_of_copy);
+    printf(" %-40.40s %s\n", l->kernel, l->name);
+  }
+}
+
+// The page beside the text.
+static trivet_status_t write_page(const session_t* s, const figures_t* f, double rate,
+                                  const char* path, const char* plan, layer_figures_t* layers,
+                                  size_t count) {
+  char summary[512];
+  snprintf(summary, sizeof(summary),
+           "%s; latency %.4f ms (median), on the device %.4f ms; copying %.0f GB/s",
+           trivet_engine_target(s->engine), f->median, f->device_median, rate);
+  return write_profile_page(path, plan, summary, layers, count);
+}
+
 static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64_t plan_bytes,
-                                  const char* path, bool with_layers) {
+                                  const char* path, bool with_layers, double rate) {
   trivet_context_statistics_t statistics;
   memset(&statistics, 0, sizeof(statistics));
   statistics.header.struct_size = sizeof(statistics);
@@ -169,8 +221,10 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
                              f->median, f->minimum, f->mean, f->p90, f->p99);
   tvi_string_builder_appendf(
       &out,
-      " \"load_ms\": %.4f, \"prepare_ms\": %.4f, \"plan_bytes\": %llu, \"arena_bytes\": %llu,\n"
-      " \"arena_lower_bound_bytes\": %llu, \"weights_bytes\": %llu, \"workspace_bytes\": %llu,\n"
+      " \"load_ms\": %.4f, \"prepare_ms\": %.4f, \"plan_bytes\": %llu, "
+      "\"arena_bytes\": %llu,\n"
+      " \"arena_lower_bound_bytes\": %llu, \"weights_bytes\": %llu, "
+      "\"workspace_bytes\": %llu,\n"
       " \"resident_bytes\": %llu, \"allocations_in_run\": %llu, "
       "\"library_allocations_in_run\": %lld",
       s->load_ms, s->prepare_ms, (unsigned long long)plan_bytes,
@@ -178,13 +232,15 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
       (unsigned long long)statistics.weights_size, (unsigned long long)statistics.workspace_size,
       (unsigned long long)resident_bytes(), f->own_allocations, f->library_growth);
   if (f->on_device) {
-    tvi_string_builder_appendf(
-        &out,
-        ",\n \"device_ms\": {\"median\": %.6f, \"min\": %.6f, \"queued\": %.6f},\n"
-        " \"host_us\": %.3f, \"device_bytes\": %llu, \"replayed\": %llu",
-        f->device_median, f->device_minimum, f->queued, f->host * 1e3,
-        (unsigned long long)statistics.device_size, (unsigned long long)statistics.replay_count);
+    tvi_string_builder_appendf(&out,
+                               ",\n \"device_ms\": {\"median\": %.6f, \"min\": %.6f, \"queued\": "
+                               "%.6f},\n"
+                               " \"host_us\": %.3f, \"device_bytes\": %llu, \"replayed\": %llu",
+                               f->device_median, f->device_minimum, f->queued, f->host * 1e3,
+                               (unsigned long long)statistics.device_size,
+                               (unsigned long long)statistics.replay_count);
   }
+  if (rate > 0) tvi_string_builder_appendf(&out, ",\n \"copy_gb_per_s\": %.1f", rate);
   if (with_layers) {
     tvi_string_builder_append_cstr(&out, ",\n \"layers\": [");
     for (uint32_t i = 0; i < trivet_context_layer_count(s->context); ++i) {
@@ -197,9 +253,15 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
       tvi_string_builder_append_cstr(&out, ", \"kernel\": ");
       tvi_string_builder_append_json(&out, kernel);
       tvi_string_builder_appendf(
-          &out, ", \"ms\": %.6f, \"bytes\": %llu}",
+          &out, ", \"ms\": %.6f, \"bytes\": %llu",
           record.count ? (double)record.nanoseconds / (double)record.count * 1e-6 : 0.0,
           (unsigned long long)record.bytes);
+      if (rate > 0 && record.nanoseconds) {
+        double ns = (double)record.nanoseconds / (double)record.count;
+        tvi_string_builder_appendf(&out, ", \"share_of_copy\": %.4f",
+                                   (double)record.bytes / ns / rate);
+      }
+      tvi_string_builder_append_cstr(&out, "}");
     }
     tvi_string_builder_append_cstr(&out, "]");
   }
@@ -229,15 +291,18 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   TRIVET_RETURN_IF_ERROR(status);
   uint64_t plan_bytes = 0;
   TRIVET_RETURN_IF_ERROR(tvi_file_size(arguments->words[0], &plan_bytes));
-  bool layers = option_given(arguments, "--profile");
+  bool layers = option_given(arguments, "--profile") || option_given(arguments, "--html");
   if (layers) TRIVET_RETURN_IF_ERROR(profile(s, iterations < 20 ? iterations : 20));
-  printf("latency  median %.3f ms, min %.3f, mean %.3f, p90 %.3f, p99 %.3f; %.1f runs/s\n",
-         figures.median, figures.minimum, figures.mean, figures.p90, figures.p99,
-         1000 / figures.mean);
+  printf(
+      "latency  median %.3f ms, min %.3f, mean %.3f, p90 %.3f, p99 %.3f; "
+      "%.1f runs/s\n",
+      figures.median, figures.minimum, figures.mean, figures.p90, figures.p99, 1000 / figures.mean);
   if (figures.on_device) {
-    printf("device   median %.4f ms, min %.4f; queued %.4f ms a run, host %.1f us a run; %s\n",
-           figures.device_median, figures.device_minimum, figures.queued, figures.host * 1e3,
-           trivet_engine_target(s->engine));
+    printf(
+        "device   median %.4f ms, min %.4f; queued %.4f ms a run, host %.1f "
+        "us a run; %s\n",
+        figures.device_median, figures.device_minimum, figures.queued, figures.host * 1e3,
+        trivet_engine_target(s->engine));
   }
   printf("plan     %.1f MB, loaded in %.2f ms, prepared in %.2f ms\n", (double)plan_bytes * 1e-6,
          s->load_ms, s->prepare_ms);
@@ -246,9 +311,11 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   statistics.header.struct_size = sizeof(statistics);
   statistics.header.struct_type = TRIVET_STRUCT_CONTEXT_STATISTICS;
   TRIVET_RETURN_IF_ERROR(trivet_context_statistics(s->context, &statistics));
-  printf("memory   arena %.2f MB (%.2f at least), workspace %.2f MB, weights %.1f MB\n",
-         (double)statistics.arena_size * 1e-6, (double)statistics.arena_lower_bound * 1e-6,
-         (double)statistics.workspace_size * 1e-6, (double)statistics.weights_size * 1e-6);
+  printf(
+      "memory   arena %.2f MB (%.2f at least), workspace %.2f MB, weights "
+      "%.1f MB\n",
+      (double)statistics.arena_size * 1e-6, (double)statistics.arena_lower_bound * 1e-6,
+      (double)statistics.workspace_size * 1e-6, (double)statistics.weights_size * 1e-6);
   if (figures.on_device) {
     printf("device   %.2f MB taken, staging %.2f MB; %llu of %llu runs replayed\n",
            (double)statistics.device_size * 1e-6, (double)statistics.staging_size * 1e-6,
@@ -256,9 +323,19 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
   }
   printf("run      %llu allocations of ours, library heaps grew by %lld bytes\n",
          figures.own_allocations, figures.library_growth);
-  if (layers) TRIVET_RETURN_IF_ERROR(print_layers(s));
+  double rate = layers && figures.on_device ? copy_rate(s) : 0;
+  if (layers) {
+    layer_figures_t* list = NULL;
+    size_t count = 0;
+    const char* page = option_value(arguments, "--html", NULL);
+    TRIVET_RETURN_IF_ERROR(collect_layers(s, rate, &list, &count));
+    print_layers(list, count, rate);
+    if (page) {
+      TRIVET_RETURN_IF_ERROR(write_page(s, &figures, rate, page, arguments->words[0], list, count));
+    }
+  }
   const char* path = option_value(arguments, "--json", NULL);
-  return path ? write_json(s, &figures, plan_bytes, path, layers) : TRIVET_OK;
+  return path ? write_json(s, &figures, plan_bytes, path, layers, rate) : TRIVET_OK;
 }
 
 static int run(int argc, char** argv) {
@@ -274,6 +351,7 @@ static int run(int argc, char** argv) {
                         {"--host-io", NULL, false, false, 0, {0}, 0},
                         {"--memory-limit", NULL, true, false, 0, {0}, 0},
                         {"--json", NULL, true, false, 0, {0}, 0},
+                        {"--html", NULL, true, false, 0, {0}, 0},
                         {"--verify-weights", NULL, false, false, 0, {0}, 0},
                         {"--no-verify", NULL, false, false, 0, {0}, 0},
                         {"--allow-carried-plugins", NULL, false, true, 0, {0}, 0},
@@ -291,7 +369,8 @@ static int run(int argc, char** argv) {
     fprintf(stderr, "trivet bench: needs one plan; 'trivet bench --help' teaches it\n");
     return 2;
   }
-  // Loading is measured as a program would do it: without hashing the weights, unless asked to.
+  // Loading is measured as a program would do it: without hashing the weights,
+  // unless asked to.
   option_t* no_verify = (option_t*)find_option(&arguments, "--no-verify");
   if (!option_given(&arguments, "--verify-weights")) no_verify->seen = 1;
   trivet_runtime_options_t runtime;
@@ -317,21 +396,29 @@ const command_t kBenchCommand = {
     "bench", "measures a plan: latency, memory, layers",
     "trivet bench PLAN [options]\n"
     "\n"
-    "Runs PLAN many times and prints latency percentiles, throughput, memory and allocations.\n"
+    "Runs PLAN many times and prints latency percentiles, throughput, memory "
+    "and allocations.\n"
     "\n"
     "  trivet bench net.plan --threads 2 --profile\n"
     "\n"
     "  -n, --iterations N     measured runs (50), after --warmup N (5)\n"
-    "  --profile              time of every layer, from runs of their own\n"
+    "  --profile              time of every layer, from runs of their own; on "
+    "a device beside what\n"
+    "                         a large copy reaches there\n"
+    "  --html FILE            the layers as a page, the slowest first\n"
     "  --device N             which device, for targets that have several (0)\n"
-    "  --host-io              inputs and outputs on the host, copied in every run; by default "
+    "  --host-io              inputs and outputs on the host, copied in every "
+    "run; by default "
     "they\n"
     "                         lie in the device's memory\n"
     "  --no-graph             launches step by step\n"
-    "  --rotate N             N sets of memory for inputs and outputs, which take turns\n"
+    "  --rotate N             N sets of memory for inputs and outputs, which "
+    "take turns\n"
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --json FILE            all figures for tools\n"
-    "  --verify-weights       hashes the weights on loading, as 'trivet run' does\n"
-    "  -i, --inputs, --shapes, --threads, --plugin, --plugin-path, --allow-carried-plugins\n"
+    "  --verify-weights       hashes the weights on loading, as 'trivet run' "
+    "does\n"
+    "  -i, --inputs, --shapes, --threads, --plugin, --plugin-path, "
+    "--allow-carried-plugins\n"
     "                         as in 'trivet run'\n",
     run};

@@ -106,6 +106,19 @@ trivet_status_t rotate(rotation_t* rotation);
 // Before the session is closed.
 void close_rotation(rotation_t* rotation);
 
+// One layer of a profile.
+typedef struct layer_figures_s {
+  uint32_t index;  // in the plan
+  double ms;       // a run
+  uint64_t bytes;  // read and written in a run
+  double gigabytes_per_second;
+  double share_of_copy;  // of what copying from one place to another reaches; 0: not known
+  const char *name, *kernel, *tactic;
+} layer_figures_t;
+// Sorts |layers|.
+trivet_status_t write_profile_page(const char* path, const char* title, const char* summary,
+                                   layer_figures_t* layers, size_t count);
+
 // A builder with all plugins loaded.
 trivet_status_t open_builder(const arguments_t* arguments, trivet_builder_t** out_builder);
 // MODEL of the command line: a model file, a graph as text, or "-" for either from standard input.
