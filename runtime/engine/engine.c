@@ -279,8 +279,8 @@ static trivet_status_t make_engine(trivet_runtime_t* runtime,
       out_options->carried_hash_count = options->carried_hash_count;
     }
   }
-  uint32_t known = TRIVET_ENGINE_VERIFY_WEIGHTS | TRIVET_ENGINE_ALLOW_CARRIED |
-                   TRIVET_ENGINE_ALL_ALTERNATIVES;
+  uint32_t known =
+      TRIVET_ENGINE_VERIFY_WEIGHTS | TRIVET_ENGINE_ALLOW_CARRIED | TRIVET_ENGINE_ALL_ALTERNATIVES;
   uint32_t unknown = out_options->flags & ~known;
   if (unknown != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT,

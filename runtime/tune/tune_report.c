@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What tuning tells people: for each step that had a choice what was taken and what else there was.
+// What tuning tells people: for each step that had a choice what was taken and what else there was,
+// or why that was left out. Decides nothing.
 #include <string.h>
 
 #include "core/base/status.h"

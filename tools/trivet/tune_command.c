@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// trivet tune: times the alternatives of a plan on this machine and keeps the fastest.
+// trivet tune: times the alternatives of a plan on this machine and keeps the fastest. The work is
+// the runtime's; this reads options, writes the file and prints the report.
 #include <stdio.h>
 #include <string.h>
 
