@@ -54,10 +54,12 @@ static trivet_status_t input_shape(const trivet_config_t* config, const trivet_g
   for (uint32_t d = 0; d < type->rank; ++d) {
     int64_t value = 0;
     bool fixed = tvi_dim_is_constant(type->dims[d], &value);
+    int64_t least = value, most = value;
+    if (!fixed) tvi_dim_range(graph->dims, type->dims[d], &least, &most);
     for (uint32_t w = 0; w < 3; ++w) {
       if (!shape) {
         static const int64_t defaults[3] = {DEFAULT_MIN, DEFAULT_OPT, DEFAULT_MAX};
-        out_dims[w][d] = fixed ? value : defaults[w];
+        out_dims[w][d] = defaults[w] < least ? least : defaults[w] > most ? most : defaults[w];
         continue;
       }
       out_dims[w][d] = shape->dims[w][d];
