@@ -162,7 +162,7 @@ static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step,
 // Inputs whose every load is at the position that the output writes.
 static uint32_t in_place_mask(const trivet_region_t* region) {
   const tvi_kir_program_t* program = region->program;
-  if (region->output_count != 1) return 0;
+  if (!program || region->output_count != 1) return 0;
   uint32_t mask = region->input_count < 31 ? (1u << region->input_count) - 1 : 0;
   for (uint32_t st = 0; st < program->stage_count; ++st) {
     const tvi_kir_stage_t* stage = &program->stages[st];
@@ -619,7 +619,64 @@ static trivet_status_t encode_attributes(tvi_schedule_t* s, const tvi_node_t* no
   return tvi_host_blob_encode(attributes, count, s->arena, &step->blob, &step->blob_size);
 }
 
+// Gives a host function to a kernel of the target that takes it over. |out_taken| false: none does.
+static trivet_status_t offer_host_region(tvi_schedule_t* s, uint32_t id, bool* out_taken) {
+  const tvi_cover_region_t* region = &s->cover->regions.data[id];
+  const tvi_node_t* node = tvi_graph_node(s->graph, region->nodes.data[0]);
+  tvi_region_operand_t* operands = NULL;
+  tvi_place_t* places = NULL;
+  uint32_t count = 0, inputs = 0;
+  *out_taken = false;
+  if (!tvi_tactic_takes_host_functions(s->tactics)) return TRIVET_OK;
+  const uint32_t most = node->input_count + node->output_count + 1;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, most, sizeof(*operands), &operands));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, most, sizeof(*places), &places));
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    bool known = node->inputs[i] == 0;
+    for (uint32_t k = 0; k < count; ++k) known = known || operands[k].value == node->inputs[i];
+    if (known) continue;
+    TRIVET_RETURN_IF_ERROR(find_dense_place(s, node->inputs[i], false, &places[count]));
+    describe_operand(s, node->inputs[i], &places[count], false, &operands[count]);
+    ++count;
+  }
+  inputs = count;
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    const tvi_value_id_t value = node->outputs[i];
+    if (!value) continue;
+    s->concat_parent[value] = 0;
+    s->layouts[value] = tvi_layout_plain();
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, value));
+    places[count] = s->places[value];
+    describe_operand(s, value, &places[count], true, &operands[count]);
+    ++count;
+  }
+  trivet_region_t asked;
+  tvi_tactic_t tactic;
+  TRIVET_RETURN_IF_ERROR(make_region(s, NULL, region->nodes.data, 1, operands, inputs,
+                                     count - inputs, "host", &asked));
+  tvi_tactic_list_t list;
+  tvi_string_builder_t reasons;
+  tvi_vector_init(&list, s->allocator);
+  tvi_string_builder_init(&reasons, s->allocator);
+  trivet_status_t status = tvi_tactic_enumerate(s->tactics, &asked, &list, &reasons);
+  if (!status && !list.count) {
+    const trivet_string_view_t why = tvi_string_builder_view(&reasons);
+    tvi_tactic_note(s->tactics, "host", s->graph, region->nodes.data[0], true, "%.*s",
+                    (int)why.size, why.data ? why.data : "");
+  }
+  *out_taken = list.count != 0;
+  tvi_vector_deinit(&list);
+  tvi_string_builder_deinit(&reasons);
+  if (status || !*out_taken) return status;
+  TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &asked, &tactic));
+  return emit_step(s, &asked, places, &tactic, id);
+}
+
 static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
+  bool taken = false;
+  TRIVET_RETURN_IF_ERROR(offer_host_region(s, id, &taken));
+  if (taken) return TRIVET_OK;
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
   tvi_node_id_t node_id = region->nodes.data[0];
   const tvi_node_t* node = tvi_graph_node(s->graph, node_id);

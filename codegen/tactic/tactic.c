@@ -68,6 +68,13 @@ bool tvi_tactic_is_general(const trivet_kernel_t* kernel) {
   return (kernel->flags & TRIVET_KERNEL_GENERAL) != 0;
 }
 
+bool tvi_tactic_takes_host_functions(const tvi_tactic_context_t* context) {
+  for (size_t i = 0; i < context->kernels.count; ++i) {
+    if (context->kernels.data[i]->flags & TRIVET_KERNEL_HOST_FUNCTIONS) return true;
+  }
+  return false;
+}
+
 bool tvi_tactic_fuser_enabled(const tvi_tactic_context_t* context, const char* fuser) {
   for (uint32_t i = 0; i < context->options.disabled_count; ++i) {
     if (strcmp(context->options.disabled[i], fuser) == 0) return false;
@@ -142,6 +149,7 @@ trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet
     const trivet_kernel_t* kernel = context->kernels.data[i];
     if (!tvi_tactic_fuser_enabled(context, kernel->name))
       continue;  // kernels are switched off by name too
+    if (!region->program && !(kernel->flags & TRIVET_KERNEL_HOST_FUNCTIONS)) continue;
     TRIVET_RETURN_IF_ERROR_ANNOTATED(kernel->propose(kernel, region, &proposal), "kernel %s",
                                      kernel->name);
   }

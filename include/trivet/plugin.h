@@ -511,6 +511,9 @@ typedef struct trivet_emission_api_s {
 
 // The target's own kernel that runs every kernel-IR program; others are asked first.
 #define TRIVET_KERNEL_GENERAL 1u
+// Asked about host functions, too: regions of one node whose operator has neither kernel IR nor a
+// graph. They are read by node_operator, node_attribute, node_input and node_output.
+#define TRIVET_KERNEL_HOST_FUNCTIONS 2u
 
 typedef struct trivet_kernel_s {
   trivet_header_t header;

@@ -5,6 +5,7 @@
 #include "plugins/cpu_onednn/onednn_build.h"
 #include "plugins/cpu_onednn/onednn_norm.h"
 #include "plugins/cpu_onednn/onednn_problem.h"
+#include "plugins/cpu_onednn/onednn_rnn.h"
 #include "plugins/cpu_onednn/onednn_run.h"
 
 // Which problems a kernel proposes itself for, by kind.
@@ -62,7 +63,25 @@ NORMALISATION(layer_norm, "cpu_onednn.layer_norm", "layer normalisations", &kLay
 NORMALISATION(batch_norm, "cpu_onednn.batch_norm", "batch normalisations by stored statistics",
               &kBatch);
 
-TRIVET_PLUGIN_HALVES("cpu_onednn", "0.1",
-                     "convolutions, matrix products, pools and normalisations by oneDNN",
-                     TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &convolution, &deconvolution, &matmul,
-                     &pool, &softmax, &layer_norm, &batch_norm)
+static const trivet_kernel_t rnn = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "cpu_onednn.rnn",
+    .target = "cpu",
+    .summary = "recurrent layers",
+    .version = ONEDNN_RNN_VERSION,
+    .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+    .flags = TRIVET_KERNEL_HOST_FUNCTIONS,
+    .propose = onednn_rnn_propose,
+    .emit = onednn_rnn_emit,
+    .load = onednn_rnn_load,
+    .unload = onednn_rnn_unload,
+    .prepare = onednn_rnn_prepare,
+    .release = onednn_rnn_release,
+    .run = onednn_rnn_run,
+};
+
+TRIVET_PLUGIN_HALVES(
+    "cpu_onednn", "0.1",
+    "convolutions, matrix products, pools, normalisations and recurrent layers by oneDNN",
+    TRIVET_HALF_BUILD | TRIVET_HALF_RUN, &convolution, &deconvolution, &matmul, &pool, &softmax,
+    &layer_norm, &batch_norm, &rnn)
