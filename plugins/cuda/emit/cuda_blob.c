@@ -50,6 +50,17 @@ void tvi_cuda_blob_write(const tvi_cuda_blob_t* blob, tvi_byte_writer_t* w) {
     tvi_byte_writer_u32(w, blob->arguments[i].kind);
     tvi_byte_writer_u32(w, blob->arguments[i].index);
   }
+  tvi_byte_writer_u32(w, blob->map_count);
+  for (uint32_t i = 0; i < blob->map_count; ++i) {
+    const tvi_cuda_map_t* map = &blob->maps[i];
+    tvi_byte_writer_u32(w, map->operand);
+    tvi_byte_writer_u32(w, map->rank);
+    for (uint32_t d = 0; d < map->rank; ++d) {
+      tvi_byte_writer_u32(w, map->extents[d]);
+      tvi_byte_writer_u32(w, map->strides[d]);
+      tvi_byte_writer_u32(w, map->box[d]);
+    }
+  }
   tvi_byte_writer_u64(w, blob->cubin_size);
   tvi_byte_writer_align(w, ALIGNMENT);
   tvi_byte_writer_bytes(w, blob->cubin, blob->cubin_size);
@@ -121,14 +132,44 @@ static trivet_status_t read_launch(tvi_byte_reader_t* r, const tvi_cuda_blob_t* 
   return TRIVET_OK;
 }
 
-static trivet_status_t read_argument(tvi_byte_reader_t* r, const tvi_cuda_blob_t* blob,
-                                     tvi_cuda_argument_t* argument) {
-  TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &argument->kind));
-  TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &argument->index));
-  if (argument->kind > TVI_CUDA_ARGUMENT_I64) return bad("bad kind of argument", argument->kind);
-  const uint32_t count =
-      argument->kind == TVI_CUDA_ARGUMENT_OPERAND ? blob->operand_count : blob->parameter_count;
+static trivet_status_t check_argument(const tvi_cuda_blob_t* blob,
+                                      const tvi_cuda_argument_t* argument) {
+  if (argument->kind > TVI_CUDA_ARGUMENT_MAP) return bad("bad kind of argument", argument->kind);
+  const uint32_t count = argument->kind == TVI_CUDA_ARGUMENT_OPERAND ? blob->operand_count
+                         : argument->kind == TVI_CUDA_ARGUMENT_MAP   ? blob->map_count
+                                                                     : blob->parameter_count;
   if (argument->index >= count) return bad("an argument refers to", argument->index);
+  return TRIVET_OK;
+}
+
+static trivet_status_t read_map(tvi_byte_reader_t* r, const tvi_cuda_blob_t* blob,
+                                tvi_cuda_map_t* map) {
+  TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &map->operand));
+  TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &map->rank));
+  if (map->operand >= blob->operand_count) return bad("a tensor map of operand", map->operand);
+  if (map->rank == 0 || map->rank > TVI_CUDA_MAP_RANK)
+    return bad("a tensor map of rank", map->rank);
+  for (uint32_t d = 0; d < map->rank; ++d) {
+    TRIVET_RETURN_IF_ERROR(read_parameter(r, blob, false, &map->extents[d]));
+    TRIVET_RETURN_IF_ERROR(read_parameter(r, blob, false, &map->strides[d]));
+    TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &map->box[d]));
+    if (map->box[d] == 0 || map->box[d] > 256) return bad("a tensor map with a box of", map->box[d]);
+  }
+  return TRIVET_OK;
+}
+
+// Maps stand behind the arguments that name them, so their number is checked afterwards.
+static trivet_status_t read_maps(tvi_byte_reader_t* r, uint32_t version, tvi_arena_t* arena,
+                                 tvi_cuda_blob_t* blob) {
+  if (version >= 2) TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &blob->map_count));
+  if (blob->map_count > tvi_byte_reader_remaining(r) / 8)
+    return bad("too many tensor maps,", blob->map_count);
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)blob->map_count + 1,
+                                                      sizeof(*blob->maps), &blob->maps));
+  for (uint32_t i = 0; i < blob->map_count; ++i)
+    TRIVET_RETURN_IF_ERROR(read_map(r, blob, &blob->maps[i]));
+  for (uint32_t i = 0; i < blob->argument_count; ++i)
+    TRIVET_RETURN_IF_ERROR(check_argument(blob, &blob->arguments[i]));
   return TRIVET_OK;
 }
 
@@ -141,7 +182,7 @@ trivet_status_t tvi_cuda_blob_read(const uint8_t* bytes, uint64_t size, tvi_aren
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &magic));
   if (magic != MAGIC) return bad("bad magic", magic);
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &version));
-  if (version != TVI_CUDA_BLOB_VERSION) return bad("unknown version", version);
+  if (version == 0 || version > TVI_CUDA_BLOB_VERSION) return bad("unknown version", version);
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &blob.parameter_count));
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &blob.operand_count));
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &blob.launch_count));
@@ -163,8 +204,11 @@ trivet_status_t tvi_cuda_blob_read(const uint8_t* bytes, uint64_t size, tvi_aren
     TRIVET_RETURN_IF_ERROR(read_operand(&r, &blob, &blob.operands[i]));
   for (uint32_t i = 0; i < blob.launch_count; ++i)
     TRIVET_RETURN_IF_ERROR(read_launch(&r, &blob, &blob.launches[i]));
-  for (uint32_t i = 0; i < blob.argument_count; ++i)
-    TRIVET_RETURN_IF_ERROR(read_argument(&r, &blob, &blob.arguments[i]));
+  for (uint32_t i = 0; i < blob.argument_count; ++i) {
+    TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &blob.arguments[i].kind));
+    TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(&r, &blob.arguments[i].index));
+  }
+  TRIVET_RETURN_IF_ERROR(read_maps(&r, version, arena, &blob));
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u64(&r, &blob.cubin_size));
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_align(&r, ALIGNMENT));
   TRIVET_RETURN_IF_ERROR(tvi_byte_reader_bytes(&r, blob.cubin_size, &blob.cubin));

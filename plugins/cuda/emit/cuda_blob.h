@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define TVI_CUDA_BLOB_VERSION 1u
+#define TVI_CUDA_BLOB_VERSION 2u  // 1: without tensor maps
 #define TVI_CUDA_BLOB_MAX_LAUNCHES 4096u
 
 // What the kernels were compiled for: dimensions and strides of an operand as parameters;
@@ -34,6 +34,8 @@ typedef struct tvi_cuda_blob_s {
   tvi_cuda_blob_operand_t* operands;
   tvi_cuda_launch_t* launches;
   tvi_cuda_argument_t* arguments;
+  uint32_t map_count;
+  tvi_cuda_map_t* maps;
   const uint8_t* cubin;  // in the bytes that were read
   uint64_t cubin_size;
 } tvi_cuda_blob_t;

@@ -26,7 +26,17 @@ typedef struct grid_t {
   uint32_t block;
   uint32_t shared_bytes;
   uint32_t argument_first;
+  bool uses_maps;  // the variant that is launched asks for the alignment that tensor maps need
 } grid_t;
+
+// A tensor map, which holds an address: made again where that is another one.
+typedef struct map_t {
+  CUtensorMap encoded;
+  const void* address;
+  CUtensorMapDataType type;
+  uint64_t extents[TVI_CUDA_MAP_RANK];
+  uint64_t strides[TVI_CUDA_MAP_RANK];  // bytes, from the second dimension on
+} map_t;
 
 typedef struct prepared_t {
   tvi_arena_t arena;
@@ -35,6 +45,7 @@ typedef struct prepared_t {
   uint64_t* slots;    // by argument: its bytes
   uint64_t* offsets;  // by argument: of the workspace
   void** pointers;    // by argument: its slot
+  map_t* maps;
 } prepared_t;
 
 // ---------------------------------------------------------------------------------------------
@@ -164,6 +175,7 @@ static trivet_status_t prepare_launch(const loaded_t* loaded,
   grid->block = variant->block;
   grid->shared_bytes = variant->shared_bytes;
   grid->argument_first = launch->argument_first;
+  grid->uses_maps = variant->alignment == 16;
   return TRIVET_OK;
 }
 
@@ -173,6 +185,10 @@ static trivet_status_t prepare_arguments(const tvi_cuda_blob_t* blob,
     const tvi_cuda_argument_t* argument = &blob->arguments[i];
     p->pointers[i] = &p->slots[i];
     if (argument->kind == TVI_CUDA_ARGUMENT_OPERAND) continue;
+    if (argument->kind == TVI_CUDA_ARGUMENT_MAP) {
+      p->pointers[i] = &p->maps[argument->index].encoded;
+      continue;
+    }
     const int64_t value = prepare->parameters[argument->index];
     if (argument->kind == TVI_CUDA_ARGUMENT_WORKSPACE) {
       if (value < 0 || value > prepare->parameters[blob->workspace])
@@ -190,6 +206,55 @@ static trivet_status_t prepare_arguments(const tvi_cuda_blob_t* blob,
     }
   }
   return TRIVET_OK;
+}
+
+static trivet_status_t prepare_maps(const tvi_cuda_blob_t* blob,
+                                    const trivet_kernel_prepare_t* prepare, prepared_t* p) {
+  for (uint32_t i = 0; i < blob->map_count; ++i) {
+    const tvi_cuda_map_t* from = &blob->maps[i];
+    map_t* map = &p->maps[i];
+    const uint32_t dtype = blob->operands[from->operand].dtype;
+    if (dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16)
+      return TRIVET_STATUS(DATA_LOSS, "step of cuda.kernel: a tensor map of element type %s",
+                           tvi_dtype_name(dtype));
+    map->type = dtype == TRIVET_DTYPE_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                          : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    for (uint32_t d = 0; d < from->rank; ++d) {
+      const int64_t extent = prepare->parameters[from->extents[d]];
+      const int64_t stride = prepare->parameters[from->strides[d]];
+      if (extent < 0 || stride < 0 || stride > (int64_t)1 << 38)
+        return TRIVET_STATUS(OUT_OF_RANGE, "cuda.kernel: a tensor map of %lld elements, %lld apart",
+                             (long long)extent, (long long)stride);
+      map->extents[d] = (uint64_t)extent;
+      if (d > 0) map->strides[d - 1] = (uint64_t)stride * tvi_dtype_bytes(dtype);
+    }
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t encode_maps(const tvi_cuda_device_t* device, const tvi_cuda_blob_t* blob,
+                                   const trivet_kernel_launch_t* launch, prepared_t* p) {
+  for (uint32_t i = 0; i < blob->map_count; ++i) {
+    const tvi_cuda_map_t* from = &blob->maps[i];
+    map_t* map = &p->maps[i];
+    void* address = launch->addresses[from->operand];
+    if (address == map->address) continue;
+    const cuuint32_t steps[TVI_CUDA_MAP_RANK] = {1, 1, 1, 1, 1};
+    TVI_CUDA_RETURN_IF_ERROR(
+        device,
+        cuTensorMapEncodeTiled(&map->encoded, map->type, from->rank, address, map->extents,
+                               map->strides, from->box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+    map->address = address;
+  }
+  return TRIVET_OK;
+}
+
+static bool uses_maps(const prepared_t* p, const tvi_cuda_blob_t* blob) {
+  for (uint32_t i = 0; i < blob->launch_count; ++i)
+    if (p->grids[i].uses_maps && p->grids[i].blocks > 0) return true;
+  return false;
 }
 
 trivet_status_t tvi_cuda_kernel_prepare(const trivet_kernel_t* kernel, void* object,
@@ -217,6 +282,10 @@ trivet_status_t tvi_cuda_kernel_prepare(const trivet_kernel_t* kernel, void* obj
   if (!status)
     status = tvi_arena_alloc_array_zeroed(&p->arena, (size_t)blob->argument_count + 1,
                                           sizeof(*p->pointers), &p->pointers);
+  if (!status)
+    status = tvi_arena_allocate_memory(&p->arena, (size_t)blob->map_count + 1, sizeof(*p->maps),
+                                       _Alignof(map_t), 1, &p->maps);
+  if (!status) status = prepare_maps(blob, prepare, p);
   for (uint32_t i = 0; i < blob->launch_count && !status; ++i)
     status = prepare_launch(loaded, prepare, i, &p->grids[i]);
   if (!status) status = prepare_arguments(blob, prepare, p);
@@ -256,6 +325,8 @@ trivet_status_t tvi_cuda_kernel_run(const trivet_kernel_t* kernel, void* object,
       p->slots[i] = (uint64_t)(uintptr_t)launch->workspace + p->offsets[i];
     }
   }
+  if (blob->map_count && uses_maps(p, blob))
+    TRIVET_RETURN_IF_ERROR(encode_maps(device, blob, launch, p));
   // Kernels wait for those before them themselves, so they may begin early.
   CUlaunchAttribute attribute;
   memset(&attribute, 0, sizeof(attribute));

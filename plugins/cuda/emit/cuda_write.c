@@ -77,6 +77,8 @@ static trivet_status_t write_blob(const trivet_region_t* region, const tvi_cuda_
                           .operands = (tvi_cuda_blob_operand_t*)operands,
                           .launches = code->launches.data,
                           .arguments = code->arguments.data,
+                          .map_count = (uint32_t)code->maps.count,
+                          .maps = code->maps.data,
                           .cubin = cubin,
                           .cubin_size = cubin_size};
   tvi_byte_writer_t writer;

@@ -156,6 +156,9 @@ static void print_signature(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* var
       case TVI_CUDA_ARGUMENT_WORKSPACE:
         tvi_string_builder_appendf(out, "char* w%u", argument->index);
         break;
+      case TVI_CUDA_ARGUMENT_MAP:
+        tvi_string_builder_appendf(out, "const __grid_constant__ tv_map t%u", argument->index);
+        break;
       default:
         tvi_string_builder_appendf(out, "%s n%u",
                                    argument->kind == TVI_CUDA_ARGUMENT_I32 ? "int" : "long long",
@@ -312,6 +315,7 @@ trivet_status_t tvi_cuda_code_make(const tvi_kir_program_t* program,
   tvi_vector_init(&code.parameters, allocator);
   tvi_vector_init(&code.arguments, allocator);
   tvi_vector_init(&code.launches, allocator);
+  tvi_vector_init(&code.maps, allocator);
   tvi_cuda_printer_t printer;
   memset(&printer, 0, sizeof(printer));
   printer.code = &code;
@@ -345,4 +349,5 @@ void tvi_cuda_code_deinit(tvi_cuda_code_t* code) {
   tvi_vector_deinit(&code->parameters);
   tvi_vector_deinit(&code->arguments);
   tvi_vector_deinit(&code->launches);
+  tvi_vector_deinit(&code->maps);
 }

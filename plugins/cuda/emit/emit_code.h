@@ -21,10 +21,22 @@ extern "C" {
 #define TVI_CUDA_ARGUMENT_WORKSPACE 1u  // address of the workspace + parameter |index|
 #define TVI_CUDA_ARGUMENT_I32 2u        // parameter |index|
 #define TVI_CUDA_ARGUMENT_I64 3u
+#define TVI_CUDA_ARGUMENT_MAP 4u  // tensor map |index| of the step
 typedef struct tvi_cuda_argument_s {
   uint32_t kind;
   uint32_t index;
 } tvi_cuda_argument_t;
+
+// A tensor map: how the copy engine of Hopper finds boxes of an operand. Dimensions from the one
+// whose elements follow each other on; boxes land in rows of 128 bytes, swizzled, zeros outside.
+#define TVI_CUDA_MAP_RANK 5u
+typedef struct tvi_cuda_map_s {
+  uint32_t operand;
+  uint32_t rank;
+  uint32_t extents[TVI_CUDA_MAP_RANK];  // parameters
+  uint32_t strides[TVI_CUDA_MAP_RANK];  // parameters: elements; the first is not looked at
+  uint32_t box[TVI_CUDA_MAP_RANK];
+} tvi_cuda_map_t;
 
 // One way to launch: an entry of the module and its grid.
 typedef struct tvi_cuda_variant_s {
@@ -49,6 +61,7 @@ typedef struct tvi_cuda_code_s {
   TVI_VECTOR(trivet_dim_t) parameters;
   TVI_VECTOR(tvi_cuda_argument_t) arguments;
   TVI_VECTOR(tvi_cuda_launch_t) launches;
+  TVI_VECTOR(tvi_cuda_map_t) maps;
   uint32_t workspace;  // parameter: bytes
 } tvi_cuda_code_t;
 

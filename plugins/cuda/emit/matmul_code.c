@@ -18,15 +18,18 @@
 #define REDUCE_BLOCK 256u
 
 const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
-    {128, 128, 64, 2, 4, 3}, {128, 64, 64, 4, 2, 4}, {64, 128, 64, 2, 4, 4},
-    {64, 64, 64, 2, 2, 4},   {64, 32, 64, 4, 1, 5},  {32, 64, 64, 2, 2, 5},
-    {32, 32, 64, 2, 2, 6},   {16, 64, 64, 1, 4, 6},  {16, 128, 64, 1, 4, 5},
+    {128, 128, 64, 2, 4, 3, 0},  {128, 64, 64, 4, 2, 4, 0},   {64, 128, 64, 2, 4, 4, 0},
+    {64, 64, 64, 2, 2, 4, 0},    {64, 32, 64, 4, 1, 5, 0},    {32, 64, 64, 2, 2, 5, 0},
+    {32, 32, 64, 2, 2, 6, 0},    {16, 64, 64, 1, 4, 6, 0},    {16, 128, 64, 1, 4, 5, 0},
+    {128, 128, 64, 8, 1, 5, 64}, {128, 256, 64, 8, 1, 4, 32},
 };
 const uint32_t tvi_cuda_matmul_tile_count =
     sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
 
 uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
   const uint32_t pipeline = t->stages * (t->bm + t->bn) * t->kt * 2;
+  // Stages, slabs of eight warps and two barriers for each stage.
+  if (t->slab) return pipeline + 8 * 16 * (t->slab + 8) * 4 + t->stages * 16;
   const uint32_t slabs = t->wn * t->bm * (t->bn / t->wn + 8) * 4;
   return pipeline > slabs ? pipeline : slabs;
 }
@@ -76,7 +79,18 @@ static void print_partial_put(tvi_cuda_printer_t* p, const printing_t* w, uint32
   (void)w;
 }
 
-static void print_product(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_variant_t* variant) {
+// What the form for Hopper does where addresses are not as the copy engine wants them.
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0};
+
+static void print_product(tvi_cuda_printer_t* p, const printing_t* given,
+                          tvi_cuda_variant_t* variant) {
+  printing_t own = *given;
+  const printing_t* w = &own;
+  if (own.tile->slab && variant->alignment == 16) {
+    tvi_cuda_matmul_print_wide(p, &own.shape, own.tile, variant);
+    return;
+  }
+  if (own.tile->slab) own.tile = &plain_tile;
   const tvi_cuda_matmul_shape_t* s = &w->shape;
   const tvi_cuda_matmul_tile_t* t = w->tile;
   const bool aligned = variant->alignment > 1;
@@ -206,6 +220,12 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   }
   p->code->workspace = tvi_cuda_parameter(p, workspace);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
+  if (w->tile->slab) {
+    if (w->splits > 1 || !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.a, &w->shape.m) ||
+        !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.b, &w->shape.n))
+      return TRIVET_STATUS(UNIMPLEMENTED, "a factor that the copy engine cannot bring");
+    tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
+  }
   TRIVET_RETURN_IF_ERROR(print_launch(p, w, 0, print_product));
   return w->splits > 1 ? print_launch(p, w, 1, print_join) : TRIVET_OK;
 }
@@ -269,6 +289,8 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
                      !tvi_dim_is_constant(s.columns, &unused) ||
                      !tvi_dim_is_constant(s.depth, &unused);
   read_packing(p, &s, out);
+  out->can_map_a = tvi_cuda_factor_can_map(p, &s, &s.a, &s.m);
+  out->can_map_b = tvi_cuda_factor_can_map(p, &s, &s.b, &s.n);
   for (uint32_t i = 0; i < p->program->stage_count; ++i) {
     tvi_kir_cost_t cost;
     if (i == s.core) continue;

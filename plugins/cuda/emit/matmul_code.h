@@ -17,6 +17,7 @@ extern "C" {
 // |stages| tiles of |kt| along k are in shared memory.
 typedef struct tvi_cuda_matmul_tile_s {
   uint32_t bm, bn, kt, wm, wn, stages;
+  uint32_t slab;  // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
 } tvi_cuda_matmul_tile_t;
 
 extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];
@@ -31,6 +32,7 @@ typedef struct tvi_cuda_matmul_problem_s {
   uint32_t a, b;           // values of the given program, in the order of m and n
   // Elements of the factors and of the result that are moved at once; 1: none.
   uint32_t vector_a, vector_b, vector_c;
+  bool can_map_a, can_map_b;  // the copy engine can bring the factors
   uint32_t b_rank, b_n_dim, b_k_dim;  // how packing would turn b; b_rank 0: it cannot
   double epilogue_bytes;              // that other stages than the product move
   double epilogue_work;               // instructions that they execute
@@ -53,6 +55,8 @@ trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
 
 // What follows the prelude.
 extern const char tvi_cuda_matmul_text[];
+// What follows that in the form for Hopper.
+extern const char tvi_cuda_wgmma_text[];
 
 #ifdef __cplusplus
 }

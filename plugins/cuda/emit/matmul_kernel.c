@@ -16,7 +16,7 @@
 #include "plugins/cuda/emit/cuda_write.h"
 #include "plugins/cuda/emit/matmul_code.h"
 
-#define MAX_PROPOSALS 4u
+#define MAX_PROPOSALS 5u
 #define MAX_SPLITS 16u
 // Bytes of partial sums beyond which splitting is not worth asking.
 #define MAX_WORKSPACE ((double)(32 << 20))
@@ -150,8 +150,34 @@ static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool
   return time;
 }
 
-static bool is_candidate(const tvi_cuda_matmul_problem_t* p, const form_t* form) {
+// The form for Hopper: blocks take tile after tile, and nothing but the first tile waits for memory.
+static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t) {
+  const double multiprocessors = 132;
+  const double tiles = (double)((p->m + t->bm - 1) / t->bm) * (double)((p->n + t->bn - 1) / t->bn) *
+                       (double)p->batch;
+  const double waves = larger(1, (double)(int64_t)(tiles / multiprocessors + 0.999));
+  const double steps = (double)((p->k + t->kt - 1) / t->kt);
+  // Operations in a nanosecond on a multiprocessor; smaller tiles read the factors more often.
+  const double rate = t->bn > 128 ? 5000 : 4500;
+  const double each = larger(2.0 * t->bm * t->bn * t->kt / rate, 250);
+  const double turn = t->bm * t->bn * 0.03;  // sums through shared memory
+  const double bytes =
+      ((double)p->m * (double)p->k + (double)p->n * (double)p->k) * (double)p->batch * 2 +
+      p->epilogue_bytes;
+  return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 20000;
+}
+
+static bool is_hopper(const char* target) {
+  const char* colon = target ? strchr(target, ':') : NULL;
+  return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
+}
+
+static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
+                         const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+  if (t->slab)
+    return form->splits == 1 && is_hopper(region->target) && p->can_map_a &&
+           (p->can_map_b || form->is_packed) && p->k > 0;
   if (form->splits == 1) return true;
   const double blocks = (double)((p->m + t->bm - 1) / t->bm) *
                         (double)((p->n + t->bn - 1) / t->bn) * (double)p->batch;
@@ -166,14 +192,16 @@ typedef struct candidate_s {
 } candidate_t;
 
 // The cheapest forms, in order.
-static uint32_t enumerate(const tvi_cuda_matmul_problem_t* problem, bool packed,
+static uint32_t enumerate(const trivet_region_t* region,
+                          const tvi_cuda_matmul_problem_t* problem, bool packed,
                           candidate_t best[MAX_PROPOSALS]) {
   uint32_t count = 0;
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
       candidate_t c = {{tile, splits, packed}, 0};
-      if (!is_candidate(problem, &c.form)) continue;
-      c.price = price(problem, &c.form, packed);
+      if (!is_candidate(region, problem, &c.form)) continue;
+      const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
+      c.price = t->slab ? wide_price(problem, t) : price(problem, &c.form, packed);
       uint32_t at = count < MAX_PROPOSALS ? count++ : MAX_PROPOSALS;
       while (at > 0 && c.price < best[at - 1].price) {
         if (at < MAX_PROPOSALS) best[at] = best[at - 1];
@@ -243,7 +271,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
   const bool packed =
       problem.vector_b < 8 && packed_strides(region, &problem, operand_of_value, row_strides);
   candidate_t best[MAX_PROPOSALS];
-  const uint32_t count = enumerate(&problem, packed, best);
+  const uint32_t count = enumerate(region, &problem, packed, best);
   for (uint32_t i = 0; i < count; ++i) {
     const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[best[i].form.tile];
     tvi_tactic_t tactic;
@@ -251,8 +279,8 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.kernel = kernel;
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
-    snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u%s", tile->bm, tile->bn,
-             packed ? " packed" : "");
+    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma",
+             tile->bm, tile->bn, packed ? " packed" : "");
     if (best[i].form.splits > 1)
       snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
                " split %u", best[i].form.splits);

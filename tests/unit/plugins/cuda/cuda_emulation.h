@@ -27,6 +27,8 @@ struct tv_dim3 {
   unsigned x;
 };
 static tv_dim3 threadIdx, blockIdx;
+static unsigned tv_blocks;
+#define TV_GRID tv_blocks
 
 // ---- Fibers.
 enum { TV_MAX_THREADS = 1024, TV_STACK = 64 * 1024 };
@@ -72,7 +74,16 @@ static inline unsigned tv_shuffle_up(unsigned v, int by) {
 #define TV_MEMORY(name) alignas(1024) static unsigned char name[256 * 1024]
 static const void* tv_addresses[TV_MAX_THREADS];
 static unsigned tv_fragments[TV_MAX_THREADS][6];
-static inline void __syncwarp() { tv_yield(); }
+// Warps of one block may be at different places: all lanes must have come.
+static unsigned tv_arrived[TV_MAX_THREADS / 32], tv_turns[TV_MAX_THREADS / 32];
+static inline void __syncwarp() {
+  const unsigned warp = threadIdx.x / 32, round = tv_turns[warp];
+  if (++tv_arrived[warp] == 32) {
+    tv_arrived[warp] = 0;
+    ++tv_turns[warp];
+  }
+  while (tv_turns[warp] == round) tv_yield();
+}
 template <int BYTES>
 static inline void tv_copy_async(void* to, const void* from, int bytes) {
   if ((uintptr_t)to % BYTES || (uintptr_t)from % (bytes ? BYTES : 1) || bytes > BYTES) abort();
@@ -120,11 +131,117 @@ static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, T
   tv_yield();
 }
 
+// ---- Hopper: the copy engine, barriers that count bytes, wgmma.
+#define __grid_constant__
+#define TV_REGISTERS(what, count)
+struct tv_map {
+  const unsigned char* base;
+  int rank;
+  int box[5];
+  long long extents[5], strides[5];  // strides in bytes
+};
+struct tv_barrier {
+  int count, pending, bytes;
+  unsigned parity;
+};
+static tv_barrier& tv_state(void* p) {
+  // Eight bytes of shared memory name a barrier of this table.
+  static tv_barrier table[64];
+  static int used;
+  long long id;
+  memcpy(&id, p, 8);
+  if (id < 0) {
+    id = used++ % 64;
+    memcpy(p, &id, 8);
+  }
+  return table[id];
+}
+static void tv_barrier_turn(tv_barrier& b) {
+  if (b.pending != 0 || b.bytes != 0) return;
+  b.parity ^= 1u;
+  b.pending = b.count;
+}
+static inline void tv_barrier_init(void* p, int count) {
+  memset(p, 0xff, 8);
+  tv_state(p) = {count, count, 0, 0};
+}
+static inline void tv_barrier_publish() {}
+static inline void tv_barrier_arrive(void* p) {
+  tv_barrier& b = tv_state(p);
+  if (--b.pending < 0) abort();
+  tv_barrier_turn(b);
+}
+static inline void tv_barrier_expect(void* p, int bytes) {
+  tv_state(p).bytes += bytes;
+  tv_barrier_arrive(p);
+}
+static inline void tv_barrier_wait(void* p, unsigned parity) {
+  while (tv_state(p).parity == (parity & 1u)) tv_yield();
+}
+template <class... C>
+static void tv_box(const tv_map& map, void* to, void* bar, C... coordinates) {
+  const int at[5] = {coordinates...};
+  if (sizeof...(coordinates) != (size_t)map.rank || map.box[0] != 64 || (uintptr_t)to % 1024) abort();
+  int count = 1;
+  for (int d = 0; d < map.rank; ++d) count *= map.box[d];
+  for (int i = 0; i < count; ++i) {
+    long long offset = 0;
+    bool inside = true;
+    for (int d = 0, rest = i; d < map.rank; rest /= map.box[d], ++d) {
+      const long long x = at[d] + rest % map.box[d];
+      inside = inside && x >= 0 && x < map.extents[d];
+      offset += x * map.strides[d];
+    }
+    unsigned short value = 0;
+    if (inside) memcpy(&value, map.base + offset, 2);
+    const unsigned byte = (unsigned)i * 2;
+    memcpy((unsigned char*)to + (byte ^ (byte >> 7 & 7) << 4), &value, 2);
+  }
+  tv_barrier& b = tv_state(bar);
+  b.bytes -= count * 2;
+  tv_barrier_turn(b);
+}
+static inline void tv_wide_begin() {}
+static inline void tv_wide_commit() {}
+template <int N>
+static inline void tv_wide_wait() {}
+static inline void tv_settle(float*) {}
+// An address for addresses of descriptors: 16 bytes a unit.
+static inline unsigned long long tv_describe(const void* p, unsigned) {
+  return (unsigned long long)(uintptr_t)p >> 4;
+}
+// Element of a factor as wgmma finds it: |x| along m or n, |k|. The bits of the address are
+// exchanged, not those of the offset.
+template <class T>
+static float tv_element(unsigned long long descriptor, bool turned, unsigned x, unsigned k) {
+  const uintptr_t base = (uintptr_t)(descriptor << 4);
+  uintptr_t byte = turned ? base + x / 64 * 8192 + k / 8 * 1024 + k % 8 * 128 + x % 64 * 2
+                          : base + x / 8 * 1024 + x % 8 * 128 + k * 2;
+  byte ^= (byte >> 7 & 7) << 4;
+  T t;
+  memcpy(&t, (const void*)byte, 2);
+  return tv_get(t);
+}
+template <bool AT, bool BT, int F, class T>
+static void tv_multiply_wide(float (&d)[F][4], unsigned long long a, unsigned long long b, int add,
+                             T) {
+  const unsigned thread = threadIdx.x % 128, lane = thread % 32;
+  for (unsigned i = 0; i < F * 4; ++i) {
+    const unsigned row = thread / 32 * 16 + lane / 4 + i % 4 / 2 * 8;
+    const unsigned column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+    float sum = add ? d[i / 4][i % 4] : 0;
+    for (unsigned k = 0; k < 16; ++k)
+      sum += tv_element<T>(a, AT, row, k) * tv_element<T>(b, BT, column, k);
+    d[i / 4][i % 4] = sum;
+  }
+}
+
 static void tv_launch(void (*entry)(void**), void** arguments, unsigned blocks, unsigned threads) {
   if (!tv_stacks) tv_stacks = (char*)malloc((size_t)TV_MAX_THREADS * TV_STACK);
   tv_entry = entry;
   tv_arguments = arguments;
   tv_threads = threads;
+  tv_blocks = blocks;
   for (unsigned b = 0; b < blocks; ++b) {
     blockIdx.x = b;
     for (unsigned t = 0; t < threads; ++t) {

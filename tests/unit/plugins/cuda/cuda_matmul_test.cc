@@ -21,6 +21,11 @@ struct Form {
 class Matmul : public ::testing::Test {
  protected:
   void SetUp() override { before_ = code_maker(); }
+  // The instructions of Hopper are on that device alone; where there is none they are emulated.
+  static bool has_wide() {
+    const auto* device = (const tvi_cuda_device_t*)Device::get().state;
+    return !device || device->major == 9;
+  }
   void TearDown() override { code_maker() = before_; }
   static void use(Form form) {
     code_maker() = [form](const tvi_kir_program_t* program, const tvi_cuda_code_options_t* options,
@@ -56,6 +61,7 @@ void check_product(uint32_t dtype, int64_t m, int64_t n, int64_t k, bool a_turne
 
 TEST_F(Matmul, EveryTile) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    if (tvi_cuda_matmul_tiles[tile].slab) continue;
     use({tile, 1});
     SCOPED_TRACE("tile " + std::to_string(tile));
     const bool turned = tile % 2 != 0;
@@ -159,6 +165,101 @@ TEST_F(Matmul, Epilogues) {
                    {residual, random_tensor(F16, {2, m, n}, 4)}});
       if (HasFailure()) return;
     }
+  }
+}
+
+// The form for Hopper: more tiles than blocks, both orders of both factors, batches, symbols.
+class MatmulWide : public Matmul {
+ protected:
+  void SetUp() override {
+    Matmul::SetUp();
+    if (!has_wide()) GTEST_SKIP() << "the device is no Hopper";
+    for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+      if (tvi_cuda_matmul_tiles[tile].slab) tiles.push_back(tile);
+    }
+  }
+  std::vector<uint32_t> tiles;
+};
+
+TEST_F(MatmulWide, OrdersOfFactors) {
+  for (uint32_t tile : tiles) {
+    for (int orders = 0; orders < 4; ++orders) {
+      use({tile, 1});
+      SCOPED_TRACE("tile " + std::to_string(tile));
+      check_product(orders & 1 ? F16 : BF16, 136, 136, 136, (orders & 1) != 0, (orders & 2) != 0);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(MatmulWide, LongSums) {
+  for (uint32_t tile : tiles) {
+    use({tile, 1});
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    check_product(F16, 24, 40, 520, false, true);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(MatmulWide, MoreTilesThanBlocks) {
+  if (!Device::get().state) GTEST_SKIP() << "too slow to emulate";
+  for (uint32_t tile : tiles) {
+    use({tile, 1});
+    check_product(F16, 2056, 4360, 72, false, false);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(MatmulWide, BatchesOfViews) {
+  for (uint32_t tile : tiles) {
+    use({tile, 1});
+    const int64_t b = 2, h = 3, n = 40, d = 64;
+    Program p;
+    auto x = p.input(F16, {b, n, h, d}), y = p.input(F16, {b, n, h, d});
+    auto mask = p.input(F32, {b, n}), out = p.output(F16, {b, h, n, n});
+    auto sum = p.temp(F32, {b, h, n, n});
+    {
+      Stage s = p.reduce({b, h, n, n}, {d});
+      Ref q = s.load(x, {s.index(0), s.index(2), s.index(1), s.index(4)});
+      Ref k = s.load(y, {s.index(0), s.index(3), s.index(1), s.index(4)});
+      s.finish({sum},
+               {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, q), s.op(TVI_KIR_CAST, F32, k))},
+               p.monoid(TVI_KIR_SUM, F32));
+    }
+    Stage s = p.map({b, h, n, n});
+    Ref added = s.op(TVI_KIR_ADD, F32, s.at(sum), s.load(mask, {s.index(0), s.index(3)}));
+    s.finish({out}, {s.op(TVI_KIR_CAST, F16, added)});
+    expect_same(p, {},
+                {{x, random_tensor(F16, {b, n, h, d}, 1, -1, 1)},
+                 {y, random_tensor(F16, {b, n, h, d}, 2, -1, 1)},
+                 {mask, random_tensor(F32, {b, n}, 3)}});
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(MatmulWide, SymbolicSizes) {
+  use({tiles[0], 1});
+  Program p;
+  trivet_dim_t m = p.symbol("m");
+  check(tvi_dim_symbol_restrict(p.dims(), m, 1, 4096, 1));
+  auto a = p.value(TVI_KIR_INPUT, F16, {m, p.dim(80)}), b = p.input(F16, {80, 144});
+  auto bias = p.input(F16, {144}), c = p.value(TVI_KIR_OUTPUT, F32, {m, p.dim(144)});
+  auto sum = p.value(TVI_KIR_TEMP, F32, {m, p.dim(144)});
+  {
+    Stage s(&p, TVI_KIR_REDUCE, {m, p.dim(144)}, {p.dim(80)});
+    Ref x = s.load(a, {s.index(0), s.index(2)}), y = s.load(b, {s.index(2), s.index(1)});
+    s.finish({sum}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, y))},
+             p.monoid(TVI_KIR_SUM, F32));
+  }
+  Stage s(&p, TVI_KIR_MAP, {m, p.dim(144)}, {});
+  Ref t = s.op(TVI_KIR_CAST, F32, s.load(bias, {s.index(1)}));
+  s.finish({c}, {s.op(TVI_KIR_TANH, F32, s.op(TVI_KIR_ADD, F32, s.at(sum), t))});
+  for (int64_t size : {150, 1}) {
+    expect_same(p, {size},
+                {{a, random_tensor(F16, {size, 80}, 1, -1, 1)},
+                 {b, random_tensor(F16, {80, 144}, 2, -1, 1)},
+                 {bias, random_tensor(F16, {144}, 3)}});
+    if (HasFailure()) return;
   }
 }
 

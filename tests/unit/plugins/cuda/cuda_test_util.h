@@ -113,6 +113,8 @@ inline void run_on_device(const tvi_cuda_code_t& code, const std::vector<int64_t
   blob.operands = described.data();
   blob.launches = code.launches.data;
   blob.arguments = code.arguments.data;
+  blob.map_count = (uint32_t)code.maps.count;
+  blob.maps = code.maps.data;
   blob.cubin = cubin;
   blob.cubin_size = cubin_size;
   tvi_byte_writer_t writer;
@@ -221,6 +223,23 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
     if (unaligned) addresses[i] += 8;
     memcpy(reinterpret_cast<void*>(addresses[i]), tensor.bytes.data(), tensor.bytes.size());
   }
+  // Tensor maps as the emulation has them.
+  struct Map {
+    const void* base;
+    int rank;
+    int box[5];
+    long long extents[5], strides[5];
+  };
+  std::vector<Map> maps(code.maps.count);
+  for (size_t i = 0; i < maps.size(); ++i) {
+    const tvi_cuda_map_t& from = code.maps.data[i];
+    maps[i] = {reinterpret_cast<const void*>(addresses[from.operand]), (int)from.rank, {}, {}, {}};
+    for (uint32_t d = 0; d < from.rank; ++d) {
+      maps[i].box[d] = (int)from.box[d];
+      maps[i].extents[d] = parameters[from.extents[d]];
+      maps[i].strides[d] = parameters[from.strides[d]] * 2;
+    }
+  }
   for (int run = 0; run < 2; ++run) {
     for (size_t l = 0; l < code.launches.count; ++l) {
       const tvi_cuda_launch_t& launch = code.launches.data[l];
@@ -233,7 +252,10 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
         slots[a] = argument.kind == TVI_CUDA_ARGUMENT_OPERAND ? addresses[argument.index]
                    : argument.kind == TVI_CUDA_ARGUMENT_WORKSPACE
                        ? workspace + (uint64_t)parameters[argument.index]
-                       : (uint64_t)parameters[argument.index];
+                       : argument.kind == TVI_CUDA_ARGUMENT_MAP
+                           ? 0
+                           : (uint64_t)parameters[argument.index];
+        if (argument.kind == TVI_CUDA_ARGUMENT_MAP) pointers[a] = &maps[argument.index];
       }
       module.launch(variant.name, pointers.data(), (unsigned)parameters[variant.grid],
                     variant.block);

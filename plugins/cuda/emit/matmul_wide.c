@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The form for Hopper: blocks stay and take tile after tile, the copy engine fills shared memory by
+// tensor maps, two groups of four warps multiply with wgmma. The skeleton is wgmma.cuh.
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "plugins/cuda/emit/matmul_shape.h"
+
+#define P TVI_CUDA_PRINT
+#define MULTIPROCESSORS 132
+#define THREADS 384u
+
+static trivet_dim_t number(const tvi_cuda_printer_t* p, int64_t value) {
+  return tvi_dim_constant(p->program->dims, value);
+}
+
+bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                             const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
+  const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
+  return factor->vector == 8 && x->count == 1 && !access->constant &&
+         2 + s->batch.count <= TVI_CUDA_MAP_RANK;
+}
+
+// The map of a factor: the contiguous dimension, the other one, batches.
+static uint32_t add_map(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, bool is_b,
+                        const tvi_cuda_matmul_tile_t* t) {
+  const tvi_cuda_factor_t* factor = is_b ? &s->b : &s->a;
+  const uint32_t x = (is_b ? &s->n : &s->m)->loops[0];
+  const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
+  const uint32_t loops[2] = {factor->inner_k ? s->k : x, factor->inner_k ? x : s->k};
+  tvi_cuda_map_t map;
+  memset(&map, 0, sizeof(map));
+  map.operand = p->operand_of_value[factor->value];
+  map.rank = 2 + s->batch.count;
+  for (uint32_t d = 0; d < map.rank; ++d) {
+    const uint32_t loop = d < 2 ? loops[d] : s->batch.loops[s->batch.count + 1 - d];
+    map.extents[d] = tvi_cuda_parameter(p, p->extents[loop]);
+    map.strides[d] = tvi_cuda_parameter(p, access->coefficients[loop]);
+    map.box[d] = 1;
+  }
+  map.box[0] = 64;
+  map.box[1] = factor->inner_k ? (is_b ? t->bn : t->bm) : t->kt;
+  const uint32_t at = (uint32_t)p->code->maps.count;
+  trivet_status_t status = tvi_vector_push(&p->code->maps, map);
+  if (status) tvi_cuda_fail(p, status);
+  return at;
+}
+
+// The orders that bring the tile of a factor at k.
+static void print_copy(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, bool is_b,
+                       uint32_t map) {
+  const tvi_cuda_factor_t* factor = is_b ? &s->b : &s->a;
+  const char* first = is_b ? "n0" : "m0";
+  const char* to = is_b ? "to + tile::A_BYTES" : "to";
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, map);
+  if (factor->inner_k) {
+    P(p, "tv_box(t%u, %s, bar, k, %s", map, to, first);
+  } else {
+    P(p, "TV_UNROLL\nfor (int x = 0; x < tile::%s; x += 64)\ntv_box(t%u, %s + x * (tile::KT * 2), "
+      "bar, %s + x, k", is_b ? "BN" : "BM", map, to, first);
+  }
+  for (uint32_t i = s->batch.count; i-- > 0;) P(p, ", (int)q%u", s->batch.loops[i]);
+  P(p, ");\n");
+}
+
+// The statements that find a tile.
+static void print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
+  P(p,
+    "for (unsigned number = blockIdx.x; number < tiles; number += TV_GRID) {\n"
+    "int row, column;\nunsigned batch;\n"
+    "tv_order<16>(number, rows, columns, &row, &column, &batch);\n"
+    "const int m0 = row * tile::BM, n0 = column * tile::BN;\n");
+  tvi_cuda_matmul_print_loops(p, &s->batch, "batch", false);
+}
+
+void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                                const tvi_cuda_matmul_tile_t* t, tvi_cuda_variant_t* variant) {
+  tvi_dim_context_t* dims = p->program->dims;
+  const uint32_t map_a = add_map(p, s, false, t), map_b = add_map(p, s, true, t);
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  P(p,
+    "typedef tv_wide<%s, %u, %u, %u, %s, %s> tile;\n"
+    "const unsigned rows = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
+    "const unsigned columns = (unsigned)(N + tile::BN - 1) / tile::BN;\n"
+    "const unsigned tiles = rows * columns * (unsigned)",
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bn, t->stages, t->slab,
+    s->a.inner_k ? "true" : "false", s->b.inner_k ? "true" : "false");
+  tvi_cuda_print_dim(p, s->batches);
+  P(p,
+    ";\nconst int steps = (K + tile::KT - 1) / tile::KT;\n"
+    "tv_wide_memory<tile> work = {memory, 0, 0};\nwork.begin();\n"
+    "if (threadIdx.x < 128) {\nTV_REGISTERS(dec, 40);\nif (threadIdx.x == 0) {\n");
+  print_place(p, s);
+  P(p,
+    "for (int k = 0; k < K; k += tile::KT) {\n"
+    "tv_barrier_wait(work.empty(work.stage), work.parity ^ 1u);\n"
+    "unsigned char* const to = work.data();\nunsigned char* const bar = work.full(work.stage);\n"
+    "tv_barrier_expect(bar, tile::BYTES);\n");
+  print_copy(p, s, false, map_a);
+  print_copy(p, s, true, map_b);
+  P(p, "work.next();\n}\n}\n}\n} else {\nTV_REGISTERS(inc, 232);\n");
+  print_place(p, s);
+  tvi_cuda_matmul_print_put(p, s, s->vector);
+  P(p,
+    "float sums[tile::BN / 8][4];\ntv_wide_matmul<tile>(sums, work, steps);\n"
+    "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n",
+    s->vector);
+  variant->block = THREADS;
+  variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
+  trivet_dim_t rows = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm));
+  trivet_dim_t columns = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn));
+  trivet_dim_t tiles =
+      rows && columns ? tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, columns) : NULL;
+  if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, s->batches);
+  if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS));
+  variant->grid = tvi_cuda_parameter(p, tiles);
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Matrix products on Hopper (sm_90a), after matmul.cuh: the copy engine brings tiles of the factors
+// into shared memory for two groups of four warps that multiply with wgmma. One thread of a third
+// group gives the copy engine its orders, as far ahead as there is room. Blocks stay and take tile
+// after tile.
+
+#ifndef TRIVET_EMULATION
+struct __attribute__((aligned(64))) tv_map { unsigned long long w[16]; };
+TV_DEVICE void tv_barrier_init(void* p, int count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(tv_shared(p)), "r"(count) : "memory");
+}
+TV_DEVICE void tv_barrier_publish() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+// The one arrival of a stage that fills, and the bytes that it waits for besides.
+TV_DEVICE void tv_barrier_expect(void* p, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(tv_shared(p)),
+               "r"(bytes) : "memory");
+}
+TV_DEVICE void tv_barrier_arrive(void* p) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(tv_shared(p)) : "memory");
+}
+TV_DEVICE void tv_barrier_wait(void* p, unsigned parity) {
+  int done;
+  do {
+    asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+                 "selp.s32 %0, 1, 0, p;\n}"
+                 : "=r"(done) : "r"(tv_shared(p)), "r"(parity) : "memory");
+  } while (!done);
+}
+#define TV_BOX(rank, list)                                                                    \
+  "cp.async.bulk.tensor." rank "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes " \
+  "[%0], [%1, " list "], [%2];"
+TV_DEVICE void tv_box(const tv_map& map, void* to, void* bar, int a, int b) {
+  asm volatile(TV_BOX("2", "{%3, %4}") ::"r"(tv_shared(to)), "l"(&map), "r"(tv_shared(bar)), "r"(a),
+               "r"(b) : "memory");
+}
+TV_DEVICE void tv_box(const tv_map& map, void* to, void* bar, int a, int b, int c) {
+  asm volatile(TV_BOX("3", "{%3, %4, %5}") ::"r"(tv_shared(to)), "l"(&map), "r"(tv_shared(bar)),
+               "r"(a), "r"(b), "r"(c) : "memory");
+}
+TV_DEVICE void tv_box(const tv_map& map, void* to, void* bar, int a, int b, int c, int d) {
+  asm volatile(TV_BOX("4", "{%3, %4, %5, %6}") ::"r"(tv_shared(to)), "l"(&map),
+               "r"(tv_shared(bar)), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+TV_DEVICE void tv_box(const tv_map& map, void* to, void* bar, int a, int b, int c, int d, int e) {
+  asm volatile(TV_BOX("5", "{%3, %4, %5, %6, %7}") ::"r"(tv_shared(to)), "l"(&map),
+               "r"(tv_shared(bar)), "r"(a), "r"(b), "r"(c), "r"(d), "r"(e) : "memory");
+}
+#define TV_GRID gridDim.x
+#define TV_REGISTERS(what, count) asm volatile("setmaxnreg." #what ".sync.aligned.u32 " #count ";")
+TV_DEVICE void tv_wide_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+TV_DEVICE void tv_wide_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int N>
+TV_DEVICE void tv_wide_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+// A factor in shared memory, rows of 128 bytes, 16-byte pieces of which change places from row to
+// row: |groups| 16-byte units lie between neighbouring 64s of the dimension that is contiguous.
+TV_DEVICE unsigned long long tv_describe(const void* p, unsigned groups) {
+  return (unsigned long long)((tv_shared(p) & 0x3ffffu) >> 4) | (unsigned long long)groups << 16 |
+         64ull << 32 | 1ull << 62;
+}
+#define TV_D(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
+TV_DEVICE void tv_settle(float (&d)[4]) {
+  asm volatile("" : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])::"memory");
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[16][4], unsigned long long a, unsigned long long b, int add,
+                                tv_f16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+      "%64, %65, p, 1, 1, %67, %68;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
+        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[16][4], unsigned long long a, unsigned long long b, int add,
+                                tv_bf16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+      "%64, %65, p, 1, 1, %67, %68;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
+        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[32][4], unsigned long long a, unsigned long long b, int add,
+                                tv_f16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
+      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
+      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95,"
+      " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111,"
+      " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+      "%128, %129, p, 1, 1, %131, %132;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
+        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
+        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23),
+        TV_D(24), TV_D(25), TV_D(26), TV_D(27), TV_D(28), TV_D(29), TV_D(30), TV_D(31)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[32][4], unsigned long long a, unsigned long long b, int add,
+                                tv_bf16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
+      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
+      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95,"
+      " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111,"
+      " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+      "%128, %129, p, 1, 1, %131, %132;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
+        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
+        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23),
+        TV_D(24), TV_D(25), TV_D(26), TV_D(27), TV_D(28), TV_D(29), TV_D(30), TV_D(31)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+#endif
+
+// 128 x BN, of which a group of four warps has 64 rows. SLAB: columns that a warp turns at once.
+template <class T, int BN_, int STAGES_, int SLAB_, bool AK_, bool BK_>
+struct tv_wide {
+  typedef T type;
+  static const int BM = 128, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_;
+  static const bool AK = AK_, BK = BK_;
+  static const int A_BYTES = BM * KT * 2, BYTES = A_BYTES + BN * KT * 2;
+  static const int SLAB_FLOATS = 16 * TV_SLAB(SLAB);
+};
+
+// What of shared memory is what: stages, then slabs, then barriers.
+template <class Tile>
+struct tv_wide_memory {
+  unsigned char* memory;
+  int stage;
+  unsigned parity;
+  TV_DEVICE unsigned char* data() const { return memory + stage * Tile::BYTES; }
+  TV_DEVICE float* slab(int warp) const {
+    return (float*)(memory + Tile::STAGES * Tile::BYTES) + warp * Tile::SLAB_FLOATS;
+  }
+  TV_DEVICE unsigned char* full(int s) const { return (unsigned char*)slab(8) + s * 8; }
+  TV_DEVICE unsigned char* empty(int s) const { return full(Tile::STAGES) + s * 8; }
+  TV_DEVICE void begin() {
+    if (threadIdx.x == 0) {
+      for (int s = 0; s < Tile::STAGES; ++s) {
+        tv_barrier_init(full(s), 1);
+        tv_barrier_init(empty(s), 8);
+      }
+      tv_barrier_publish();
+    }
+    __syncthreads();
+  }
+  TV_DEVICE void next() {
+    if (++stage == Tile::STAGES) {
+      stage = 0;
+      parity ^= 1u;
+    }
+  }
+};
+
+// The sums of a tile, by the warps of both groups.
+template <class Tile>
+TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::BN / 8][4], tv_wide_memory<Tile>& m, int steps) {
+  const int group = (int)threadIdx.x / 128 - 1, lane = (int)threadIdx.x % 32;
+  int before = 0;
+  TV_UNROLL_BY(1)
+  for (int s = 0; s < steps; ++s) {
+    tv_barrier_wait(m.full(m.stage), m.parity);
+    const unsigned long long a = tv_describe(m.data() + group * 64 * Tile::KT * 2, 512);
+    const unsigned long long b = tv_describe(m.data() + Tile::A_BYTES, 512);
+    tv_wide_begin();
+    TV_UNROLL
+    for (int k = 0; k < Tile::KT / 16; ++k)
+      tv_multiply_wide<!Tile::AK, !Tile::BK>(acc, a + k * (Tile::AK ? 2 : 128),
+                                             b + k * (Tile::BK ? 2 : 128), s | k,
+                                             typename Tile::type());
+    tv_wide_commit();
+    if (s > 0) {
+      tv_wide_wait<1>();
+      if (lane == 0) tv_barrier_arrive(m.empty(before));
+    }
+    before = m.stage;
+    m.next();
+  }
+  tv_wide_wait<0>();
+  if (steps > 0 && lane == 0) tv_barrier_arrive(m.empty(before));
+  TV_UNROLL
+  for (int i = 0; i < Tile::BN / 8; ++i) tv_settle(acc[i]);
+}
+
+template <class Tile, int V, class Put>
+TV_DEVICE void tv_wide_finish(const float (&acc)[Tile::BN / 8][4], const tv_wide_memory<Tile>& m,
+                              int m0, int n0, int M, int N, Put put) {
+  const int warp = (int)threadIdx.x / 32 - 4;
+  float* slab = m.slab(warp);
+  TV_UNROLL_BY(1)
+  for (int c = 0; c < Tile::BN / Tile::SLAB; ++c) {
+    // Registers have no numbers at run time.
+    TV_UNROLL
+    for (int i = 0; i < Tile::BN / Tile::SLAB; ++i)
+      if (c == i) tv_keep_rows<Tile::SLAB>(acc + i * (Tile::SLAB / 8), slab);
+    tv_put_rows<16, Tile::SLAB, V>(slab, m0 + warp * 16, n0 + c * Tile::SLAB, M, N, put);
+  }
+}
