@@ -15,6 +15,7 @@
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices
 #   run.sh sanitize [SECONDS]        the same small network under compute-sanitizer, each tool for at most so long
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
+#   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
 #   run.sh test                      the tests of the bundle
 #   run.sh trivet ARGS               the command itself
 # $TRIVET_TARGET: cuda by default, the device says which architecture.
@@ -97,6 +98,7 @@ P
       done
     ;;
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
+  matmul) shift; exec "$PYTHON" "$here/bench/bench_matmul.py" "$@" ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
   conformance)
     shift

@@ -153,7 +153,8 @@ static trivet_status_t read_map(tvi_byte_reader_t* r, const tvi_cuda_blob_t* blo
     TRIVET_RETURN_IF_ERROR(read_parameter(r, blob, false, &map->extents[d]));
     TRIVET_RETURN_IF_ERROR(read_parameter(r, blob, false, &map->strides[d]));
     TRIVET_RETURN_IF_ERROR(tvi_byte_reader_u32(r, &map->box[d]));
-    if (map->box[d] == 0 || map->box[d] > 256) return bad("a tensor map with a box of", map->box[d]);
+    if (map->box[d] == 0 || map->box[d] > 256)
+      return bad("a tensor map with a box of", map->box[d]);
   }
   return TRIVET_OK;
 }

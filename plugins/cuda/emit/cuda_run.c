@@ -241,11 +241,10 @@ static trivet_status_t encode_maps(const tvi_cuda_device_t* device, const tvi_cu
     if (address == map->address) continue;
     const cuuint32_t steps[TVI_CUDA_MAP_RANK] = {1, 1, 1, 1, 1};
     TVI_CUDA_RETURN_IF_ERROR(
-        device,
-        cuTensorMapEncodeTiled(&map->encoded, map->type, from->rank, address, map->extents,
-                               map->strides, from->box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                               CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+        device, cuTensorMapEncodeTiled(
+                    &map->encoded, map->type, from->rank, address, map->extents, map->strides,
+                    from->box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
     map->address = address;
   }
   return TRIVET_OK;

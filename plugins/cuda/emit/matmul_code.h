@@ -32,7 +32,7 @@ typedef struct tvi_cuda_matmul_problem_s {
   uint32_t a, b;           // values of the given program, in the order of m and n
   // Elements of the factors and of the result that are moved at once; 1: none.
   uint32_t vector_a, vector_b, vector_c;
-  bool can_map_a, can_map_b;  // the copy engine can bring the factors
+  bool can_map_a, can_map_b;          // the copy engine can bring the factors
   uint32_t b_rank, b_n_dim, b_k_dim;  // how packing would turn b; b_rank 0: it cannot
   double epilogue_bytes;              // that other stages than the product move
   double epilogue_work;               // instructions that they execute

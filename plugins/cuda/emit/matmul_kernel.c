@@ -150,7 +150,8 @@ static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool
   return time;
 }
 
-// The form for Hopper: blocks take tile after tile, and nothing but the first tile waits for memory.
+// The form for Hopper: blocks take tile after tile, and nothing but the first tile waits for
+// memory.
 static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t) {
   const double multiprocessors = 132;
   const double tiles = (double)((p->m + t->bm - 1) / t->bm) * (double)((p->n + t->bn - 1) / t->bn) *
@@ -192,9 +193,8 @@ typedef struct candidate_s {
 } candidate_t;
 
 // The cheapest forms, in order.
-static uint32_t enumerate(const trivet_region_t* region,
-                          const tvi_cuda_matmul_problem_t* problem, bool packed,
-                          candidate_t best[MAX_PROPOSALS]) {
+static uint32_t enumerate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* problem,
+                          bool packed, candidate_t best[MAX_PROPOSALS]) {
   uint32_t count = 0;
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
@@ -279,8 +279,8 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.kernel = kernel;
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
-    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma",
-             tile->bm, tile->bn, packed ? " packed" : "");
+    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma", tile->bm,
+             tile->bn, packed ? " packed" : "");
     if (best[i].form.splits > 1)
       snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
                " split %u", best[i].form.splits);

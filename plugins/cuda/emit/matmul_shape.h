@@ -46,8 +46,8 @@ uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
 // Can the copy engine bring boxes of a factor?
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x);
-// The form for Hopper (matmul_wide.c): the statements of the kernel, its grid and block. Tensor maps
-// are added to the step once for both factors.
+// The form for Hopper (matmul_wide.c): the statements of the kernel, its grid and block. Tensor
+// maps are added to the step once for both factors.
 void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
                                 const tvi_cuda_matmul_tile_t* tile, tvi_cuda_variant_t* variant);
 

@@ -59,8 +59,10 @@ static void print_copy(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, 
   if (factor->inner_k) {
     P(p, "tv_box(t%u, %s, bar, k, %s", map, to, first);
   } else {
-    P(p, "TV_UNROLL\nfor (int x = 0; x < tile::%s; x += 64)\ntv_box(t%u, %s + x * (tile::KT * 2), "
-      "bar, %s + x, k", is_b ? "BN" : "BM", map, to, first);
+    P(p,
+      "TV_UNROLL\nfor (int x = 0; x < tile::%s; x += 64)\ntv_box(t%u, %s + x * (tile::KT * 2), "
+      "bar, %s + x, k",
+      is_b ? "BN" : "BM", map, to, first);
   }
   for (uint32_t i = s->batch.count; i-- > 0;) P(p, ", (int)q%u", s->batch.loops[i]);
   P(p, ");\n");
@@ -113,8 +115,7 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
   variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
   trivet_dim_t rows = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm));
   trivet_dim_t columns = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn));
-  trivet_dim_t tiles =
-      rows && columns ? tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, columns) : NULL;
+  trivet_dim_t tiles = rows && columns ? tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, columns) : NULL;
   if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, s->batches);
   if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS));
   variant->grid = tvi_cuda_parameter(p, tiles);

@@ -181,7 +181,8 @@ static inline void tv_barrier_wait(void* p, unsigned parity) {
 template <class... C>
 static void tv_box(const tv_map& map, void* to, void* bar, C... coordinates) {
   const int at[5] = {coordinates...};
-  if (sizeof...(coordinates) != (size_t)map.rank || map.box[0] != 64 || (uintptr_t)to % 1024) abort();
+  if (sizeof...(coordinates) != (size_t)map.rank || map.box[0] != 64 || (uintptr_t)to % 1024)
+    abort();
   int count = 1;
   for (int d = 0; d < map.rank; ++d) count *= map.box[d];
   for (int i = 0; i < count; ++i) {

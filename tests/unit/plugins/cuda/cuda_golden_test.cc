@@ -61,9 +61,13 @@ std::string Print(const std::string& name) {
     status = tvi_dim_symbol_restrict(dims, tvi_dim_symbol_at(dims, i), 1, 4096, 1);
   // The names of matrix products say which form they take.
   const bool is_matmul = name.find("matmul") == 0;
+  const bool is_wide = name.find("wide") != std::string::npos;
   const uint32_t splits = name.find("split") == std::string::npos ? 1 : 4;
   if (!status && is_matmul) {
-    status = tvi_cuda_matmul_code(program, &options, &tvi_cuda_matmul_tiles[3], splits, &arena,
+    const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[3];
+    if (is_wide)
+      while (!tile->slab) ++tile;
+    status = tvi_cuda_matmul_code(program, &options, tile, splits, &arena,
                                   trivet_allocator_system(), &code);
   } else if (!status) {
     status = tvi_cuda_code_make(program, &options, &arena, trivet_allocator_system(), &code);
@@ -78,6 +82,10 @@ std::string Print(const std::string& name) {
     if (is_matmul) {
       EXPECT_EQ(text.find(tvi_cuda_matmul_text), 0u);
       text = text.substr(strlen(tvi_cuda_matmul_text));
+      if (is_wide) {
+        EXPECT_EQ(text.find(tvi_cuda_wgmma_text), 0u);
+        text = text.substr(strlen(tvi_cuda_wgmma_text));
+      }
     }
     for (size_t i = 0; i < code.launches.count; ++i) {
       const tvi_cuda_variant_t& variant = code.launches.data[i].variants[0];

@@ -184,6 +184,8 @@ class MatmulWide : public Matmul {
 TEST_F(MatmulWide, OrdersOfFactors) {
   for (uint32_t tile : tiles) {
     for (int orders = 0; orders < 4; ++orders) {
+      // Emulated they take long.
+      if (!Device::get().state && tile != tiles[0] && orders != 1) continue;
       use({tile, 1});
       SCOPED_TRACE("tile " + std::to_string(tile));
       check_product(orders & 1 ? F16 : BF16, 136, 136, 136, (orders & 1) != 0, (orders & 2) != 0);
@@ -205,7 +207,7 @@ TEST_F(MatmulWide, MoreTilesThanBlocks) {
   if (!Device::get().state) GTEST_SKIP() << "too slow to emulate";
   for (uint32_t tile : tiles) {
     use({tile, 1});
-    check_product(F16, 2056, 4360, 72, false, false);
+    check_product(F16, 1544, tvi_cuda_matmul_tiles[tile].bn * 11 + 8, 24, false, false);
     if (HasFailure()) return;
   }
 }
@@ -248,7 +250,8 @@ TEST_F(MatmulWide, SymbolicSizes) {
   {
     Stage s(&p, TVI_KIR_REDUCE, {m, p.dim(144)}, {p.dim(80)});
     Ref x = s.load(a, {s.index(0), s.index(2)}), y = s.load(b, {s.index(2), s.index(1)});
-    s.finish({sum}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, y))},
+    s.finish({sum},
+             {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, y))},
              p.monoid(TVI_KIR_SUM, F32));
   }
   Stage s(&p, TVI_KIR_MAP, {m, p.dim(144)}, {});

@@ -252,9 +252,8 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
         slots[a] = argument.kind == TVI_CUDA_ARGUMENT_OPERAND ? addresses[argument.index]
                    : argument.kind == TVI_CUDA_ARGUMENT_WORKSPACE
                        ? workspace + (uint64_t)parameters[argument.index]
-                       : argument.kind == TVI_CUDA_ARGUMENT_MAP
-                           ? 0
-                           : (uint64_t)parameters[argument.index];
+                   : argument.kind == TVI_CUDA_ARGUMENT_MAP ? 0
+                                                            : (uint64_t)parameters[argument.index];
         if (argument.kind == TVI_CUDA_ARGUMENT_MAP) pointers[a] = &maps[argument.index];
       }
       module.launch(variant.name, pointers.data(), (unsigned)parameters[variant.grid],
