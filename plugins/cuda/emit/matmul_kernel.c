@@ -159,13 +159,13 @@ static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matm
   const double waves = larger(1, (double)(int64_t)(tiles / multiprocessors + 0.999));
   const double steps = (double)((p->k + t->kt - 1) / t->kt);
   // Operations in a nanosecond on a multiprocessor; smaller tiles read the factors more often.
-  const double rate = t->bn > 128 ? 5000 : 4500;
+  const double rate = t->bn > 128 ? 5900 : 5200;
   const double each = larger(2.0 * t->bm * t->bn * t->kt / rate, 250);
   const double turn = t->bm * t->bn * 0.03;  // sums through shared memory
   const double bytes =
       ((double)p->m * (double)p->k + (double)p->n * (double)p->k) * (double)p->batch * 2 +
       p->epilogue_bytes;
-  return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 20000;
+  return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 16000;
 }
 
 static bool is_hopper(const char* target) {
