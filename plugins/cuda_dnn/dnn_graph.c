@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a problem to cuDNN's operations: a convolution or matrix product, and pointwise operations
-// on what it computes.
+// From a problem to cuDNN's operations: a convolution, and pointwise operations on what it
+// computes.
 // Used when a step is prepared or tried out; it must not be called in a run.
 #include "plugins/cuda_dnn/dnn_graph.h"
 
@@ -205,14 +205,6 @@ static trivet_status_t make_convolution(build_t* b, cudnnBackendDescriptor_t y,
   return TRIVET_OK;
 }
 
-static trivet_status_t make_product(build_t* b, cudnnBackendDescriptor_t y,
-                                    cudnnBackendDescriptor_t* out) {
-  cudnnBackendDescriptor_t x = NULL, w = NULL;
-  TRY(make_operand(b, 0, &x));
-  TRY(make_operand(b, 1, &w));
-  return dnn_maker_matmul(&b->maker, x, w, y, out);
-}
-
 static void add_setting(dnn_pointwise_how_t* how, cudnnBackendAttributeName_t attribute,
                         double number) {
   how->numbers[how->number_count++] = (dnn_pointwise_number_t){attribute, number};
@@ -245,8 +237,7 @@ static trivet_status_t make_graph(build_t* b) {
   cudnnBackendDescriptor_t inputs[DNN_MAX_POINTWISE + 1];  // of each pointwise operation
   TRY(dnn_maker_begin(&b->maker));
   TRY(make_result(b, count == 0, DNN_UID_VIRTUAL, &inputs[0]));
-  TRY(p->kind == DNN_MATMUL ? make_product(b, inputs[0], &ops[0])
-                            : make_convolution(b, inputs[0], &ops[0]));
+  TRY(make_convolution(b, inputs[0], &ops[0]));
   for (uint32_t i = 0; i < count; ++i) {
     dnn_operands_t operands = {.x = inputs[i]};
     if (list[i].with == DNN_WITH_OPERAND) {

@@ -23,8 +23,6 @@ extern "C" {
 #define DNN_MAX_OPERANDS (DNN_MAX_POSTS + 3)
 #define DNN_MAX_CANDIDATES 16u
 
-enum { DNN_CONVOLUTION = 0, DNN_MATMUL = 1 };
-
 typedef struct dnn_post_s {
   uint32_t op;       // tvi_post_function_t or tvi_post_binary_t
   uint32_t operand;  // of the step, where op is binary
@@ -41,13 +39,13 @@ typedef struct dnn_problem_s {
   uint32_t magic, version;
   uint32_t dtype;  // of x and weights
   uint32_t result_dtype;
-  uint32_t rank;  // 4, 5 (convolutions); 3: batch, rows, columns (matrix products)
+  uint32_t rank;  // 3 .. 5
   uint32_t operand_count;
   uint32_t post_count;
   uint32_t candidate;  // which of the heuristic's proposals
   int64_t strides[DNN_MAX_SPATIAL], dilations[DNN_MAX_SPATIAL], pads[DNN_MAX_SPATIAL];
   uint32_t is_packed;  // weights lie channels last, with these extents
-  uint32_t kind;       // DNN_CONVOLUTION, ...
+  uint32_t reserved;
   int64_t weight_dims[DNN_MAX_RANK];
   uint8_t x_dims[DNN_MAX_RANK], w_dims[DNN_MAX_RANK], y_dims[DNN_MAX_RANK], padding[1];
   dnn_post_t posts[DNN_MAX_POSTS];
