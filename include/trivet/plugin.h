@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 #define TRIVET_ABI_MAJOR 0u  // bumped by any change that is not an append
-#define TRIVET_ABI_MINOR 1u  // bumped by every append
+#define TRIVET_ABI_MINOR 2u  // bumped by every append
 
 // Struct types (trivet_header_t.struct_type). Values are never reused.
 #define TRIVET_STRUCT_PLUGIN 0x54500001u

@@ -67,7 +67,7 @@ TEST_F(RefusedPlugins, Entry) {
 TEST_F(RefusedPlugins, Head) {
   Refuse("struct_type", "header.struct_type is 0x54500002, wanted 0x54500001 (plugin)");
   Refuse("major", "abi_major is 1, wanted 0");
-  Refuse("minor", "abi_minor is 2, wanted at most 1");
+  Refuse("minor", "abi_minor is 3, wanted at most 2");
   Refuse("struct_size", "header.struct_size is 32, wanted at least 72");
   Refuse("halves", "halves are 0x4, wanted 1, 2 or 3");
 }
@@ -151,7 +151,7 @@ TEST_F(RefusedPlugins, AcceptedIsDescribed) {
   trivet_string_view_t view = tvi_string_builder_view(&builder);
   EXPECT_EQ(std::string(view.data, view.size),
             Path("accepted") +
-                ": plugin refused_accepted 1.0, ABI 0.1, build and run half\n  for tests\n"
+                ": plugin refused_accepted 1.0, ABI 0.2, build and run half\n  for tests\n"
                 "  operator refused.First/1\n  operator accepted.Second/1\n");
   tvi_string_builder_deinit(&builder);
   EXPECT_EQ(tvi_registry_plugin_count(registry_), 0u);
