@@ -652,7 +652,7 @@ static trivet_status_t offer_host_region(tvi_schedule_t* s, uint32_t id, bool* o
     ++count;
   }
   trivet_region_t asked;
-  tvi_tactic_t tactic;
+  tvi_tactic_choice_t choice;
   TRIVET_RETURN_IF_ERROR(make_region(s, NULL, region->nodes.data, 1, operands, inputs,
                                      count - inputs, "host", &asked));
   tvi_tactic_list_t list;
@@ -669,8 +669,8 @@ static trivet_status_t offer_host_region(tvi_schedule_t* s, uint32_t id, bool* o
   tvi_vector_deinit(&list);
   tvi_string_builder_deinit(&reasons);
   if (status || !*out_taken) return status;
-  TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &asked, &tactic));
-  return emit_step(s, &asked, places, &tactic, id);
+  TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &asked, &choice));
+  return emit_step(s, &asked, places, &choice, id);
 }
 
 static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
