@@ -213,7 +213,7 @@ static trivet_status_t visit_reshape(tvi_edit_t* edit, const tvi_node_t* node) {
     }
   }
   for (uint32_t i = 0; i < p.rank; ++i) {
-    for (uint32_t k = 0; k < parts[i]; ++k) q.axes[first[i] + k] = (int64_t)(start[i] + k);
+    for (uint32_t k = 0; k < parts[i]; ++k) q.axes[first[i] + k] = (int64_t)start[i] + k;
   }
   TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, transpose->inputs[0], dims, q.rank, &result));
   TRIVET_RETURN_IF_ERROR(add_transpose(edit, result, &q, &result));

@@ -113,6 +113,11 @@ static trivet_status_t pack(const trivet_region_t* region, const tvi_cuda_matmul
 
 static double smaller(double a, double b) { return a < b ? a : b; }
 static double larger(double a, double b) { return a > b ? a : b; }
+// How many parts of |size| cover |whole|.
+static double parts(int64_t whole, int64_t size) {
+  const int64_t count = (whole + size - 1) / size;
+  return (double)count;
+}
 
 // Nanoseconds on a large device: what its multiprocessors multiply, or wait for at each step of the
 // sum, or the bytes that must move; then the epilogue. Fitted to measurements on an H100, where the
@@ -120,12 +125,12 @@ static double larger(double a, double b) { return a > b ? a : b; }
 static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool packed) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
   const double multiprocessors = 132;
-  const double rows = (double)((p->m + t->bm - 1) / t->bm);
-  const double columns = (double)((p->n + t->bn - 1) / t->bn);
+  const double rows = parts(p->m, t->bm);
+  const double columns = parts(p->n, t->bn);
   const double blocks = rows * columns * (double)p->batch * form->splits;
-  const double steps = (double)(((p->k + t->kt - 1) / t->kt + form->splits - 1) / form->splits);
+  const double steps = parts((int64_t)parts(p->k, t->kt), form->splits);
   // Warps with large tiles read less from shared memory for each product.
-  const double warp = (double)(t->bm / t->wm) * (t->bn / t->wn);
+  const uint32_t warp = t->bm / t->wm * (t->bn / t->wn);
   const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
   const double rate = 4500 * efficiency;  // operations in a nanosecond on a multiprocessor
   double each = 2.0 * t->bm * t->bn * t->kt / rate;
@@ -154,10 +159,9 @@ static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool
 // memory.
 static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t) {
   const double multiprocessors = 132;
-  const double tiles = (double)((p->m + t->bm - 1) / t->bm) * (double)((p->n + t->bn - 1) / t->bn) *
-                       (double)p->batch;
+  const double tiles = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
   const double waves = larger(1, (double)(int64_t)(tiles / multiprocessors + 0.999));
-  const double steps = (double)((p->k + t->kt - 1) / t->kt);
+  const double steps = parts(p->k, t->kt);
   // Operations in a nanosecond on a multiprocessor; smaller tiles read the factors more often.
   const double rate = t->bn > 128 ? 5900 : 5200;
   const double each = larger(2.0 * t->bm * t->bn * t->kt / rate, 250);
@@ -180,8 +184,7 @@ static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_pr
     return form->splits == 1 && is_hopper(region->target) && p->can_map_a &&
            (p->can_map_b || form->is_packed) && p->k > 0;
   if (form->splits == 1) return true;
-  const double blocks = (double)((p->m + t->bm - 1) / t->bm) *
-                        (double)((p->n + t->bn - 1) / t->bn) * (double)p->batch;
+  const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
   return blocks * form->splits <= 400 && p->k / form->splits >= 2 * t->kt &&
          partial <= MAX_WORKSPACE;
