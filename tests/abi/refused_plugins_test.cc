@@ -61,7 +61,7 @@ TEST_F(RefusedPlugins, MissingFile) {
 
 TEST_F(RefusedPlugins, Entry) {
   Refuse("no_symbol", "exports no symbol trivet_plugin_query");
-  Refuse("null", "trivet_plugin_query(0, 1) returned NULL: not made for this version");
+  Refuse("null", "trivet_plugin_query(0, 2) returned NULL: not made for this version");
 }
 
 TEST_F(RefusedPlugins, Head) {

@@ -54,7 +54,8 @@ static const char* check_stages(const tvi_cuda_printer_t* p) {
   for (uint32_t i = 0; i < group->stage_count; ++i) {
     const uint32_t number = schedule->order[group->stage_first + i];
     const tvi_kir_stage_t* stage = &p->program->stages[number];
-    if (i == 0 ? stage->kind != TVI_KIR_REDUCE : stage->kind != TVI_KIR_MAP)
+    if (i == 0 ? stage->kind != TVI_KIR_REDUCE || stage->result_count != 1
+               : stage->kind != TVI_KIR_MAP)
       return "no contraction followed by elementwise stages";
     if (schedule->stages[number].has_inner) return "a stage between the factors and the sum";
     if (tvi_dtype_bits(p->program->values[stage->values[0]].dtype) < 8) return "a packed result";
