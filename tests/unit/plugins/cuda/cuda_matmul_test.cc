@@ -304,5 +304,30 @@ TEST_F(Matmul, SymbolicSizes) {
   }
 }
 
+TEST_F(Matmul, PositionsOfExtremesAreNoProducts) {
+  Program p;
+  auto x = p.input(F16, {3, 8}), y = p.output(I64, {3});
+  Stage s = p.reduce({3}, {8});
+  s.finish({TVI_KIR_NONE, y}, {s.load(x, {s.index(0), s.index(1)}), s.index(1)},
+           p.monoid(TVI_KIR_ARGMAX, F16));
+  const std::vector<int64_t> plain[] = {{8, 1}, {1}};
+  std::vector<trivet_dim_t> dims[2];
+  std::vector<const trivet_dim_t*> strides(p.get()->value_count);
+  for (size_t v = 0; v < 2; ++v) {
+    for (int64_t stride : plain[v]) dims[v].push_back(p.dim(stride));
+    strides[v] = dims[v].data();
+  }
+  tvi_cuda_code_options_t options;
+  memset(&options, 0, sizeof(options));
+  options.name = "matmul";
+  options.strides = strides.data();
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, trivet_allocator_system(), 0);
+  tvi_cuda_matmul_problem_t problem;
+  check(tvi_cuda_matmul_read(p.get(), &options, &arena, trivet_allocator_system(), &problem));
+  EXPECT_STREQ(problem.reason, "no contraction followed by elementwise stages");
+  tvi_arena_deinit(&arena);
+}
+
 }  // namespace
 }  // namespace tile_test
