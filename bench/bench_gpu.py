@@ -200,6 +200,8 @@ def main():
     parser.add_argument("--keep", metavar="DIR", help="keep plans, inputs and logs there")
     parser.add_argument("--save", metavar="FILE", help="write all figures as JSON")
     args = parser.parse_args()
+    for folder in filter(None, (args.profiles, args.keep)):
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     known = {}
     if args.torch:
