@@ -3,6 +3,7 @@
 // The plugin: one kernel per kind of primitive, so that each can be switched off by name.
 // It registers them, and must not know how any of them works.
 #include "plugins/cpu_onednn/onednn_build.h"
+#include "plugins/cpu_onednn/onednn_call.h"
 #include "plugins/cpu_onednn/onednn_norm.h"
 #include "plugins/cpu_onednn/onednn_problem.h"
 #include "plugins/cpu_onednn/onednn_rnn.h"
@@ -53,7 +54,7 @@ static const uint32_t kBatch = TVI_NORM_BATCH;
       .propose = onednn_norm_propose,                                 \
       .emit = onednn_norm_emit,                                       \
       .load = onednn_norm_load,                                       \
-      .unload = onednn_norm_unload,                                   \
+      .unload = onednn_unload,                                        \
       .prepare = onednn_norm_prepare,                                 \
       .release = onednn_norm_release,                                 \
       .run = onednn_norm_run}
@@ -74,7 +75,7 @@ static const trivet_kernel_t rnn = {
     .propose = onednn_rnn_propose,
     .emit = onednn_rnn_emit,
     .load = onednn_rnn_load,
-    .unload = onednn_rnn_unload,
+    .unload = onednn_unload,
     .prepare = onednn_rnn_prepare,
     .release = onednn_rnn_release,
     .run = onednn_rnn_run,

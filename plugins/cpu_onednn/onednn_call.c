@@ -1,11 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Primitives with their arguments: made by prepare, given addresses and executed by run. Knows no
-// problem.
+// Loaded steps, and primitives with their arguments: made by prepare, given addresses and executed
+// by run. Knows no problem.
 #include "plugins/cpu_onednn/onednn_call.h"
 
+#include "core/base/allocator.h"
 #include "core/base/status.h"
 #include "plugins/cpu_onednn/onednn_primitive.h"
+
+trivet_status_t onednn_loaded_create(const trivet_allocator_t* allocator, size_t size,
+                                     onednn_loaded_t** out_loaded) {
+  onednn_loaded_t* loaded = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*allocator, size, &loaded));
+  loaded->size = size;
+  trivet_status_t status = onednn_check(dnnl_engine_create(&loaded->engine, dnnl_cpu, 0), "engine");
+  if (status) {
+    tvi_free(*allocator, loaded, size);
+    return status;
+  }
+  *out_loaded = loaded;
+  return TRIVET_OK;
+}
+
+void onednn_unload(const trivet_kernel_t* kernel, void* pointer,
+                   const trivet_allocator_t* allocator) {
+  (void)kernel;
+  onednn_loaded_t* loaded = (onednn_loaded_t*)pointer;
+  if (!loaded) return;
+  dnnl_engine_destroy(loaded->engine);
+  tvi_free(*allocator, loaded, loaded->size);
+}
 
 trivet_status_t onednn_call_init(onednn_call_t* call, dnnl_engine_t engine,
                                  const_dnnl_primitive_desc_t descriptor, uint64_t* inout_scratch) {

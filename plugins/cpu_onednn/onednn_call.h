@@ -27,6 +27,19 @@ typedef struct onednn_call_s {
   uint32_t sources[ONEDNN_MAX_ARGS];
 } onednn_call_t;
 
+// What every loaded step begins with; its problem follows.
+typedef struct onednn_loaded_s {
+  dnnl_engine_t engine;
+  size_t size;  // bytes of the whole
+} onednn_loaded_t;
+
+// Zeroed memory of |size| bytes that begins so, for load to fill; unload gives it back.
+trivet_status_t onednn_loaded_create(const trivet_allocator_t* allocator, size_t size,
+                                     onednn_loaded_t** out_loaded);
+// The unload of all kernels here.
+void onednn_unload(const trivet_kernel_t* kernel, void* loaded,
+                   const trivet_allocator_t* allocator);
+
 // Makes the primitive, and its scratchpad an argument; raises *inout_scratch to what that needs.
 trivet_status_t onednn_call_init(onednn_call_t* call, dnnl_engine_t engine,
                                  const_dnnl_primitive_desc_t descriptor, uint64_t* inout_scratch);

@@ -57,8 +57,6 @@ trivet_status_t onednn_norm_emit(const trivet_kernel_t* kernel, const trivet_reg
                                  uint64_t tactic, trivet_emission_t* emission);
 trivet_status_t onednn_norm_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
                                  void** out_loaded);
-void onednn_norm_unload(const trivet_kernel_t* kernel, void* loaded,
-                        const trivet_allocator_t* allocator);
 trivet_status_t onednn_norm_prepare(const trivet_kernel_t* kernel, void* loaded,
                                     const trivet_kernel_prepare_t* prepare,
                                     uint64_t* out_workspace_size, void** out_prepared);

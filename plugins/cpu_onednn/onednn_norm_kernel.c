@@ -101,8 +101,8 @@ trivet_status_t onednn_norm_emit(const trivet_kernel_t* kernel, const trivet_reg
 // --- Run half -----------------------------------------------------------------------------------
 
 typedef struct loaded_s {
+  onednn_loaded_t base;
   onednn_norm_t problem;
-  dnnl_engine_t engine;
 } loaded_t;
 
 typedef struct prepared_s {
@@ -121,25 +121,11 @@ trivet_status_t onednn_norm_load(const trivet_kernel_t* kernel, const trivet_ker
     return TRIVET_STATUS(DATA_LOSS, "oneDNN normalisation: kind %u of another kernel",
                          problem.kind);
   }
-  loaded_t* loaded = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*load->allocator, sizeof(*loaded), &loaded));
-  loaded->problem = problem;
-  trivet_status_t status = onednn_check(dnnl_engine_create(&loaded->engine, dnnl_cpu, 0), "engine");
-  if (status) {
-    tvi_free(*load->allocator, loaded, sizeof(*loaded));
-    return status;
-  }
+  onednn_loaded_t* loaded = NULL;
+  TRIVET_RETURN_IF_ERROR(onednn_loaded_create(load->allocator, sizeof(loaded_t), &loaded));
+  ((loaded_t*)loaded)->problem = problem;
   *out_loaded = loaded;
   return TRIVET_OK;
-}
-
-void onednn_norm_unload(const trivet_kernel_t* kernel, void* pointer,
-                        const trivet_allocator_t* allocator) {
-  (void)kernel;
-  loaded_t* loaded = (loaded_t*)pointer;
-  if (!loaded) return;
-  dnnl_engine_destroy(loaded->engine);
-  tvi_free(*allocator, loaded, sizeof(*loaded));
 }
 
 static trivet_status_t make(prepared_t* p, const loaded_t* loaded,
@@ -149,11 +135,12 @@ static trivet_status_t make(prepared_t* p, const loaded_t* loaded,
   static const dnnl_query_t queries[2] = {dnnl_query_src_md, dnnl_query_dst_md};
   const onednn_norm_t* problem = &loaded->problem;
   dnnl_primitive_desc_t descriptor = NULL;
-  ONEDNN_RETURN_IF_ERROR(dnnl_stream_create(&p->stream, loaded->engine, 0), "stream");
+  ONEDNN_RETURN_IF_ERROR(dnnl_stream_create(&p->stream, loaded->base.engine, 0), "stream");
   TRIVET_RETURN_IF_ERROR(
-      onednn_norm_describe(problem, prepare->operands, true, loaded->engine, &descriptor));
+      onednn_norm_describe(problem, prepare->operands, true, loaded->base.engine, &descriptor));
   *out_workspace = 0;
-  trivet_status_t status = onednn_call_init(&p->call, loaded->engine, descriptor, out_workspace);
+  trivet_status_t status =
+      onednn_call_init(&p->call, loaded->base.engine, descriptor, out_workspace);
   const dnnl_memory_desc_t* x = dnnl_primitive_desc_query_md(descriptor, queries[0], 0);
   const dnnl_memory_desc_t* y = dnnl_primitive_desc_query_md(descriptor, queries[1], 0);
   dnnl_memory_desc_t vector;
@@ -164,13 +151,14 @@ static trivet_status_t make(prepared_t* p, const loaded_t* loaded,
   }
   uint32_t operand = 0;
   if (!status) {
-    status = onednn_call_add(&p->call, loaded->engine, x, DNNL_ARG_SRC, operand++, NULL);
+    status = onednn_call_add(&p->call, loaded->base.engine, x, DNNL_ARG_SRC, operand++, NULL);
   }
   for (uint32_t v = 0; v < ONEDNN_NORM_VECTORS && !status; ++v) {
     if (!(problem->present >> v & 1)) continue;
-    status = onednn_call_add(&p->call, loaded->engine, &vector, names[v], operand++, NULL);
+    status = onednn_call_add(&p->call, loaded->base.engine, &vector, names[v], operand++, NULL);
   }
-  if (!status) status = onednn_call_add(&p->call, loaded->engine, y, DNNL_ARG_DST, operand, NULL);
+  if (!status)
+    status = onednn_call_add(&p->call, loaded->base.engine, y, DNNL_ARG_DST, operand, NULL);
   dnnl_primitive_desc_destroy(descriptor);
   return status;
 }

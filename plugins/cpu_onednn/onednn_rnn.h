@@ -65,8 +65,6 @@ trivet_status_t onednn_rnn_emit(const trivet_kernel_t* kernel, const trivet_regi
                                 uint64_t tactic, trivet_emission_t* emission);
 trivet_status_t onednn_rnn_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
                                 void** out_loaded);
-void onednn_rnn_unload(const trivet_kernel_t* kernel, void* loaded,
-                       const trivet_allocator_t* allocator);
 trivet_status_t onednn_rnn_prepare(const trivet_kernel_t* kernel, void* loaded,
                                    const trivet_kernel_prepare_t* prepare,
                                    uint64_t* out_workspace_size, void** out_prepared);

@@ -14,8 +14,8 @@
 #include "plugins/cpu_onednn/onednn_rnn.h"
 
 typedef struct loaded_s {
+  onednn_loaded_t base;
   onednn_rnn_t problem;
-  dnnl_engine_t engine;
 } loaded_t;
 
 // Sources of arguments beside operands (of which each direction has its part) and the workspace.
@@ -46,25 +46,11 @@ trivet_status_t onednn_rnn_load(const trivet_kernel_t* kernel, const trivet_kern
   memset(&problem, 0, sizeof(problem));
   if (load->blob_size == sizeof(problem)) memcpy(&problem, load->blob, sizeof(problem));
   TRIVET_RETURN_IF_ERROR(onednn_rnn_verify(&problem, load->blob_size));
-  loaded_t* loaded = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*load->allocator, sizeof(*loaded), &loaded));
-  loaded->problem = problem;
-  trivet_status_t status = onednn_check(dnnl_engine_create(&loaded->engine, dnnl_cpu, 0), "engine");
-  if (status) {
-    tvi_free(*load->allocator, loaded, sizeof(*loaded));
-    return status;
-  }
+  onednn_loaded_t* loaded = NULL;
+  TRIVET_RETURN_IF_ERROR(onednn_loaded_create(load->allocator, sizeof(loaded_t), &loaded));
+  ((loaded_t*)loaded)->problem = problem;
   *out_loaded = loaded;
   return TRIVET_OK;
-}
-
-void onednn_rnn_unload(const trivet_kernel_t* kernel, void* pointer,
-                       const trivet_allocator_t* allocator) {
-  (void)kernel;
-  loaded_t* loaded = (loaded_t*)pointer;
-  if (!loaded) return;
-  dnnl_engine_destroy(loaded->engine);
-  tvi_free(*allocator, loaded, sizeof(*loaded));
 }
 
 // Dense, and of this shape.
@@ -188,17 +174,17 @@ static trivet_status_t add_weights(prepared_t* p, const loaded_t* loaded, uint32
     TRIVET_RETURN_IF_ERROR(
         tvi_alloc_aligned(p->allocator, p->weights_size[slot], 64, &p->weights[slot]));
     TRIVET_RETURN_IF_ERROR(
-        onednn_reorder(loaded->engine, p->stream, given, source, wanted, p->weights[slot]));
+        onednn_reorder(loaded->base.engine, p->stream, given, source, wanted, p->weights[slot]));
     address = p->weights[slot];
   }
-  return onednn_call_add(call, loaded->engine, wanted, name, ONEDNN_SOURCE_OWN, address);
+  return onednn_call_add(call, loaded->base.engine, wanted, name, ONEDNN_SOURCE_OWN, address);
 }
 
 static trivet_status_t add_arguments(prepared_t* p, const loaded_t* loaded, uint32_t direction,
                                      const trivet_kernel_prepare_t* prepare, const forms_t* f,
                                      const_dnnl_primitive_desc_t pd) {
   onednn_call_t* call = &p->calls[direction];
-  dnnl_engine_t engine = loaded->engine;
+  dnnl_engine_t engine = loaded->base.engine;
   const bool y = p->directions == 1 && !is_absent(&loaded->problem, prepare, ONEDNN_RNN_Y);
   const uint32_t yh = is_absent(&loaded->problem, prepare, ONEDNN_RNN_YH) ? STATE : ONEDNN_RNN_YH;
   const uint32_t yc = is_absent(&loaded->problem, prepare, ONEDNN_RNN_YC) ? CELL : ONEDNN_RNN_YC;
@@ -233,11 +219,11 @@ static trivet_status_t make_direction(prepared_t* p, const loaded_t* loaded, uin
   dnnl_primitive_desc_t pd = NULL;
   ONEDNN_RETURN_IF_ERROR(dnnl_primitive_attr_create(&attributes), "attributes");
   dnnl_status_t s = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
-  if (!s) s = dnnl_primitive_desc_create(&pd, &operation, attributes, loaded->engine, NULL);
+  if (!s) s = dnnl_primitive_desc_create(&pd, &operation, attributes, loaded->base.engine, NULL);
   dnnl_primitive_attr_destroy(attributes);
   ONEDNN_RETURN_IF_ERROR(s, "recurrent layer");
   trivet_status_t status =
-      onednn_call_init(&p->calls[direction], loaded->engine, pd, inout_scratch);
+      onednn_call_init(&p->calls[direction], loaded->base.engine, pd, inout_scratch);
   if (!status) status = add_arguments(p, loaded, direction, prepare, f, pd);
   dnnl_primitive_desc_destroy(pd);
   return status;
@@ -268,7 +254,7 @@ static trivet_status_t make(prepared_t* p, const loaded_t* loaded,
   p->bias_size = onednn_rnn_biases(problem->cell) * (uint64_t)problem->hidden * sizeof(float);
   if (p->time == 0 || x->dims[1] == 0) return TRIVET_OK;
   TRIVET_RETURN_IF_ERROR(describe(problem, p->time, x->dims[1], &forms));
-  ONEDNN_RETURN_IF_ERROR(dnnl_stream_create(&p->stream, loaded->engine, 0), "stream");
+  ONEDNN_RETURN_IF_ERROR(dnnl_stream_create(&p->stream, loaded->base.engine, 0), "stream");
   for (uint32_t d = 0; d < p->directions; ++d) {
     TRIVET_RETURN_IF_ERROR(make_direction(p, loaded, d, prepare, &forms, &scratch));
   }

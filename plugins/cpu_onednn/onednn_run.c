@@ -14,8 +14,8 @@
 #include "plugins/cpu_onednn/onednn_primitive.h"
 
 typedef struct loaded_s {
+  onednn_loaded_t base;
   onednn_problem_t problem;
-  dnnl_engine_t engine;
 } loaded_t;
 
 // Sources of arguments beside operands and the workspace.
@@ -53,25 +53,11 @@ trivet_status_t onednn_load(const trivet_kernel_t* kernel, const trivet_kernel_l
   }
   memcpy(&problem, load->blob, sizeof(problem));
   TRIVET_RETURN_IF_ERROR(onednn_problem_verify(&problem, load->blob_size));
-  loaded_t* loaded = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*load->allocator, sizeof(*loaded), &loaded));
-  loaded->problem = problem;
-  trivet_status_t status = onednn_check(dnnl_engine_create(&loaded->engine, dnnl_cpu, 0), "engine");
-  if (status) {
-    tvi_free(*load->allocator, loaded, sizeof(*loaded));
-    return status;
-  }
+  onednn_loaded_t* loaded = NULL;
+  TRIVET_RETURN_IF_ERROR(onednn_loaded_create(load->allocator, sizeof(loaded_t), &loaded));
+  ((loaded_t*)loaded)->problem = problem;
   *out_loaded = loaded;
   return TRIVET_OK;
-}
-
-void onednn_unload(const trivet_kernel_t* kernel, void* pointer,
-                   const trivet_allocator_t* allocator) {
-  (void)kernel;
-  loaded_t* loaded = (loaded_t*)pointer;
-  if (!loaded) return;
-  dnnl_engine_destroy(loaded->engine);
-  tvi_free(*allocator, loaded, sizeof(*loaded));
 }
 
 static uint64_t span(const trivet_operand_t* operand) {
@@ -105,7 +91,7 @@ static trivet_status_t find_weights(prepared_t* p, const loaded_t* loaded,
   p->weights_size = p->weights_step * p->chunk_count;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_aligned(p->allocator, p->weights_size, 64, &p->weights));
   for (uint32_t c = 0; c < p->chunk_count; ++c) {
-    TRIVET_RETURN_IF_ERROR(onednn_reorder(loaded->engine, p->stream, &given,
+    TRIVET_RETURN_IF_ERROR(onednn_reorder(loaded->base.engine, p->stream, &given,
                                           (const char*)operand->constant + c * step, wanted,
                                           (char*)p->weights + c * p->weights_step));
   }
@@ -151,7 +137,7 @@ static trivet_status_t make_part(prepared_t* p, const loaded_t* loaded, onednn_p
                                  uint64_t* inout_scratch) {
   const onednn_problem_t* problem = &loaded->problem;
   onednn_call_t* part = &p->parts[which];
-  dnnl_engine_t engine = loaded->engine;
+  dnnl_engine_t engine = loaded->base.engine;
   dnnl_primitive_desc_t pd = NULL;
   // Weights that are computed at run time stay as they lie.
   bool decided = wanted->ndims != 0;
@@ -231,7 +217,7 @@ static trivet_status_t make(prepared_t* p, const loaded_t* loaded,
   uint64_t workspace = 0;
   TRIVET_RETURN_IF_ERROR(
       onednn_describe(problem, prepare->operands, problem->packing.present != 0, &whole));
-  ONEDNN_RETURN_IF_ERROR(dnnl_stream_create(&p->stream, loaded->engine, 0), "stream");
+  ONEDNN_RETURN_IF_ERROR(dnnl_stream_create(&p->stream, loaded->base.engine, 0), "stream");
   p->chunk_count = 1;
   if (problem->chunk == 0) {
     TRIVET_RETURN_IF_ERROR(

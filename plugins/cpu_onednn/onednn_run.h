@@ -13,8 +13,6 @@ extern "C" {
 
 trivet_status_t onednn_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
                             void** out_loaded);
-void onednn_unload(const trivet_kernel_t* kernel, void* loaded,
-                   const trivet_allocator_t* allocator);
 trivet_status_t onednn_prepare(const trivet_kernel_t* kernel, void* loaded,
                                const trivet_kernel_prepare_t* prepare, uint64_t* out_workspace_size,
                                void** out_prepared);

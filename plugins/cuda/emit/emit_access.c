@@ -215,15 +215,9 @@ static void merge_loops(tvi_cuda_printer_t* p) {
   }
 }
 
-// Does anything that is counted reach 2^31?
-static bool is_wide(const tvi_cuda_printer_t* p) {
+bool tvi_cuda_is_wide(const tvi_cuda_printer_t* p, double points) {
   const double limit = 2147480000.0;
   int64_t low, high;
-  double points = 1;
-  for (uint32_t l = 0; l < p->group->loop_count; ++l) {
-    tvi_dim_range(p->program->dims, p->group->extents[l], &low, &high);
-    points *= (double)high;
-  }
   if (points >= limit) return true;
   for (size_t i = 0; i < p->accesses.count; ++i) {
     const uint32_t v = p->accesses.data[i].value;
@@ -242,6 +236,17 @@ static bool is_wide(const tvi_cuda_printer_t* p) {
   return false;
 }
 
+// The points of the group's loops.
+static double count_points(const tvi_cuda_printer_t* p) {
+  int64_t low, high;
+  double points = 1;
+  for (uint32_t l = 0; l < p->group->loop_count; ++l) {
+    tvi_dim_range(p->program->dims, p->group->extents[l], &low, &high);
+    points *= (double)high;
+  }
+  return points;
+}
+
 void tvi_cuda_collect_accesses(tvi_cuda_printer_t* p) {
   tvi_vector_clear(&p->accesses);
   memset(p->is_raw, 0, sizeof(p->is_raw));
@@ -254,7 +259,7 @@ void tvi_cuda_collect_accesses(tvi_cuda_printer_t* p) {
       if (s->values[r] != TVI_KIR_NONE) add_store(p, stage, s->values[r]);
     find_raw(p, stage);
   }
-  p->is_wide = is_wide(p);
+  p->is_wide = tvi_cuda_is_wide(p, count_points(p));
   merge_loops(p);
 }
 

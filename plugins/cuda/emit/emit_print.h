@@ -93,6 +93,8 @@ const char* tvi_cuda_storage_type(uint32_t dtype);
 // The element type that a temporary is stored with.
 uint32_t tvi_cuda_stored_dtype(const tvi_kir_value_t* value);
 
+// Whether offsets of the collected accesses, or a count of |points|, may reach 2^31.
+bool tvi_cuda_is_wide(const tvi_cuda_printer_t* p, double points);
 // Fills |p->accesses| for all stages of the group, and the merged loops.
 void tvi_cuda_collect_accesses(tvi_cuda_printer_t* p);
 // Offset of an access at the loops q<number>; |base_loop|, where it is one, is called b<number>.

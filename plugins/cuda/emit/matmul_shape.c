@@ -130,7 +130,6 @@ static trivet_dim_t product_of(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* lo
 // 32 bits unless an operand or the result is too large for them; the points of the product are
 // never counted.
 static bool is_wide(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
-  const double limit = 2147480000.0;
   int64_t low, high;
   double points = 1;
   const trivet_dim_t sizes[] = {s->rows, s->columns, s->batches};
@@ -138,22 +137,7 @@ static bool is_wide(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* 
     tvi_dim_range(p->program->dims, sizes[i], &low, &high);
     points *= (double)high;
   }
-  if (points >= limit) return true;
-  for (size_t i = 0; i < p->accesses.count; ++i) {
-    const uint32_t v = p->accesses.data[i].value;
-    const tvi_kir_value_t* value = &p->program->values[v];
-    double span = 0;
-    for (uint32_t d = 0; d < value->rank; ++d) {
-      int64_t stride_low, stride_high;
-      tvi_dim_range(p->program->dims, value->dims[d], &low, &high);
-      tvi_dim_range(p->program->dims, p->strides[v][d], &stride_low, &stride_high);
-      const double reach =
-          -(double)stride_low > (double)stride_high ? -(double)stride_low : (double)stride_high;
-      span += (double)high * reach;
-    }
-    if (span >= limit) return true;
-  }
-  return false;
+  return tvi_cuda_is_wide(p, points);
 }
 
 void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,

@@ -3,6 +3,7 @@
 // Convolutions, matrix products and pools by oneDNN beside the plain evaluator: post-operations,
 // packed weights, sums in chunks; what is declined, and blobs that must be refused.
 #include "plugins/cpu_onednn/onednn_build.h"
+#include "plugins/cpu_onednn/onednn_call.h"
 #include "plugins/cpu_onednn/onednn_problem.h"
 #include "plugins/cpu_onednn/onednn_run.h"
 #include "tests/unit/plugins/cpu_onednn/onednn_test_util.h"

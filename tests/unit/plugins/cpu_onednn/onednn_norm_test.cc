@@ -3,6 +3,7 @@
 // Softmax and normalisations by oneDNN beside the plain evaluator, what is declined, and blobs that
 // must be refused.
 #include "plugins/cpu_onednn/onednn_norm.h"
+#include "plugins/cpu_onednn/onednn_call.h"
 
 #include "tests/unit/plugins/cpu_onednn/onednn_test_util.h"
 
@@ -15,7 +16,7 @@ trivet_kernel_t Kernel(const uint32_t* kind) {
   kernel.propose = onednn_norm_propose;
   kernel.emit = onednn_norm_emit;
   kernel.load = onednn_norm_load;
-  kernel.unload = onednn_norm_unload;
+  kernel.unload = onednn_unload;
   kernel.prepare = onednn_norm_prepare;
   kernel.release = onednn_norm_release;
   kernel.run = onednn_norm_run;

@@ -3,6 +3,7 @@
 // Recurrent layers by oneDNN beside loops written down from the operators' formulas, with weights
 // in the form of the step; and blobs and operands that must be refused.
 #include "plugins/cpu_onednn/onednn_rnn.h"
+#include "plugins/cpu_onednn/onednn_call.h"
 
 #include "tests/unit/plugins/cpu_onednn/onednn_test_util.h"
 
@@ -12,7 +13,7 @@ trivet_kernel_t Kernel() {
   trivet_kernel_t kernel = {};
   kernel.name = "cpu_onednn.rnn";
   kernel.load = onednn_rnn_load;
-  kernel.unload = onednn_rnn_unload;
+  kernel.unload = onednn_unload;
   kernel.prepare = onednn_rnn_prepare;
   kernel.release = onednn_rnn_release;
   kernel.run = onednn_rnn_run;
