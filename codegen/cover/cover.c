@@ -10,6 +10,7 @@
 #include "core/base/map.h"
 #include "core/base/status.h"
 #include "core/kernel_ir/fuse.h"
+#include "core/kernel_ir/monoid.h"
 
 static trivet_status_t new_region(tvi_cover_t* cover, tvi_node_id_t node) {
   tvi_cover_region_t region;
@@ -319,6 +320,7 @@ trivet_status_t tvi_cover_region_program(tvi_cover_t* cover, tvi_cover_region_t*
   }
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));
   TRIVET_RETURN_IF_ERROR(tvi_kir_simplify(program));
+  TRIVET_RETURN_IF_ERROR(tvi_kir_split_monoids(program));
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, true, NULL));
   for (uint32_t v = 0; v < program->value_count; ++v) {
     const tvi_kir_value_t* value = &program->values[v];
