@@ -59,15 +59,16 @@ static bool is_same(uint32_t dtype, scalar_t a, scalar_t b, double tolerance) {
   return fabs(a.f - b.f) <= tolerance * (1 + fabs(a.f) + fabs(b.f));
 }
 
-// Every other trial draws from few values, so that parts of two states are equal.
+// Every other trial draws from few values, so that parts of two states are equal. All are above 0,
+// as counts and weights are in states that occur.
 static scalar_t draw(uint32_t dtype, bool is_coarse, uint32_t* seed) {
   scalar_t value;
   *seed = *seed * 1664525u + 1013904223u;
   const uint32_t bits = *seed >> 8;
   if (tvi_dtype_is_float(dtype)) {
-    value.f = is_coarse ? (double)(bits % 3) : (double)bits / (1 << 22) - 1;
+    value.f = is_coarse ? (double)(bits % 3 + 1) : (double)(bits + 1) / (1 << 22);
   } else {
-    value.i = dtype == TRIVET_DTYPE_BOOL ? bits & 1 : bits % (is_coarse ? 3 : 100);
+    value.i = dtype == TRIVET_DTYPE_BOOL ? bits & 1 : bits % (is_coarse ? 3 : 100) + 1;
   }
   return value;
 }
@@ -275,8 +276,7 @@ static trivet_status_t split_in(tvi_kir_program_t* program, uint32_t found, tvi_
   uint32_t capacity = 4, count = 0;
   // As program.c keeps it: room for the next power of two.
   while (capacity < 2 * (old_count + found * TVI_KIR_MAX_STATE)) capacity *= 2;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array(program->arena, capacity, sizeof(*stages), &stages));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(program->arena, capacity, sizeof(*stages), &stages));
   for (uint32_t s = 0; s < old_count; ++s) {
     part_t parts[TVI_KIR_MAX_STATE];
     if (old[s].kind == TVI_KIR_REDUCE && find_parts(old[s].monoid, parts)) {

@@ -22,8 +22,8 @@ bool tvi_kir_monoid_has_plain_identity(const tvi_kir_monoid_t* monoid);
 
 // Splits reductions whose state is made of simpler ones into a stage for each part: parts that are
 // joined by themselves with + * min max, and sums that the join scales by exp(part - joined part)
-// of one of those. A maximum and a sum relative to it (online softmax, "softmaxstate") thus become a
-// maximum and then a sum, as in a textbook. Same values but for roundings; elements are computed
+// of one of those. A maximum and a sum relative to it (online softmax, "softmaxstate") thus become
+// a maximum and then a sum, as in a textbook. Same values but for roundings; elements are computed
 // once for each stage. Values keep their numbers; temporaries may be added.
 trivet_status_t tvi_kir_split_monoids(tvi_kir_program_t* program);
 

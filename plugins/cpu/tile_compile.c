@@ -7,6 +7,7 @@
 
 #include "core/base/dtype.h"
 #include "core/base/status.h"
+#include "core/kernel_ir/monoid.h"
 #include "plugins/cpu/tile_encode.h"
 #include "plugins/cpu/tile_patterns.h"
 #include "plugins/cpu/tile_schedule.h"
@@ -304,7 +305,8 @@ static trivet_status_t make_join(assembler_t* a, const tvi_kir_monoid_t* monoid,
       break;
     default: {
       // What a declared join makes of two identities is not known.
-      sink->join = TVI_TILE_JOIN_SERIAL;
+      sink->join =
+          tvi_kir_monoid_is_commutative(monoid) ? TVI_TILE_JOIN_LANES : TVI_TILE_JOIN_SERIAL;
       sink->count = monoid->state_count;
       for (uint32_t i = 0; i < monoid->state_count; ++i)
         sink->identity[i] =

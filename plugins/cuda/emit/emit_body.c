@@ -10,6 +10,7 @@
 #include "core/base/string_view.h"
 #include "core/dimension/dimension.h"
 #include "core/kernel_ir/affine.h"
+#include "core/kernel_ir/monoid.h"
 #include "core/kernel_ir/scalar.h"
 #include "plugins/cuda/emit/emit_print.h"
 
@@ -795,9 +796,35 @@ static const char* state_type(uint32_t dtype) {
   return dtype == TRIVET_DTYPE_BOOL ? "int" : tvi_cuda_register_type(dtype);
 }
 
+static tvi_kir_scalar_t declared_identity(const tvi_kir_monoid_t* monoid, uint32_t part) {
+  tvi_kir_scalar_t value;
+  if (tvi_dtype_is_float(monoid->dtypes[part])) {
+    value.f = monoid->identity[part];
+  } else {
+    value.i = (int64_t)monoid->identity[part];
+  }
+  return value;
+}
+
+// if (side is the identity; without what follows the condition.
+static void print_identity_test(tvi_cuda_printer_t* p, const tvi_kir_monoid_t* monoid,
+                                const char* side) {
+  for (uint32_t i = 0; i < monoid->state_count; ++i) {
+    P(p, "%s%s.m%u == ", i ? " && " : "if (", side, i);
+    print_constant(p, monoid->dtypes[i], declared_identity(monoid, i));
+  }
+}
+
 static void print_declared_join(tvi_cuda_printer_t* p, const tvi_kir_monoid_t* monoid,
                                 uint32_t stage) {
   const scope_t scope = {monoid->join, stage, true};
+  // Lanes without a point bring the identity; what a join makes of two of them is not known.
+  if (!tvi_kir_monoid_has_plain_identity(monoid)) {
+    print_identity_test(p, monoid, "b");
+    P(p, ") return a;\n");
+    print_identity_test(p, monoid, "a");
+    P(p, ") return b;\n");
+  }
   for (uint32_t i = 0; i < monoid->join_count; ++i) {
     if (i < 2 * monoid->state_count) {
       const uint32_t part = i % monoid->state_count;
@@ -888,8 +915,7 @@ void tvi_cuda_print_identity(tvi_cuda_printer_t* p, uint32_t stage) {
   for (uint32_t i = 0; i < state_count(monoid); ++i) {
     tvi_kir_scalar_t value;
     value.i = 0;
-    bool is_part_float = tvi_dtype_is_float(monoid->dtypes[i]);
-    if (is_part_float) value.f = 0;
+    if (tvi_dtype_is_float(monoid->dtypes[i])) value.f = 0;
     switch (monoid->kind) {
       case TVI_KIR_PROD:
         if (is_float) {
@@ -917,11 +943,7 @@ void tvi_cuda_print_identity(tvi_cuda_printer_t* p, uint32_t stage) {
         if (i == 0) value.f = -HUGE_VAL;
         break;
       case TVI_KIR_DECLARED:
-        if (is_part_float) {
-          value.f = monoid->identity[i];
-        } else {
-          value.i = (int64_t)monoid->identity[i];
-        }
+        value = declared_identity(monoid, i);
         break;
       default:
         break;

@@ -9,6 +9,7 @@
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
+#include "core/kernel_ir/monoid.h"
 #include "plugins/cuda/emit/emit_print.h"
 
 #define P TVI_CUDA_PRINT
@@ -55,13 +56,20 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   if (!length) return;
   tvi_dim_range(p->program->dims, length, &low, &most);
   bool has_values = false;  // kept per point
-  for (uint32_t i = 0; i < p->group->stage_count; ++i)
-    has_values |= p->schedule->stages[p->schedule->order[p->group->stage_first + i]].has_inner;
+  bool in_order = false;    // one lane walks the row: a join's sides must not be exchanged
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    const tvi_kir_monoid_t* monoid = p->program->stages[stage].monoid;
+    has_values |= p->schedule->stages[stage].has_inner;
+    in_order |= monoid != NULL && !tvi_kir_monoid_is_commutative(monoid);
+  }
   tvi_cuda_shape_t* s = &p->shape;
   s->vector = 1;
   s->lanes = 1;
   s->is_column = prefers_columns(p, rows_end);
-  if (s->is_column || row <= 8) {
+  if (in_order) {
+    s->rows = 128;
+  } else if (s->is_column || row <= 8) {
     const uint32_t most_lanes = s->is_column ? 128 : 8;
     while (s->lanes < most_lanes && s->lanes * 8 <= row && rows * s->lanes < ENOUGH_THREADS)
       s->lanes *= 2;

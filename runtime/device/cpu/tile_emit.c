@@ -924,8 +924,12 @@ static trivet_status_t emit_join_final(emitter_t* e, join_t* join) {
   if (e->col_is_reduced) {
     shape &= ROW;
     if (!join->by_row) {
-      for (uint32_t half = join->width / 2; half > 0; half /= 2)
-        TRIVET_RETURN_IF_ERROR(emit_join(e, join, join->states, half, half, 0));
+      // Lanes that got no point take no part: what a join makes of identities is not known.
+      uint32_t filled = e->cols;
+      for (uint32_t half = join->width / 2; half > 0; half /= 2) {
+        TRIVET_RETURN_IF_ERROR(emit_join(e, join, join->states, half, filled - half, 0));
+        filled = half;
+      }
       for (uint32_t v = 0; v < sink->count; ++v) {
         place_t packed = join->states[v];
         packed.shape = shape;

@@ -172,7 +172,7 @@ typedef enum tvi_tile_opcode_e {
 #define TVI_TILE_SINK_REDUCE 1u
 #define TVI_TILE_SINK_SCAN 2u  // along the last own parallel loop
 
-// Joins. All but the last two have one state value.
+// Joins. All below BODY have one state value.
 #define TVI_TILE_JOIN_SUM 0u
 #define TVI_TILE_JOIN_PROD 1u
 #define TVI_TILE_JOIN_MIN 2u
@@ -180,7 +180,8 @@ typedef enum tvi_tile_opcode_e {
 #define TVI_TILE_JOIN_OR 4u
 #define TVI_TILE_JOIN_AND 5u
 #define TVI_TILE_JOIN_BODY 6u
-#define TVI_TILE_JOIN_SERIAL 7u  // a body for which the identity must not meet itself
+#define TVI_TILE_JOIN_SERIAL 7u  // a body that is joined in the order of the points
+#define TVI_TILE_JOIN_LANES 8u   // a body in any order, for which identities must not meet
 
 #define TVI_TILE_SCAN_EXCLUSIVE 1u
 #define TVI_TILE_SCAN_REVERSE 2u

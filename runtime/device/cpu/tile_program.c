@@ -292,7 +292,7 @@ static trivet_status_t verify_sink(const body_context_t* context, const tvi_tile
     REQUIRE(sink->join < TVI_TILE_JOIN_OR || !is_float(types[0]), "logical join of floats");
     return TRIVET_OK;
   }
-  REQUIRE(sink->join <= TVI_TILE_JOIN_SERIAL, "join %u", sink->join);
+  REQUIRE(sink->join <= TVI_TILE_JOIN_LANES, "join %u", sink->join);
   REQUIRE(sink->join_count > 0 && sink->join_first <= program->instr_count &&
               sink->join_count <= program->instr_count - sink->join_first &&
               sink->join_count <= TVI_TILE_MAX_INSTRUCTIONS,

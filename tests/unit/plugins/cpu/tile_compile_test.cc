@@ -273,6 +273,81 @@ TEST(TileCompile, DeclaredMonoid) {
   }
 }
 
+// A declared monoid of two f32 parts, its join given as instructions behind the four operands.
+struct Declared {
+  explicit Declared(double first, double second) {
+    memset(&monoid, 0, sizeof(monoid));
+    monoid.kind = TVI_KIR_DECLARED;
+    monoid.state_count = monoid.element_count = 2;
+    monoid.dtypes[0] = monoid.dtypes[1] = F32;
+    monoid.name = "declared";
+    monoid.identity[0] = first;
+    monoid.identity[1] = second;
+    for (int i = 0; i < 4; ++i) op(TVI_KIR_CONST, 0, 0);
+  }
+  Ref op(uint32_t opcode, Ref a, Ref b, Ref c = 0, uint32_t dtype = F32) {
+    tvi_kir_instr_t instr;
+    memset(&instr, 0, sizeof(instr));
+    instr.opcode = (uint16_t)opcode;
+    instr.dtype = dtype;
+    instr.args[0] = a;
+    instr.args[1] = b;
+    instr.args[2] = c;
+    join.push_back(instr);
+    return (Ref)join.size() - 1;
+  }
+  const tvi_kir_monoid_t* give(Ref first, Ref second) {
+    monoid.join = join.data();
+    monoid.join_count = (uint32_t)join.size();
+    monoid.join_results[0] = first;
+    monoid.join_results[1] = second;
+    return &monoid;
+  }
+  tvi_kir_monoid_t monoid;
+  std::vector<tvi_kir_instr_t> join;
+};
+
+void expect_declared(const tvi_kir_monoid_t* monoid, bool coarse, double scale) {
+  for (int64_t n : {1, 5, 300, 1111}) {
+    Program p;
+    auto x = p.input(F32, {6, n}), a = p.output(F32, {6}), b = p.output(F32, {6});
+    Stage s = p.reduce({6}, {n});
+    Ref e = s.load(x, {s.index(0), s.index(1)});
+    if (coarse) e = s.op(TVI_KIR_FLOOR, F32, e);
+    Ref at = s.op(TVI_KIR_ADD, F32, s.op(TVI_KIR_CAST, F32, s.index(1)), s.f(1));
+    Ref second = scale == 0 ? at : s.op(TVI_KIR_MUL, F32, e, s.f(scale));
+    s.finish({a, b}, {e, scale == 1 ? s.f(1) : second}, monoid);
+    Options options;
+    options.tolerance = 1e-4;
+    expect_same(p, {}, {{x, random_tensor(F32, {6, n}, 3, -1, 1)}}, options);
+  }
+}
+
+// Joining two identities gives inf - inf: lanes without a point must take no part.
+TEST(TileCompile, DeclaredMonoidWhoseIdentitiesMustNotMeet) {
+  Declared d(-HUGE_VAL, 0);
+  Ref top = d.op(TVI_KIR_MAX, 0, 2), terms[2];
+  for (Ref side = 0; side < 2; ++side)
+    terms[side] =
+        d.op(TVI_KIR_MUL, 2 * side + 1, d.op(TVI_KIR_EXP, d.op(TVI_KIR_SUB, 2 * side, top), 0));
+  expect_declared(d.give(top, d.op(TVI_KIR_ADD, terms[0], terms[1])), false, 1);
+}
+
+// Maps y = p x + q, one after the other: sides must not be exchanged.
+TEST(TileCompile, DeclaredMonoidInOrder) {
+  Declared d(1, 0);
+  Ref p = d.op(TVI_KIR_MUL, 0, 2);
+  expect_declared(d.give(p, d.op(TVI_KIR_ADD, d.op(TVI_KIR_MUL, 2, 1), 3)), false, 0.5);
+}
+
+// The first of equal extremes wins: that is an order, too.
+TEST(TileCompile, DeclaredMonoidFirstOfEquals) {
+  Declared d(-HUGE_VAL, 0);
+  Ref keeps = d.op(TVI_KIR_GE, 0, 2, 0, BOOL);
+  Ref value = d.op(TVI_KIR_SELECT, keeps, 0, 2), at = d.op(TVI_KIR_SELECT, keeps, 1, 3);
+  expect_declared(d.give(value, at), true, 0);
+}
+
 TEST(TileCompile, Gathers) {
   const int64_t v = 50, d = 30, n = 20;
   for (uint8_t wrap = 0; wrap < 3; ++wrap)
