@@ -183,6 +183,19 @@ def show(case):
     say(line)
 
 
+def our_plan(case, args):
+    if attempt(case, build, args):
+        attempt(case, run_ours, args)
+    return case
+
+
+def save(cases, args):
+    """What is known so far: a run that is stopped loses only the rest."""
+    if args.save:
+        figures = {"tactics": args.tactics, "precision": args.precision, "rows": [case.row for case in cases]}
+        pathlib.Path(args.save).write_text(json.dumps(figures, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench gpu", description=__doc__.split("\n\n")[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {' '.join(CASES)}")
@@ -216,26 +229,30 @@ def main():
         say(f"models and inputs there after {time.monotonic() - begin:.0f} s")
         # Measured tactics need the device for themselves.
         with concurrent.futures.ThreadPoolExecutor(1 if args.tactics == "timed" else 3) as pool:
-            list(pool.map(lambda c: attempt(c, build, args), cases))
-        for case in cases:
-            attempt(case, run_ours, args)
+            for case in pool.map(lambda c: our_plan(c, args), cases):
+                say(f"{case.name}: {case.row.get('error') or format(case.row['build_s'], '.1f') + ' s to build'}")
+                save(cases, args)
         say(f"our plans there after {time.monotonic() - begin:.0f} s")
+        for case in cases:
+            attempt(case, measure_ours, args)
+            say(f"{case.name}: {cell(case.row.get('ms'), '.3f', 1)} ms")
+            save(cases, args)
         if not args.no_torch and not args.torch:
             for at in range(0, len(cases), args.compile_jobs):
                 torch_batch(cases[at:at + args.compile_jobs], args)
+                save(cases, args)
             say(f"torch measured after {time.monotonic() - begin:.0f} s")
         say(f"{'case':20s}{'ours ms':>9s}{'eager':>9s}{'compile':>9s}{'max-aut.':>9s}{'R':>7s}{'error':>10s}{'torch':>10s}"
             f"{'build s':>8s}{'load ms':>8s}{'host us':>8s}{'layers':>8s}")
         for case in cases:
-            attempt(case, measure_ours, args)
             if case.name in known:
                 case.row["torch"] = {k: v for k, v in known[case.name].items() if k != "our_error"}
+            elif "torch" in case.row:
+                attempt(case, measure_ours, args)  # beside torch's: the device's clock may have changed since
             finish(case)
             show(case)
     rows = [case.row for case in cases]
-    if args.save:
-        pathlib.Path(args.save).write_text(json.dumps({"tactics": args.tactics, "precision": args.precision, "rows": rows},
-                                                      indent=1) + "\n")
+    save(cases, args)
     say(f"all done after {time.monotonic() - begin:.0f} s")
     ratios = [(row["ratio"], row["case"]) for row in rows if "ratio" in row]
     if ratios:
