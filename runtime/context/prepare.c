@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/checked.h"
+#include "core/base/clock.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/base/string_view.h"
@@ -375,8 +376,10 @@ static trivet_status_t prepare(trivet_context_t* context) {
   TRIVET_RETURN_IF_ERROR(plan_memory(context));
   for (uint32_t i = 0; i < engine->block->step_count; ++i) {
     if (engine->steps[i].is_late) continue;
+    int64_t start = tvi_clock_now_ns();
     TRIVET_RETURN_IF_ERROR(
         tvi_engine_annotate_step(engine, i, tvi_context_prepare_step(context, i, &workspace)));
+    tvi_engine_log_slow_step(engine, i, "prepared", start);
   }
   return tvi_context_grow(context, tvi_context_own_memory(context), "workspace", workspace,
                           TVI_CONTEXT_ALIGNMENT, &context->workspace);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/dtype.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
@@ -243,21 +244,36 @@ static trivet_status_t check_profiles(const trivet_engine_t* engine) {
   return TRIVET_OK;
 }
 
+static double milliseconds_since(int64_t* inout_time) {
+  int64_t now = tvi_clock_now_ns();
+  double milliseconds = (double)(now - *inout_time) * 1e-6;
+  *inout_time = now;
+  return milliseconds;
+}
+
 static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes, uint64_t size,
                                    const trivet_engine_options_t* options) {
   uint32_t read_flags = 0;
+  int64_t time = tvi_clock_now_ns();
   engine->loads_all = (options->flags & TRIVET_ENGINE_ALL_ALTERNATIVES) != 0;
   if ((options->flags & TRIVET_ENGINE_VERIFY_WEIGHTS) != 0)
     read_flags |= TVI_PLAN_READ_VERIFY_WEIGHTS;
   TRIVET_RETURN_IF_ERROR(tvi_plan_read(bytes, size, read_flags, engine->allocator, &engine->plan));
   TRIVET_RETURN_IF_ERROR(tvi_engine_find_plugins(engine, options));
+  double read_ms = milliseconds_since(&time);
   TRIVET_RETURN_IF_ERROR(tvi_engine_find_program(engine, options->device));
+  double device_ms = milliseconds_since(&time);
   TRIVET_RETURN_IF_ERROR(find_late(engine));
   TRIVET_RETURN_IF_ERROR(make_steps(engine));
   TRIVET_RETURN_IF_ERROR(list_tensors(engine));
   TRIVET_RETURN_IF_ERROR(check_profiles(engine));
   TRIVET_RETURN_IF_ERROR(tvi_engine_upload_weights(engine, options->memory_limit));
-  return tvi_engine_load_steps(engine);
+  double weights_ms = milliseconds_since(&time);
+  TRIVET_RETURN_IF_ERROR(tvi_engine_load_steps(engine));
+  tvi_log(engine->runtime->logger, TRIVET_SEVERITY_INFO,
+          "loaded: reading %.1f ms, device %.1f, weights %.1f, kernels %.1f", read_ms, device_ms,
+          weights_ms, milliseconds_since(&time));
+  return TRIVET_OK;
 }
 
 static trivet_status_t make_engine(trivet_runtime_t* runtime,

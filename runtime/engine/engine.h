@@ -93,6 +93,9 @@ trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t
 // loaded so far; tvi_engine_unload_steps frees it.
 trivet_status_t tvi_engine_load_steps(trivet_engine_t* engine);
 void tvi_engine_unload_steps(trivet_engine_t* engine);
+// Tells the log what a step took since |start_ns| (tvi_clock_now_ns), where that is long.
+void tvi_engine_log_slow_step(const trivet_engine_t* engine, uint32_t step, const char* what,
+                              int64_t start_ns);
 
 // Where the bytes of a constant lie for buffer |buffer|, which is one.
 char* tvi_engine_constant(const trivet_engine_t* engine, uint32_t buffer);

@@ -4,12 +4,15 @@
 // made of the blobs. Guards over dimensions are not looked at here: shapes are not known yet.
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/cpu_info.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/plan/host_blob.h"
 #include "runtime/engine/engine.h"
+
+#define SLOW_STEP_MS 1.0
 
 static bool requirement_holds(const trivet_engine_t* engine, trivet_string_view_t requirement) {
   trivet_string_view_t rest = requirement;
@@ -124,9 +127,20 @@ static trivet_status_t load_step(trivet_engine_t* engine, uint32_t index) {
                        TVI_SV_ARGS(missing));
 }
 
+// A library's first step pays for all of them, so what takes long is worth a line.
+void tvi_engine_log_slow_step(const trivet_engine_t* engine, uint32_t step, const char* what,
+                              int64_t start_ns) {
+  double milliseconds = (double)(tvi_clock_now_ns() - start_ns) * 1e-6;
+  if (milliseconds < SLOW_STEP_MS) return;
+  tvi_log(engine->runtime->logger, TRIVET_SEVERITY_INFO, "step %u (%.*s): %s in %.1f ms", step,
+          TVI_SV_ARGS(engine->block->steps[step].name), what, milliseconds);
+}
+
 trivet_status_t tvi_engine_load_steps(trivet_engine_t* engine) {
   for (uint32_t i = 0; i < engine->block->step_count; ++i) {
+    int64_t start = tvi_clock_now_ns();
     TRIVET_RETURN_IF_ERROR(tvi_engine_annotate_step(engine, i, load_step(engine, i)));
+    tvi_engine_log_slow_step(engine, i, "loaded", start);
   }
   return TRIVET_OK;
 }

@@ -75,7 +75,8 @@ typedef struct session_s {
   trivet_engine_t* engine;
   trivet_context_t* context;
   tvi_arena_t arena;  // inputs and outputs
-  double load_ms, prepare_ms;
+  double load_ms;     // plan to engine
+  double prepare_ms;  // to a context that is ready
   uint32_t tensor_count;
   void* addresses[256];  // by tensor index
   // With |device_io|: what the context gets, where the plan's target has memory of its own.

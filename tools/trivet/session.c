@@ -282,7 +282,7 @@ static trivet_status_t bind_all(session_t* s, const arguments_t* arguments) {
     if (pass == 0) {
       int64_t start = tvi_clock_now_ns();
       TRIVET_RETURN_IF_ERROR(trivet_context_prepare(s->context));
-      s->prepare_ms = (double)(tvi_clock_now_ns() - start) * 1e-6;
+      s->prepare_ms += (double)(tvi_clock_now_ns() - start) * 1e-6;
     }
   }
   return TRIVET_OK;
@@ -326,7 +326,9 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
   context.memory_limit = engine.memory_limit;
   context.graph_count = s->graph_count;
   if (option_given(arguments, "--no-graph")) context.flags = TRIVET_CONTEXT_NO_GRAPH;
+  start = tvi_clock_now_ns();
   TRIVET_RETURN_IF_ERROR(trivet_context_create(s->engine, &context, &s->context));
+  s->prepare_ms = (double)(tvi_clock_now_ns() - start) * 1e-6;
   s->tensor_count = trivet_engine_tensor_count(s->engine);
   if (s->tensor_count > 256) return TRIVET_STATUS(OUT_OF_RANGE, "more than 256 tensors");
   return bind_all(s, arguments);
