@@ -174,7 +174,8 @@ static trivet_status_t open_tactics(build_t* b) {
     }
     options->cache = b->cache;
   }
-  if (config->tactics == TRIVET_TACTICS_TIMED) {
+  // Threads to measure with, or to compile with.
+  if (config->tactics == TRIVET_TACTICS_TIMED || config->alternatives > 1) {
     TRIVET_RETURN_IF_ERROR(
         tvi_device_pool_create(config->thread_count, b->allocator, &b->pool, &b->executor));
     options->executor = b->executor;

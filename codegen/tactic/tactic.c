@@ -213,31 +213,56 @@ static trivet_status_t by_lock(const tvi_tactic_context_t* context, const trivet
 // Far more expensive by price than the cheapest: not worth a look.
 #define TOO_EXPENSIVE(price, cheapest_price) ((price) > 20 * (cheapest_price) + 1e5)
 
+static trivet_status_t time_one(tvi_tactic_bench_t* bench, tvi_tactic_context_t* context,
+                                const trivet_region_t* region, const tvi_tactic_t* tactic,
+                                const uint64_t signature[2], double* inout_best) {
+  char key[128];
+  double time = 0;
+  kernel_key(tactic->kernel, key, sizeof(key));
+  trivet_status_t status = tvi_tactic_bench_measure(bench, tactic, *inout_best, &time);
+  if (status && context->options.measure &&
+      trivet_status_code(status) != TRIVET_STATUS_OUT_OF_MEMORY) {
+    // What a library cannot run on this device is no candidate.
+    tvi_tactic_note(context, tactic->kernel->name, region->graph,
+                    region->node_count ? region->nodes[0] : 0, true, "%s: %s", tactic->name,
+                    trivet_status_message(status));
+    trivet_status_free(status);
+    return TRIVET_OK;
+  }
+  TRIVET_RETURN_IF_ERROR(status);
+  if (*inout_best == 0 || time < *inout_best) *inout_best = time;
+  return tvi_timing_cache_add(context->options.cache, signature, key, tactic->name, time);
+}
+
 // Measures what the cache does not know yet. One tactic needs no clock.
 static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_region_t* region,
                                 const tvi_tactic_list_t* list, const uint64_t signature[2]) {
-  for (size_t i = 0; i < list->count; ++i) {
+  TVI_VECTOR(const tvi_tactic_t*) unknown;
+  tvi_vector_init(&unknown, context->allocator);
+  trivet_status_t status = TRIVET_OK;
+  double best = 0;
+  for (size_t i = 0; i < list->count && !status; ++i) {
     char key[128];
     double time = 0;
     kernel_key(list->data[i].kernel, key, sizeof(key));
-    if (tvi_timing_cache_find(context->options.cache, signature, key, list->data[i].name, &time))
-      continue;
-    if (TOO_EXPENSIVE(list->data[i].price, list->data[cheapest(list)].price)) continue;
-    trivet_status_t status = tvi_tactic_measure(context, region, &list->data[i], &time);
-    if (status && context->options.measure &&
-        trivet_status_code(status) != TRIVET_STATUS_OUT_OF_MEMORY) {
-      // What a library cannot run on this device is no candidate.
-      tvi_tactic_note(context, list->data[i].kernel->name, region->graph,
-                      region->node_count ? region->nodes[0] : 0, true, "%s: %s", list->data[i].name,
-                      trivet_status_message(status));
-      trivet_status_free(status);
+    if (tvi_timing_cache_find(context->options.cache, signature, key, list->data[i].name, &time)) {
+      if (best == 0 || time < best) best = time;
       continue;
     }
-    TRIVET_RETURN_IF_ERROR(status);
-    TRIVET_RETURN_IF_ERROR(
-        tvi_timing_cache_add(context->options.cache, signature, key, list->data[i].name, time));
+    if (TOO_EXPENSIVE(list->data[i].price, list->data[cheapest(list)].price)) continue;
+    status = tvi_vector_push(&unknown, &list->data[i]);
   }
-  return TRIVET_OK;
+  tvi_tactic_bench_t* bench = NULL;
+  if (!status && unknown.count) {
+    status = tvi_tactic_compile_ahead(context, region, unknown.data, unknown.count);
+    if (!status) status = tvi_tactic_bench_create(context, region, &bench);
+  }
+  for (size_t i = 0; i < unknown.count && !status; ++i) {
+    status = time_one(bench, context, region, unknown.data[i], signature, &best);
+  }
+  tvi_tactic_bench_destroy(bench);
+  tvi_vector_deinit(&unknown);
+  return status;
 }
 
 static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region_t* region,
@@ -343,6 +368,9 @@ trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_re
     out_choice->tactics[0] = list.data[index];
     out_choice->count = 1;
     choose_others(context, &list, out_choice);
+    const tvi_tactic_t* chosen[TVI_MAX_ALTERNATIVES];
+    for (uint32_t k = 0; k < out_choice->count; ++k) chosen[k] = &out_choice->tactics[k];
+    status = tvi_tactic_compile_ahead(context, region, chosen, out_choice->count);
   }
   tvi_vector_deinit(&list);
   tvi_string_builder_deinit(&reasons);

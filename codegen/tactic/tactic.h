@@ -80,7 +80,7 @@ trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet
                                      tvi_tactic_list_t* out_tactics, tvi_string_builder_t* reasons);
 // The tactic to use, by mode, and where a device is to choose later, the next ones: the cheapest of
 // every other kernel before the second of one, and last the target's own, which needs no library.
-#define TVI_MAX_ALTERNATIVES 8u
+#define TVI_MAX_ALTERNATIVES 32u
 typedef struct tvi_tactic_choice_s {
   tvi_tactic_t tactics[TVI_MAX_ALTERNATIVES];
   uint32_t count;  // at least 1

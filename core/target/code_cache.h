@@ -8,6 +8,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/vector.h"
+#include "trivet/plugin.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,10 +20,26 @@ typedef struct tvi_cached_code_s {
   size_t size;
 } tvi_cached_code_t;
 
-// One thread at a time.
+// Makes the code of a request; on any thread, beside others. |self| is what the request gave.
+typedef trivet_status_t (*tvi_code_make_t)(const void* self, trivet_allocator_t allocator,
+                                           uint8_t** out_data, size_t* out_size);
+
+typedef struct tvi_code_request_s {
+  tvi_hash128_t key;
+  tvi_code_make_t make;
+  const void* self;
+  uint8_t* data;  // what was made; NULL: nothing
+  size_t size;
+} tvi_code_request_t;
+
+// One thread at a time. While it collects, kernels that find no code in it leave a request and
+// write no blob: what they emit then is thrown away. All requests are made side by side
+// afterwards, so that a build with many candidates uses all cores.
 typedef struct tvi_code_cache_s {
   trivet_allocator_t allocator;
   TVI_VECTOR(tvi_cached_code_t) items;
+  bool is_collecting;
+  TVI_VECTOR(tvi_code_request_t) requests;
 } tvi_code_cache_t;
 
 void tvi_code_cache_init(tvi_code_cache_t* cache, trivet_allocator_t allocator);
@@ -32,6 +49,14 @@ const tvi_cached_code_t* tvi_code_cache_find(const tvi_code_cache_t* cache, tvi_
 // Copies the bytes.
 trivet_status_t tvi_code_cache_add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
                                    size_t size);
+
+// While collecting: one more to make, unless it is asked for already. |self| has to live until
+// tvi_code_cache_make_all.
+trivet_status_t tvi_code_cache_request(tvi_code_cache_t* cache, tvi_hash128_t key,
+                                       tvi_code_make_t make, const void* self);
+// Makes what was asked for, on the threads of |executor| (NULL: on this one), and ends collecting.
+// What fails is not there afterwards: whoever needs it tries again and gets the reason.
+trivet_status_t tvi_code_cache_make_all(tvi_code_cache_t* cache, trivet_executor_t* executor);
 
 #ifdef __cplusplus
 }

@@ -96,7 +96,7 @@ typedef struct tvi_packed_constant_s {
 struct trivet_emission_s {
   const trivet_emission_api_t* api;  // tvi_emission_api()
   void* self;
-  tvi_arena_t* arena;  // scratch until emit returns
+  tvi_arena_t* arena;  // scratch until emit returns, and what was requested meanwhile is made
   // Operand |index| of the region (position in region->operands).
   trivet_status_t (*add_operand)(void* self, uint32_t index);
   trivet_status_t (*add_absent)(void* self);

@@ -227,7 +227,8 @@ static trivet_status_t set_blob(const trivet_region_t* region, asked_t* a,
   tvi_hash128_t problem = tvi_hash128(p, sizeof(*p), DNN_ATTENTION_MAGIC);
   dnn_attention_key(p, &a->shape, p->plan_key);
   const uint64_t parts[4] = {problem.low, problem.high, p->plan_key[0], p->plan_key[1]};
-  dnn_offline_blob_t blob = {.self = a, .build = build_plan, .head = p, .head_size = sizeof(*p)};
+  dnn_offline_blob_t blob = {
+      .self = a, .self_size = sizeof(*a), .build = build_plan, .head = p, .head_size = sizeof(*p)};
   blob.plan_size = &p->plan_size;
   blob.key = tvi_hash128(parts, sizeof(parts), strlen(a->properties));
   return dnn_offline_set_blob(region, &blob, emission);

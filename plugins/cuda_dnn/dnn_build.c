@@ -290,7 +290,8 @@ static trivet_status_t set_blob(const trivet_region_t* region, asked_t* a,
   tvi_hash128_t problem = tvi_hash128(p, sizeof(*p), DNN_MAGIC);
   dnn_tensors_key(p, a->tensors, p->plan_key);
   const uint64_t parts[4] = {problem.low, problem.high, p->plan_key[0], p->plan_key[1]};
-  dnn_offline_blob_t blob = {.self = a, .build = build_plan, .head = p, .head_size = sizeof(*p)};
+  dnn_offline_blob_t blob = {
+      .self = a, .self_size = sizeof(*a), .build = build_plan, .head = p, .head_size = sizeof(*p)};
   blob.plan_size = &p->plan_size;
   blob.key = tvi_hash128(parts, sizeof(parts), strlen(a->properties));
   return dnn_offline_set_blob(region, &blob, emission);
@@ -305,8 +306,9 @@ trivet_status_t dnn_emit(const trivet_kernel_t* kernel, const trivet_region_t* r
   if (a.reason) return TRIVET_STATUS(INTERNAL, "cuDNN took this region before: %s", a.reason);
   a.match.problem.candidate = tactic < DNN_MAX_CANDIDATES ? (uint32_t)tactic : 0;
   for (uint32_t i = 0; i < a.match.problem.operand_count; ++i) {
+    bool is_collecting = region->code_cache && region->code_cache->is_collecting;
     if (i == 1 && a.match.problem.is_packed) {
-      TRIVET_RETURN_IF_ERROR(pack(region, &a, emission));
+      if (!is_collecting) TRIVET_RETURN_IF_ERROR(pack(region, &a, emission));
     } else {
       TRIVET_RETURN_IF_ERROR(emission->add_operand(emission->self, a.match.region_operands[i]));
     }

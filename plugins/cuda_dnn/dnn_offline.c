@@ -46,6 +46,20 @@ const char* dnn_offline_reason(trivet_status_t status, char text[DNN_REASON_SIZE
   return text;
 }
 
+static trivet_status_t make_wanted(const void* self, trivet_allocator_t allocator,
+                                   uint8_t** out_data, size_t* out_size) {
+  const dnn_offline_blob_t* blob = (const dnn_offline_blob_t*)self;
+  char* text = NULL;
+  uint64_t size = 0;
+  dnn_library_t library;
+  TRIVET_RETURN_IF_ERROR(dnn_offline_open(allocator, &library));
+  trivet_status_t status = blob->build(blob->self, &library, allocator, &text, &size);
+  dnn_library_close(&library);
+  *out_data = (uint8_t*)text;
+  *out_size = (size_t)size;
+  return status;
+}
+
 // The text of the plan, of |arena|; none where it cannot be built here.
 static trivet_status_t find_plan(const trivet_region_t* region, const dnn_offline_blob_t* blob,
                                  char** out_text, uint64_t* out_size, bool* out_owned) {
@@ -72,6 +86,17 @@ trivet_status_t dnn_offline_set_blob(const trivet_region_t* region, const dnn_of
   uint64_t size = 0;
   bool owned = false;
   uint8_t* data = NULL;
+  tvi_code_cache_t* cache = region->code_cache;
+  if (cache && cache->is_collecting) {
+    if (tvi_code_cache_find(cache, blob->key)) return TRIVET_OK;
+    void *self = NULL, *wanted = NULL;
+    dnn_offline_blob_t copy = *blob;
+    TRIVET_RETURN_IF_ERROR(
+        tvi_arena_copy(emission->arena, blob->self, (size_t)blob->self_size, &self));
+    copy.self = self;
+    TRIVET_RETURN_IF_ERROR(tvi_arena_copy(emission->arena, &copy, sizeof(copy), &wanted));
+    return tvi_code_cache_request(cache, blob->key, make_wanted, wanted);
+  }
   trivet_status_t status = find_plan(region, blob, &text, &size, &owned);
   *blob->plan_size = size;
   uint64_t total = blob->head_size + size;

@@ -29,6 +29,7 @@ typedef trivet_status_t (*dnn_plan_builder_t)(void* self, const dnn_library_t* l
 // then the device's machine does.
 typedef struct dnn_offline_blob_s {
   void* self;
+  uint64_t self_size;  // it is copied where the plan is built later, beside others
   dnn_plan_builder_t build;
   tvi_hash128_t key;
   void* head;

@@ -115,7 +115,7 @@ static trivet_status_t configure(trivet_config_t* config, const arguments_t* arg
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 0, 0, 4096, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_thread_count(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
-  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--alternatives", 1, 1, 8, &number));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--alternatives", 1, 1, 32, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_alternatives(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(set_profile(config, arguments));
   const option_t* disabled = find_option(arguments, "--disable");

@@ -109,6 +109,37 @@ static trivet_status_t dump_all(const trivet_region_t* region, const char* name,
   return TRIVET_OK;
 }
 
+// Text and architecture of a request for code.
+typedef struct wanted_s {
+  const char* source;
+  char architecture[32];
+} wanted_t;
+
+static trivet_status_t make_wanted(const void* self, trivet_allocator_t allocator,
+                                   uint8_t** out_cubin, size_t* out_size) {
+  const wanted_t* wanted = (const wanted_t*)self;
+  // Machine code holds the options it was made with: those of the other place, or bytes differ.
+  tvi_string_builder_t log;
+  tvi_string_builder_init(&log, allocator);
+  trivet_status_t status = tvi_cuda_nvrtc_compile(wanted->source, wanted->architecture, allocator,
+                                                  out_cubin, out_size, &log);
+  tvi_string_builder_deinit(&log);
+  return status;
+}
+
+static trivet_status_t request_code(const trivet_region_t* region, const tvi_cuda_code_t* code,
+                                    const char* architecture, tvi_hash128_t key,
+                                    trivet_emission_t* emission) {
+  wanted_t* wanted = NULL;
+  void* source = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(emission->arena, sizeof(*wanted), &wanted));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_copy(emission->arena, code->source.data, code->source.size + 1, &source));
+  wanted->source = (const char*)source;
+  snprintf(wanted->architecture, sizeof(wanted->architecture), "%s", architecture);
+  return tvi_code_cache_request(region->code_cache, key, make_wanted, wanted);
+}
+
 static trivet_status_t compile_and_write(const trivet_region_t* region, const tvi_cuda_code_t* code,
                                          const char* architecture,
                                          const tvi_cuda_blob_operand_t* operands, const char* name,
@@ -122,6 +153,8 @@ static trivet_status_t compile_and_write(const trivet_region_t* region, const tv
   const tvi_cached_code_t* known =
       region->code_cache ? tvi_code_cache_find(region->code_cache, key) : NULL;
   if (known) return write_blob(region, code, known->data, known->size, operands, emission);
+  if (region->code_cache && region->code_cache->is_collecting)
+    return request_code(region, code, architecture, key, emission);
   uint8_t* cubin = NULL;
   size_t size = 0;
   tvi_string_builder_t log;
