@@ -118,8 +118,8 @@ static trivet_status_t fill_operands(tvi_tactic_bench_t* b) {
   tvi_measure_device_t* on_device = b->context->options.measure;
   if (on_device) {
     TRIVET_RETURN_IF_ERROR(tvi_device_enter(tvi_measure_device_device(on_device)));
-    TRIVET_RETURN_IF_ERROR(tvi_measure_device_upload(on_device, TVI_MEASURE_REGION, b->addresses,
-                                                     b->sizes, count));
+    TRIVET_RETURN_IF_ERROR(
+        tvi_measure_device_upload(on_device, TVI_MEASURE_REGION, b->addresses, b->sizes, count));
     for (uint32_t i = 0; i < count; ++i) {
       if (b->operands[i].constant) b->operands[i].constant = b->addresses[i];
       b->operands[i].alignment = DEVICE_ALIGNMENT;
@@ -375,7 +375,8 @@ trivet_status_t tvi_tactic_compile_ahead(tvi_tactic_context_t* context,
                                          const tvi_tactic_t* const* tactics, size_t count) {
   trivet_executor_t* executor = context->options.executor;
   // What is dumped is made one by one, with its log.
-  if (count < 2 || !context->options.device || !executor || executor->api->thread_count(executor) < 2 || region->dump_folder ||
+  if (count < 2 || !context->options.device || !executor ||
+      executor->api->thread_count(executor) < 2 || region->dump_folder ||
       region->code_cache != &context->code_cache)
     return TRIVET_OK;
   tvi_arena_t arena;

@@ -86,8 +86,8 @@ const tvi_open_device_t* tvi_measure_device_device(const tvi_measure_device_t* m
   return m->device;
 }
 
-trivet_status_t tvi_measure_device_upload(tvi_measure_device_t* m, uint32_t area,
-                                          void** addresses, const uint64_t* sizes, size_t count) {
+trivet_status_t tvi_measure_device_upload(tvi_measure_device_t* m, uint32_t area, void** addresses,
+                                          const uint64_t* sizes, size_t count) {
   uint64_t total = 0;
   for (size_t i = 0; i < count; ++i) {
     if (!addresses[i]) continue;
@@ -133,7 +133,8 @@ static trivet_status_t run_once(tvi_measure_device_t* m, const trivet_kernel_t* 
 
 trivet_status_t tvi_measure_device_run(tvi_measure_device_t* m, const trivet_kernel_t* kernel,
                                        void* prepared, void* const* addresses,
-                                       uint64_t workspace_size, double best, double* out_nanoseconds) {
+                                       uint64_t workspace_size, double best,
+                                       double* out_nanoseconds) {
   TRIVET_RETURN_IF_ERROR_ANNOTATED(grow(m, &m->workspace, workspace_size ? workspace_size : 1),
                                    "workspace of %llu bytes", (unsigned long long)workspace_size);
   trivet_kernel_launch_t launch = {addresses, m->workspace.base, NULL, m->stream};

@@ -30,6 +30,7 @@ trivet_status_t tvi_measure_device_upload(tvi_measure_device_t* measure, uint32_
 // long again as |best| (0: nothing to compare with).
 trivet_status_t tvi_measure_device_run(tvi_measure_device_t* measure, const trivet_kernel_t* kernel,
                                        void* prepared, void* const* addresses,
-                                       uint64_t workspace_size, double best, double* out_nanoseconds);
+                                       uint64_t workspace_size, double best,
+                                       double* out_nanoseconds);
 
 #endif  // TRIVET_RUNTIME_DEVICE_MEASURE_DEVICE_H_

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The code cache of a build: what is asked for is made once, on several threads, and what fails is
+// not there.
+#include "core/target/code_cache.h"
+
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "core/base/allocator.h"
+#include "core/base/status.h"
+#include "gtest/gtest.h"
+#include "runtime/device/device.h"
+
+namespace {
+
+struct Request {
+  std::string text;
+  bool fails = false;
+  std::atomic<int> count{0};
+};
+
+trivet_status_t Make(const void* self, trivet_allocator_t allocator, uint8_t** out_data,
+                     size_t* out_size) {
+  auto* request = static_cast<Request*>(const_cast<void*>(self));
+  ++request->count;
+  if (request->fails) return TRIVET_STATUS(INTERNAL, "it does not compile");
+  TRIVET_RETURN_IF_ERROR(tvi_alloc(allocator, request->text.size(), out_data));
+  std::memcpy(*out_data, request->text.data(), request->text.size());
+  *out_size = request->text.size();
+  return TRIVET_OK;
+}
+
+class CodeCacheTest : public ::testing::TestWithParam<uint32_t> {
+ protected:
+  void SetUp() override {
+    tvi_code_cache_init(&cache_, trivet_allocator_system());
+    if (GetParam() == 0) return;
+    ASSERT_EQ(tvi_device_pool_create(GetParam(), trivet_allocator_system(), &pool_, &executor_),
+              nullptr);
+  }
+  void TearDown() override {
+    tvi_device_pool_destroy(pool_);
+    tvi_code_cache_deinit(&cache_);
+  }
+  static tvi_hash128_t Key(uint64_t number) { return tvi_hash128(&number, sizeof(number), 0); }
+
+  tvi_code_cache_t cache_;
+  tvi_device_pool_t* pool_ = nullptr;
+  trivet_executor_t* executor_ = nullptr;
+};
+
+TEST_P(CodeCacheTest, MakesEveryRequestOnce) {
+  std::vector<Request> requests(40);
+  cache_.is_collecting = true;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].text = "code " + std::to_string(i);
+    requests[i].fails = i % 7 == 3;
+    for (int twice = 0; twice < 2; ++twice) {
+      ASSERT_EQ(tvi_code_cache_request(&cache_, Key(i), Make, &requests[i]), nullptr);
+    }
+  }
+  ASSERT_EQ(tvi_code_cache_make_all(&cache_, executor_), nullptr);
+  EXPECT_FALSE(cache_.is_collecting);
+  EXPECT_EQ(cache_.requests.count, 0u);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(requests[i].count.load(), 1);
+    const tvi_cached_code_t* code = tvi_code_cache_find(&cache_, Key(i));
+    if (requests[i].fails) {
+      EXPECT_EQ(code, nullptr);
+      continue;
+    }
+    ASSERT_NE(code, nullptr);
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(code->data), code->size), requests[i].text);
+  }
+}
+
+TEST_P(CodeCacheTest, NothingAskedForIsNothingMade) {
+  cache_.is_collecting = true;
+  ASSERT_EQ(tvi_code_cache_make_all(&cache_, executor_), nullptr);
+  EXPECT_EQ(cache_.items.count, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, CodeCacheTest, ::testing::Values(0u, 1u, 4u));
+
+}  // namespace
