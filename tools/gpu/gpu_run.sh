@@ -90,7 +90,7 @@ P
   tune)
     name=$2 path=$(model_path "$2")
     shift 2
-    "$TRIVET" build "$path" -o "$name.many.plan" --target cuda:sm_90 --alternatives 8 "$@" &&
+    "$TRIVET" build "$path" -o "$name.many.plan" --target cuda:sm_90 --alternatives 32 "$@" &&
       "$TRIVET" tune "$name.many.plan" -o "$name.tuned.plan" >"$name.tune.txt" && tail -2 "$name.tune.txt" &&
       "$TRIVET" build "$path" -o "$name.timed.plan" --target "$TRIVET_TARGET" --tactics timed "$@" &&
       for plan in many tuned timed; do

@@ -276,7 +276,7 @@ const command_t kBuildCommand = {
     "  --tactics MODE         heuristic (default), timed, or 'locked FILE'\n"
     "  --alternatives N       ways to do each step that 'trivet tune' may choose from on the "
     "device,\n"
-    "                         with heuristic tactics (1)\n"
+    "                         with heuristic tactics (1; at most 32)\n"
     "  --timing-cache FILE    measured times, read and added to\n"
     "  --write-lock FILE      after a timed build: the winners only\n"
     "  --threads N            threads to measure with (all)\n"

@@ -12,7 +12,10 @@
 #include "core/base/allocator.h"
 #include "core/base/status.h"
 #include "gtest/gtest.h"
+
+extern "C" {
 #include "runtime/device/device.h"
+}
 
 namespace {
 

@@ -86,7 +86,7 @@ class Tuning:
         self.write("other", "trivet timing cache 1\ndevice another one\n")
         self.wrong(["tune", "many.plan", "-o", "t.plan", "--timing-cache", "other", *self.PLUGIN], "another one")
         self.assertFalse((self.folder / "t.plan").exists())
-        self.wrong(["build", "net.txt", "-o", "t.plan", "--alternatives", "9", *self.OPTIONS, *self.PLUGIN], "--alternatives")
+        self.wrong(["build", "net.txt", "-o", "t.plan", "--alternatives", "33", *self.OPTIONS, *self.PLUGIN], "--alternatives")
 
 
 class OnTheCpu(Tuning, support.CommandTest):
