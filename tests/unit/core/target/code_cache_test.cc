@@ -4,6 +4,8 @@
 // not there.
 #include "core/target/code_cache.h"
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <cstring>
 #include <string>
@@ -11,7 +13,6 @@
 
 #include "core/base/allocator.h"
 #include "core/base/status.h"
-#include "gtest/gtest.h"
 
 extern "C" {
 #include "runtime/device/device.h"
