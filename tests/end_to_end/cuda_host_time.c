@@ -24,11 +24,12 @@ enum { MAX_TENSORS = 16, SETS = 32, RUNS = 300, MAX_KERNELS = 4096 };
     if (trivet_status_code(status_) != 0) return status_; \
   } while (0)
 
-#define DRIVER(X)                                                                        \
-  X(cuStreamCreate)                                                                      \
-  X(cuStreamSynchronize)                                                                 \
-  X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphGetNodes) X(cuGraphNodeGetType) \
-      X(cuGraphKernelNodeGetParams) X(cuLaunchKernelEx)
+#define DRIVER(X)         \
+  X(cuStreamCreate)       \
+  X(cuStreamSynchronize)  \
+  X(cuStreamBeginCapture) \
+  X(cuStreamEndCapture)   \
+  X(cuGraphGetNodes) X(cuGraphNodeGetType) X(cuGraphKernelNodeGetParams) X(cuLaunchKernelEx)
 #define MEMBER(name) __typeof__(name)* name;
 typedef struct driver_s {
   DRIVER(MEMBER)
