@@ -6,6 +6,8 @@ import os
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEXTS = [("prelude.cuh", "emit_prelude.c", "tvi_cuda_prelude", "plugins/cuda/emit/emit_code.h"),
          ("matmul.cuh", "matmul_text.c", "tvi_cuda_matmul_text", "plugins/cuda/emit/matmul_code.h"),
+         ("convolution.cuh", "convolution_text.c", "tvi_cuda_convolution_text",
+          "plugins/cuda/emit/convolution_code.h"),
          ("wgmma.cuh", "wgmma_text.c", "tvi_cuda_wgmma_text", "plugins/cuda/emit/matmul_code.h"),
          ("attention.cuh", "attention_text.c", "tvi_cuda_attention_text",
           "plugins/cuda/emit/attention_code.h")]

@@ -115,24 +115,19 @@ struct tv_copier {
   }
 };
 
-// acc += A B for rows from m0, columns from n0 and k in [first, last).
-template <class Tile, int VA, int VB, class AtA, class AtB>
-TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, AtA a_at,
-                         AtB b_at, int m0, int n0, int M, int N, int first, int last,
-                         long long a_step, long long b_step) {
+// acc += A B for k in [first, last): copy_a(to, k) and copy_b(to, k) bring the tiles at k, in order.
+template <class Tile, class CopyA, class CopyB>
+TV_DEVICE void tv_sum_tiles(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory,
+                            CopyA copy_a, CopyB copy_b, int first, int last) {
   typedef typename Tile::type T;
   const int KT = Tile::KT;
-  tv_copier<T, Tile::BM, KT, Tile::THREADS, Tile::AK, VA> a;
-  tv_copier<T, Tile::BN, KT, Tile::THREADS, Tile::BK, VB> b;
   const int steps = last > first ? (last - first + KT - 1) / KT : 0;
-  a.begin(a_at, m0, M, first);
-  b.begin(b_at, n0, N, first);
   TV_UNROLL_BY(1)
   for (int s = 0; s < Tile::STAGES - 1; ++s) {
     if (s < steps) {
       unsigned char* to = memory + s * Tile::BYTES;
-      a.copy(a_at, to, m0, M, first + s * KT, last, a_step);
-      b.copy(b_at, to + Tile::A_BYTES, n0, N, first + s * KT, last, b_step);
+      copy_a(to, first + s * KT);
+      copy_b(to + Tile::A_BYTES, first + s * KT);
     }
     tv_copy_commit();
   }
@@ -146,8 +141,8 @@ TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* mem
     const int ahead = s + Tile::STAGES - 1;
     if (ahead < steps) {
       unsigned char* to = memory + ahead % Tile::STAGES * Tile::BYTES;
-      a.copy(a_at, to, m0, M, first + ahead * KT, last, a_step);
-      b.copy(b_at, to + Tile::A_BYTES, n0, N, first + ahead * KT, last, b_step);
+      copy_a(to, first + ahead * KT);
+      copy_b(to + Tile::A_BYTES, first + ahead * KT);
     }
     tv_copy_commit();
     const unsigned char* as = memory + s % Tile::STAGES * Tile::BYTES;
@@ -188,6 +183,22 @@ TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* mem
         for (int j = 0; j < Tile::FN; ++j) tv_multiply(acc[i][j], af[i], bf[j], T());
     }
   }
+}
+
+// acc += A B for rows from m0, columns from n0 and k in [first, last).
+template <class Tile, int VA, int VB, class AtA, class AtB>
+TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, AtA a_at,
+                         AtB b_at, int m0, int n0, int M, int N, int first, int last,
+                         long long a_step, long long b_step) {
+  typedef typename Tile::type T;
+  tv_copier<T, Tile::BM, Tile::KT, Tile::THREADS, Tile::AK, VA> a;
+  tv_copier<T, Tile::BN, Tile::KT, Tile::THREADS, Tile::BK, VB> b;
+  a.begin(a_at, m0, M, first);
+  b.begin(b_at, n0, N, first);
+  tv_sum_tiles<Tile>(
+      acc, memory,
+      [&](unsigned char* to, int k) { a.copy(a_at, to, m0, M, k, last, a_step); },
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, b_step); }, first, last);
 }
 
 // Rows of the slab of shared memory through which a warp turns its sums: 8 neighbouring rows and 4

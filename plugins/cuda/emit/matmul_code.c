@@ -69,22 +69,58 @@ static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b) 
   P(p, " * %u;\n", w->tile->kt);
 }
 
-static void print_partial_put(tvi_cuda_printer_t* p, const printing_t* w, uint32_t vector) {
+void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector) {
   P(p,
     "float* part = (float*)w%u + (long long)rest * M * N;\n"
     "const auto put = [&](const int m, const int n, const float* sums) {\n"
     "tv_store<%u>(part + ((long long)m * N + n), sums);\n};\n",
     tvi_cuda_parameter(p, number(p, 0)), vector);
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, tvi_cuda_parameter(p, number(p, 0)));
-  (void)w;
+}
+
+void tvi_cuda_matmul_print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                                 const tvi_cuda_matmul_tile_t* t, bool a_inner_k, bool b_inner_k,
+                                 uint32_t splits) {
+  P(p,
+    "typedef tv_tile<%s, %u, %u, %u, %u, %u, %u, %s, %s> tile;\n"
+    "int row, column;\nunsigned rest;\n"
+    "tv_order<8>(blockIdx.x, (M + tile::BM - 1) / tile::BM, (N + tile::BN - 1) / tile::BN, &row, "
+    "&column, &rest);\n"
+    "const int m0 = row * tile::BM, n0 = column * tile::BN;\n",
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->kt, t->wm, t->wn,
+    t->stages, a_inner_k ? "true" : "false", b_inner_k ? "true" : "false");
+  if (splits > 1) {
+    P(p,
+      "const int depth = ((K + tile::KT - 1) / tile::KT + %u) / %u * tile::KT;\n"
+      "const int first = (int)(rest %% %uu) * depth, last = first + depth < K ? first + depth : "
+      "K;\n"
+      "const unsigned batch = rest / %uu;\n",
+      splits - 1, splits, splits, splits);
+  } else {
+    P(p, "const int first = 0, last = K;\nconst unsigned batch = rest;\n");
+  }
+  tvi_cuda_matmul_print_loops(p, &s->batch, "batch", false);
+}
+
+void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                              const tvi_cuda_matmul_tile_t* t, uint32_t splits,
+                              tvi_cuda_variant_t* variant) {
+  variant->block = t->wm * t->wn * 32;
+  variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
+  trivet_dim_t blocks =
+      binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm)),
+             binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn)));
+  blocks = binary(p, TRIVET_DIM_MUL, blocks,
+                  binary(p, TRIVET_DIM_MUL, s->batches, number(p, splits)));
+  variant->grid = tvi_cuda_parameter(p, blocks);
 }
 
 // What the form for Hopper does where addresses are not as the copy engine wants them.
 static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0};
 
-static void print_product(tvi_cuda_printer_t* p, const printing_t* given,
+static void print_product(tvi_cuda_printer_t* p, const void* argument,
                           tvi_cuda_variant_t* variant) {
-  printing_t own = *given;
+  printing_t own = *(const printing_t*)argument;
   const printing_t* w = &own;
   if (own.tile->slab && variant->alignment == 16) {
     tvi_cuda_matmul_print_wide(p, &own.shape, own.tile, variant);
@@ -97,29 +133,11 @@ static void print_product(tvi_cuda_printer_t* p, const printing_t* given,
   const uint32_t vector = aligned ? s->vector : 1;
   P(p, "TV_MEMORY(memory);\n");
   tvi_cuda_matmul_print_extents(p, s);
-  P(p,
-    "typedef tv_tile<%s, %u, %u, %u, %u, %u, %u, %s, %s> tile;\n"
-    "int row, column;\nunsigned rest;\n"
-    "tv_order<8>(blockIdx.x, (M + tile::BM - 1) / tile::BM, (N + tile::BN - 1) / tile::BN, &row, "
-    "&column, &rest);\n"
-    "const int m0 = row * tile::BM, n0 = column * tile::BN;\n",
-    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->kt, t->wm, t->wn,
-    t->stages, s->a.inner_k ? "true" : "false", s->b.inner_k ? "true" : "false");
-  if (w->splits > 1) {
-    P(p,
-      "const int depth = ((K + tile::KT - 1) / tile::KT + %u) / %u * tile::KT;\n"
-      "const int first = (int)(rest %% %uu) * depth, last = first + depth < K ? first + depth : "
-      "K;\n"
-      "const unsigned batch = rest / %uu;\n",
-      w->splits - 1, w->splits, w->splits, w->splits);
-  } else {
-    P(p, "const int first = 0, last = K;\nconst unsigned batch = rest;\n");
-  }
-  tvi_cuda_matmul_print_loops(p, &s->batch, "batch", false);
+  tvi_cuda_matmul_print_place(p, s, t, s->a.inner_k, s->b.inner_k, w->splits);
   print_factor(p, w, false);
   print_factor(p, w, true);
   if (w->splits > 1) {
-    print_partial_put(p, w, vector);
+    tvi_cuda_matmul_print_partial_put(p, vector);
   } else {
     tvi_cuda_matmul_print_put(p, s, vector);
   }
@@ -129,22 +147,15 @@ static void print_product(tvi_cuda_printer_t* p, const printing_t* given,
     "b_step);\n"
     "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n",
     aligned ? s->a.vector : 1, aligned ? s->b.vector : 1, vector);
-  variant->block = t->wm * t->wn * 32;
-  variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
-  trivet_dim_t blocks =
-      binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm)),
-             binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn)));
-  blocks = binary(p, TRIVET_DIM_MUL, blocks,
-                  binary(p, TRIVET_DIM_MUL, s->batches, number(p, w->splits)));
-  variant->grid = tvi_cuda_parameter(p, blocks);
+  tvi_cuda_matmul_set_grid(p, s, t, w->splits, variant);
 }
 
 // ---------------------------------------------------------------------------------------------
 // The sum of what several blocks found
 // ---------------------------------------------------------------------------------------------
 
-static void print_join(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_variant_t* variant) {
-  const tvi_cuda_matmul_shape_t* s = &w->shape;
+void tvi_cuda_matmul_print_join(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                                uint32_t splits, tvi_cuda_variant_t* variant) {
   const uint32_t vector = variant->alignment > 1 ? s->vector : 1;
   const uint32_t zero = tvi_cuda_parameter(p, number(p, 0));
   tvi_cuda_matmul_print_extents(p, s);
@@ -163,7 +174,7 @@ static void print_join(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_vari
     "float sums[%u];\ntv_load<%u>(sums, part);\nTV_UNROLL\nfor (int s = 1; s < %u; ++s) {\n"
     "float other[%u];\ntv_load<%u>(other, part + s * size);\nTV_UNROLL\n"
     "for (int e = 0; e < %u; ++e) sums[e] += other[e];\n}\nput(m, n, sums);\n",
-    zero, w->splits, vector, vector, w->splits, vector, vector, vector);
+    zero, splits, vector, vector, splits, vector, vector, vector);
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, zero);
   variant->block = REDUCE_BLOCK;
   trivet_dim_t points = binary(p, TRIVET_DIM_FLOORDIV, s->columns, number(p, vector));
@@ -172,15 +183,15 @@ static void print_join(tvi_cuda_printer_t* p, const printing_t* w, tvi_cuda_vari
       tvi_cuda_parameter(p, binary(p, TRIVET_DIM_CEILDIV, points, number(p, REDUCE_BLOCK)));
 }
 
-// A kernel with what alignment allows, and one that asks for none.
-static trivet_status_t print_launch(tvi_cuda_printer_t* p, const printing_t* w, uint32_t step,
-                                    void (*print)(tvi_cuda_printer_t*, const printing_t*,
-                                                  tvi_cuda_variant_t*)) {
+trivet_status_t tvi_cuda_matmul_print_launch(tvi_cuda_printer_t* p,
+                                             const tvi_cuda_matmul_shape_t* shape, uint32_t step,
+                                             tvi_cuda_matmul_print_fn_t print,
+                                             const void* argument) {
   tvi_cuda_launch_t launch;
   tvi_string_builder_t bodies[2];
   memset(&launch, 0, sizeof(launch));
   tvi_vector_clear(&p->arguments);
-  const uint32_t alignment = tvi_cuda_matmul_alignment(p, &w->shape);
+  const uint32_t alignment = tvi_cuda_matmul_alignment(p, shape);
   launch.variant_count = alignment > 1 ? 2 : 1;
   for (uint32_t v = 0; v < launch.variant_count; ++v) {
     tvi_cuda_variant_t* variant = &launch.variants[v];
@@ -188,7 +199,7 @@ static trivet_status_t print_launch(tvi_cuda_printer_t* p, const printing_t* w, 
     snprintf(variant->name, sizeof(variant->name), "%s_%u%s", p->options->name, step,
              variant->alignment > 1 ? "_v" : "");
     tvi_string_builder_clear(&p->body);
-    print(p, w, variant);
+    print(p, argument, variant);
     tvi_string_builder_init(&bodies[v], p->code->allocator);
     tvi_string_builder_append(&bodies[v], tvi_string_builder_view(&p->body));
   }
@@ -206,19 +217,29 @@ static trivet_status_t print_launch(tvi_cuda_printer_t* p, const printing_t* w, 
   return tvi_vector_push(&p->code->launches, launch);
 }
 
+void tvi_cuda_matmul_set_workspace(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                                   uint32_t splits) {
+  trivet_dim_t workspace = number(p, 0);
+  if (splits > 1) {
+    workspace = binary(p, TRIVET_DIM_MUL, s->rows, s->columns);
+    workspace = binary(p, TRIVET_DIM_MUL, workspace, s->batches);
+    workspace = binary(p, TRIVET_DIM_MUL, workspace, number(p, 4 * (int64_t)splits));
+  }
+  p->code->workspace = tvi_cuda_parameter(p, workspace);
+}
+
+static void print_sum(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_variant_t* variant) {
+  const printing_t* w = (const printing_t*)argument;
+  tvi_cuda_matmul_print_join(p, &w->shape, w->splits, variant);
+}
+
 static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   printing_t* w = (printing_t*)argument;
   const char* reason = NULL;
   tvi_cuda_matmul_shape(p, &w->shape, &reason);
   if (p->status) return TRIVET_OK;
   if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no matrix product: %s", reason);
-  trivet_dim_t workspace = number(p, 0);
-  if (w->splits > 1) {
-    workspace = binary(p, TRIVET_DIM_MUL, w->shape.rows, w->shape.columns);
-    workspace = binary(p, TRIVET_DIM_MUL, workspace, w->shape.batches);
-    workspace = binary(p, TRIVET_DIM_MUL, workspace, number(p, 4 * (int64_t)w->splits));
-  }
-  p->code->workspace = tvi_cuda_parameter(p, workspace);
+  tvi_cuda_matmul_set_workspace(p, &w->shape, w->splits);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
   if (w->tile->slab) {
     if (w->splits > 1 || !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.a, &w->shape.m) ||
@@ -226,8 +247,8 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
       return TRIVET_STATUS(UNIMPLEMENTED, "a factor that the copy engine cannot bring");
     tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
   }
-  TRIVET_RETURN_IF_ERROR(print_launch(p, w, 0, print_product));
-  return w->splits > 1 ? print_launch(p, w, 1, print_join) : TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(p, &w->shape, 0, print_product, w));
+  return w->splits > 1 ? tvi_cuda_matmul_print_launch(p, &w->shape, 1, print_sum, w) : TRIVET_OK;
 }
 
 trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
@@ -251,6 +272,25 @@ trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
 
 static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
   return tvi_cuda_estimate(p->program->dims, dim, p->options->symbols, p->options->symbol_count);
+}
+
+void tvi_cuda_matmul_weigh(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                           tvi_cuda_matmul_problem_t* out) {
+  for (uint32_t i = 0; i < p->program->stage_count; ++i) {
+    tvi_kir_cost_t cost;
+    if (i == s->core) continue;
+    tvi_kir_stage_cost(p->program, i, &cost);
+    out->epilogue_work +=
+        (cost.flops + 2.0 * cost.loads + 30.0 * cost.transcendentals) *
+        (double)tvi_kir_cost_positions(&cost, p->options->symbols, p->options->symbol_count);
+  }
+  for (uint32_t v = 0; v < p->program->value_count; ++v) {
+    const tvi_kir_value_t* value = &p->program->values[v];
+    if (value->kind == TVI_KIR_TEMP || v == s->a.value || v == s->b.value) continue;
+    double bytes = tvi_dtype_bits(value->dtype) / 8.0;
+    for (uint32_t d = 0; d < value->rank; ++d) bytes *= (double)estimate(p, value->dims[d]);
+    out->epilogue_bytes += bytes;
+  }
 }
 
 // The dimensions of b along n and k, where it has no others.
@@ -291,21 +331,9 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   read_packing(p, &s, out);
   out->can_map_a = tvi_cuda_factor_can_map(p, &s, &s.a, &s.m);
   out->can_map_b = tvi_cuda_factor_can_map(p, &s, &s.b, &s.n);
-  for (uint32_t i = 0; i < p->program->stage_count; ++i) {
-    tvi_kir_cost_t cost;
-    if (i == s.core) continue;
-    tvi_kir_stage_cost(p->program, i, &cost);
-    out->epilogue_work +=
-        (cost.flops + 2.0 * cost.loads + 30.0 * cost.transcendentals) *
-        (double)tvi_kir_cost_positions(&cost, p->options->symbols, p->options->symbol_count);
-  }
-  for (uint32_t v = 0; v < p->program->value_count; ++v) {
-    const tvi_kir_value_t* value = &p->program->values[v];
-    if (value->kind == TVI_KIR_TEMP || v == s.a.value || v == s.b.value) continue;
-    double bytes = tvi_dtype_bits(value->dtype) / 8.0;
-    for (uint32_t d = 0; d < value->rank; ++d) bytes *= (double)estimate(p, value->dims[d]);
-    out->epilogue_bytes += bytes;
-  }
+  tvi_cuda_matmul_weigh(p, &s, out);
+  out->factor_bytes = ((double)out->m * (double)out->k + (double)out->n * (double)out->k) *
+                      (double)out->batch * 2;
   return TRIVET_OK;
 }
 

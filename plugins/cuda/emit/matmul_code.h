@@ -34,6 +34,7 @@ typedef struct tvi_cuda_matmul_problem_s {
   uint32_t vector_a, vector_b, vector_c;
   bool can_map_a, can_map_b;          // the copy engine can bring the factors
   uint32_t b_rank, b_n_dim, b_k_dim;  // how packing would turn b; b_rank 0: it cannot
+  double factor_bytes;                // that the factors have
   double epilogue_bytes;              // that other stages than the product move
   double epilogue_work;               // instructions that they execute
   bool is_symbolic;                   // sizes differ from run to run
@@ -52,6 +53,11 @@ trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
                                      const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
                                      tvi_arena_t* arena, trivet_allocator_t allocator,
                                      tvi_cuda_code_t* out_code);
+
+// Nanoseconds on a large device for a tile that is not the form for Hopper; |packed|: the second
+// factor has been laid out anew (matmul_kernel.c).
+double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* problem,
+                             const tvi_cuda_matmul_tile_t* tile, uint32_t splits, bool packed);
 
 // What follows the prelude.
 extern const char tvi_cuda_matmul_text[];

@@ -122,13 +122,13 @@ static double parts(int64_t whole, int64_t size) {
 // Nanoseconds on a large device: what its multiprocessors multiply, or wait for at each step of the
 // sum, or the bytes that must move; then the epilogue. Fitted to measurements on an H100, where the
 // smallest product takes 4 us and mma.sync gives 320 TFLOP/s.
-static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool packed) {
-  const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t,
+                             uint32_t splits, bool packed) {
   const double multiprocessors = 132;
   const double rows = parts(p->m, t->bm);
   const double columns = parts(p->n, t->bn);
-  const double blocks = rows * columns * (double)p->batch * form->splits;
-  const double steps = parts((int64_t)parts(p->k, t->kt), form->splits);
+  const double blocks = rows * columns * (double)p->batch * splits;
+  const double steps = parts((int64_t)parts(p->k, t->kt), splits);
   // Warps with large tiles read less from shared memory for each product.
   const uint32_t warp = t->bm / t->wm * (t->bn / t->wn);
   const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
@@ -144,12 +144,10 @@ static double price(const tvi_cuda_matmul_problem_t* p, const form_t* form, bool
   const double latency = waves * (900 + steps * larger(each, 150));
   const double busy = (double)(int64_t)(blocks / multiprocessors + 0.999);
   const double compute = larger(latency, busy * steps * each + 900);
-  const double bytes =
-      ((double)p->m * (double)p->k + (double)p->n * (double)p->k) * (double)p->batch * 2 +
-      p->epilogue_bytes;
+  const double bytes = p->factor_bytes + p->epilogue_bytes;
   double time = 1500 + larger(compute, bytes / 2500) + p->epilogue_work / 20000;
-  if (form->splits > 1) {
-    const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
+  if (splits > 1) {
+    const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * splits;
     time += 800 + 2 * partial / 4000;
   }
   return time;
@@ -166,9 +164,7 @@ static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matm
   const double rate = t->bn > 128 ? 5900 : 5200;
   const double each = larger(2.0 * t->bm * t->bn * t->kt / rate, 250);
   const double turn = t->bm * t->bn * 0.03;  // sums through shared memory
-  const double bytes =
-      ((double)p->m * (double)p->k + (double)p->n * (double)p->k) * (double)p->batch * 2 +
-      p->epilogue_bytes;
+  const double bytes = p->factor_bytes + p->epilogue_bytes;
   return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 16000;
 }
 
@@ -204,7 +200,7 @@ static uint32_t enumerate(const trivet_region_t* region, const tvi_cuda_matmul_p
       candidate_t c = {{tile, splits, packed}, 0};
       if (!is_candidate(region, problem, &c.form)) continue;
       const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
-      c.price = t->slab ? wide_price(problem, t) : price(problem, &c.form, packed);
+      c.price = t->slab ? wide_price(problem, t) : tvi_cuda_matmul_price(problem, t, splits, packed);
       uint32_t at = count < MAX_PROPOSALS ? count++ : MAX_PROPOSALS;
       while (at > 0 && c.price < best[at - 1].price) {
         if (at < MAX_PROPOSALS) best[at] = best[at - 1];

@@ -47,7 +47,7 @@ const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
 // Roles
 // ---------------------------------------------------------------------------------------------
 
-static const char* check_stages(const tvi_cuda_printer_t* p) {
+const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p) {
   const tvi_cuda_schedule_t* schedule = p->schedule;
   if (schedule->group_count != 1) return "more than a contraction and what follows each element";
   const tvi_cuda_group_t* group = p->group;
@@ -100,7 +100,6 @@ static void orient(const tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* s) {
     s->m = s->n;
     s->n = loops;
   }
-  s->last = last_of(&s->n);
 }
 
 static void measure_factor(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
@@ -140,6 +139,32 @@ static bool is_wide(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* 
   return tvi_cuda_is_wide(p, points);
 }
 
+const char* tvi_cuda_matmul_measure(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* s) {
+  s->last = last_of(&s->n);
+  s->rows = product_of(p, &s->m);
+  s->columns = product_of(p, &s->n);
+  s->batches = product_of(p, &s->batch);
+  if (p->status) return NULL;
+  s->vector = 1;
+  for (uint32_t v = 8; v > 1 && s->vector == 1 && s->last != TVI_CUDA_NONE; v /= 2) {
+    if (!divides(p, p->extents[s->last], v)) continue;
+    for (size_t i = 0; i < p->accesses.count; ++i)
+      if (is_written_store(p, &p->accesses.data[i]) &&
+          tvi_cuda_is_vector(p, &p->accesses.data[i], s->last, v))
+        s->vector = v;
+  }
+  int64_t low, high;
+  const trivet_dim_t sizes[] = {s->rows, s->columns, s->depth};
+  for (size_t i = 0; i < 3; ++i) {
+    tvi_dim_range(p->program->dims, sizes[i], &low, &high);
+    if (high > INT32_MAX / 2) return "a matrix of 2^30 rows or columns";
+  }
+  p->is_wide = is_wide(p, s);
+  memset(&p->shape, 0, sizeof(p->shape));
+  p->shape.vector = 1;
+  return NULL;
+}
+
 void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
                            const char** out_reason) {
   tvi_cuda_matmul_shape_t s;
@@ -151,7 +176,7 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
     return;
   }
   p->group = &p->schedule->groups[0];
-  *out_reason = check_stages(p);
+  *out_reason = tvi_cuda_matmul_check_stages(p);
   if (*out_reason) return;
   s.core = p->schedule->order[p->group->stage_first];
   if (!tvi_kir_match_matmul(p->program, s.core, &match, out_reason)) return;
@@ -175,31 +200,9 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
   orient(p, &s);
   measure_factor(p, &s, &s.a, &s.m);
   measure_factor(p, &s, &s.b, &s.n);
-  s.rows = product_of(p, &s.m);
-  s.columns = product_of(p, &s.n);
-  s.batches = product_of(p, &s.batch);
   s.depth = p->extents[s.k];
-  if (p->status) return;
-  s.vector = 1;
-  for (uint32_t v = 8; v > 1 && s.vector == 1 && s.last != TVI_CUDA_NONE; v /= 2) {
-    if (!divides(p, p->extents[s.last], v)) continue;
-    for (size_t i = 0; i < p->accesses.count; ++i)
-      if (is_written_store(p, &p->accesses.data[i]) &&
-          tvi_cuda_is_vector(p, &p->accesses.data[i], s.last, v))
-        s.vector = v;
-  }
-  int64_t low, high;
-  const trivet_dim_t sizes[] = {s.rows, s.columns, s.depth};
-  for (size_t i = 0; i < 3; ++i) {
-    tvi_dim_range(p->program->dims, sizes[i], &low, &high);
-    if (high > INT32_MAX / 2) {
-      *out_reason = "a matrix of 2^30 rows or columns";
-      return;
-    }
-  }
-  p->is_wide = is_wide(p, &s);
-  memset(&p->shape, 0, sizeof(p->shape));
-  p->shape.vector = 1;
+  *out_reason = tvi_cuda_matmul_measure(p, &s);
+  if (p->status || *out_reason) return;
   *out = s;
 }
 

@@ -35,6 +35,12 @@ typedef struct tvi_cuda_matmul_shape_s {
 // Fills |out| for the program of the printer, or *out_reason (static text).
 void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
                            const char** out_reason);
+// Its parts, for other kinds of products. Why the stages are not a reduction and what follows each of
+// its results; NULL: they are.
+const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p);
+// Sets what follows from the loops, the depth and the accesses of the printer; its result is the
+// reason against it.
+const char* tvi_cuda_matmul_measure(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* shape);
 // The access of a factor.
 const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
                                                 const tvi_cuda_matmul_shape_t* shape,
@@ -50,6 +56,33 @@ bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_
 // maps are added to the step once for both factors.
 void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
                                 const tvi_cuda_matmul_tile_t* tile, tvi_cuda_variant_t* variant);
+
+// Prints the statements of a kernel, whose |variant| says what addresses are multiples of, and sets
+// its block, grid and shared memory.
+typedef void (*tvi_cuda_matmul_print_fn_t)(tvi_cuda_printer_t* p, const void* argument,
+                                           tvi_cuda_variant_t* variant);
+// A kernel with what alignment allows, and one that asks for none. |step|: its number in the text.
+trivet_status_t tvi_cuda_matmul_print_launch(tvi_cuda_printer_t* p,
+                                             const tvi_cuda_matmul_shape_t* shape, uint32_t step,
+                                             tvi_cuda_matmul_print_fn_t print,
+                                             const void* argument);
+// The tile type and the block's place: m0, n0, first, last and the loops of the batch.
+void tvi_cuda_matmul_print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                                 const tvi_cuda_matmul_tile_t* tile, bool a_inner_k, bool b_inner_k,
+                                 uint32_t splits);
+void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                              const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
+                              tvi_cuda_variant_t* variant);
+// Where several blocks share a sum: the "put" that leaves a block's part in the workspace, the
+// kernel that adds the parts, and the bytes of them all.
+void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector);
+void tvi_cuda_matmul_print_join(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                                uint32_t splits, tvi_cuda_variant_t* variant);
+void tvi_cuda_matmul_set_workspace(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                                   uint32_t splits);
+// Work and bytes of what follows the product, for prices.
+void tvi_cuda_matmul_weigh(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                           tvi_cuda_matmul_problem_t* problem);
 
 // The pieces that all forms print. The function "put" of a point and the |vector| sums from there
 // on.

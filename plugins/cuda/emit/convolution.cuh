@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Convolutions, for architectures from sm_80 on: what a printed kernel of convolution_code.c calls,
+// after prelude.cuh and matmul.cuh. The first factor of a matrix product is gathered from the image
+// while it is multiplied; windows of single channels are summed in registers. Where operands lie
+// comes as functions from the printed kernel.
+
+// Rows of a tile of the first factor: row m are the elements of the image under the window of pixel
+// m. |at|(m, &y, &x): address of its first element, at |y| and |x|, which may lie outside;
+// |tap|(k, &dy, &dx): how many elements behind, and how far down and right, the k-th one is.
+// VECTOR 8: elements k to k + 7 lie together for every k that is a multiple of 8.
+template <class T, int BX, int KT, int THREADS, int VECTOR>
+struct tv_window_copier {
+  static const int C = KT / 8, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
+  const T* from[PER];
+  int y[PER], x[PER];
+  template <class At>
+  TV_DEVICE void begin(At at, int m0, int M) {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int m = m0 + ((int)threadIdx.x + i * THREADS) / C;
+      from[i] = at(m < M ? m : 0, &y[i], &x[i]);
+      if (m >= M) y[i] = -(1 << 30);
+    }
+  }
+  // |height| and |width| of the image.
+  template <class Tap>
+  TV_DEVICE void copy(Tap tap, unsigned char* to, int k, int last, int height, int width) {
+    static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
+    const int piece = (int)threadIdx.x % C, at_k = k + piece * 8;
+    if (VECTOR == 8) {
+      int dy = 0, dx = 0;
+      const auto offset = tap(at_k < last ? at_k : 0, &dy, &dx);
+      TV_UNROLL
+      for (int i = 0; i < PER; ++i) {
+        const int id = (int)threadIdx.x + i * THREADS;
+        const bool ok = at_k < last && (unsigned)(y[i] + dy) < (unsigned)height &&
+                        (unsigned)(x[i] + dx) < (unsigned)width;
+        if (COUNT % THREADS == 0 || id < COUNT)
+          tv_copy_async<16>(to + tv_piece_at<C>(id / C, piece), from[i] + (ok ? offset : 0),
+                            ok ? 16 : 0);
+      }
+      return;
+    }
+    int dy[8], dx[8];
+    long long offset[8];
+    TV_UNROLL
+    for (int v = 0; v < 8; ++v) {
+      offset[v] = tap(at_k + v < last ? at_k + v : 0, &dy[v], &dx[v]);
+      if (at_k + v >= last) dy[v] = -(1 << 30);
+    }
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS;
+      tv_pack<8, T> pack;
+      TV_UNROLL
+      for (int v = 0; v < 8; ++v) {
+        pack.part[v].u = 0;
+        if ((unsigned)(y[i] + dy[v]) < (unsigned)height &&
+            (unsigned)(x[i] + dx[v]) < (unsigned)width)
+          pack.part[v] = from[i][offset[v]];
+      }
+      if (COUNT % THREADS == 0 || id < COUNT)
+        *(tv_words*)(to + tv_piece_at<C>(id / C, piece)) = pack.whole[0];
+    }
+  }
+};
+
+// acc += windows times weights for pixels from m0, channels from n0 and k in [first, last).
+template <class Tile, int VA, int VB, class At, class Tap, class AtB>
+TV_DEVICE void tv_convolve(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, At at,
+                           Tap tap, AtB b_at, int height, int width, int m0, int n0, int M, int N,
+                           int first, int last) {
+  typedef typename Tile::type T;
+  tv_window_copier<T, Tile::BM, Tile::KT, Tile::THREADS, VA> a;
+  tv_copier<T, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
+  a.begin(at, m0, M);
+  b.begin(b_at, n0, N, first);
+  tv_sum_tiles<Tile>(
+      acc, memory,
+      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); },
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, first, last);
+}
+
+// Windows of single channels: sums[t][c] for ACROSS pixels from (y, x) of the window's corner on,
+// which are SX elements of the image apart, and V channels that lie together. |image| is the corner.
+// |weights|(ky, kx): address of the weights of the V channels.
+template <int V, int ACROSS, int KY, int KX, int SX, int DY, int DX, class T, class Index,
+          class Weights>
+TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], const T* image, Index y_step,
+                                    Index x_step, int y, int x, int height, int width,
+                                    Weights weights) {
+  TV_UNROLL
+  for (int t = 0; t < ACROSS; ++t)
+    TV_UNROLL
+    for (int v = 0; v < V; ++v) sums[t][v] = 0;
+  TV_UNROLL
+  for (int ky = 0; ky < KY; ++ky) {
+    if ((unsigned)(y + ky * DY) >= (unsigned)height) continue;
+    const T* row = image + (Index)(ky * DY) * y_step;
+    float w[KX][V];
+    TV_UNROLL
+    for (int kx = 0; kx < KX; ++kx) tv_load<V>(w[kx], weights(ky, kx));
+    TV_UNROLL
+    for (int j = 0; j <= (ACROSS - 1) * SX + (KX - 1) * DX; ++j) {
+      bool is_used = false;
+      TV_UNROLL
+      for (int t = 0; t < ACROSS; ++t)
+        TV_UNROLL
+        for (int kx = 0; kx < KX; ++kx) is_used |= t * SX + kx * DX == j;
+      if (!is_used || (unsigned)(x + j) >= (unsigned)width) continue;
+      float here[V];
+      tv_load<V>(here, row + (Index)j * x_step);
+      TV_UNROLL
+      for (int t = 0; t < ACROSS; ++t)
+        TV_UNROLL
+        for (int kx = 0; kx < KX; ++kx)
+          if (t * SX + kx * DX == j)
+            TV_UNROLL
+            for (int v = 0; v < V; ++v) sums[t][v] = tv_fma(w[kx][v], here[v], sums[t][v]);
+    }
+  }
+}

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading a schedule as a convolution, and its kernels. See convolution_code.h; the skeletons of the
+// kernels are convolution.cuh and matmul.cuh. It changes how windows are walked, never what is
+// summed.
+#include "plugins/cuda/emit/convolution_code.h"
+
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "plugins/cuda/emit/matmul_shape.h"
+
+#define P TVI_CUDA_PRINT
+#define CHANNELS_BLOCK 128u
+#define MAX_WINDOW 15
+#define NO_DIM 255u  // of a match: a dimension that is absent
+#define X_MULTIPLE 8
+
+typedef struct window_s {
+  tvi_cuda_matmul_shape_t shape;
+  tvi_kir_convolution_t match;
+  bool is_depthwise;
+  bool channels_inside;        // channels of x lie together
+  bool weights_follow;         // weights of an output channel lie as the sum walks them
+  uint32_t image, row, pixel;  // merged loops of m; TVI_CUDA_NONE: of extent 1
+  uint32_t vector_x, vector_w;
+  int64_t window[2];                         // down and across
+  int64_t strides[2], dilations[2];          // of the window
+  int64_t channels;                          // of a window
+  trivet_dim_t pads[2], input[2], output[2];
+  trivet_dim_t x_strides[4], w_strides[4];  // image or output channel, down, across, channel
+  const tvi_cuda_convolution_form_t* form;
+} window_t;
+
+static trivet_dim_t binary(const tvi_cuda_printer_t* p, uint32_t op, trivet_dim_t a,
+                           trivet_dim_t b) {
+  return a && b ? tvi_dim_binary(p->program->dims, op, a, b) : NULL;
+}
+
+static trivet_dim_t number(const tvi_cuda_printer_t* p, int64_t value) {
+  return tvi_dim_constant(p->program->dims, value);
+}
+
+static bool is_one(trivet_dim_t dim) { return tvi_dim_equals_constant(dim, 1); }
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+// ---------------------------------------------------------------------------------------------
+
+// Both axes of the window; a row is a picture of one line.
+static const char* read_axes(tvi_cuda_printer_t* p, window_t* w) {
+  const tvi_kir_convolution_t* c = &w->match;
+  if (c->spatial_rank > 2) return "a window of three dimensions";
+  const uint32_t missing = 2 - c->spatial_rank;
+  for (uint32_t a = 0; a < 2; ++a) {
+    w->window[a] = w->strides[a] = w->dilations[a] = 1;
+    w->pads[a] = number(p, 0);
+    w->input[a] = w->output[a] = number(p, 1);
+    w->x_strides[1 + a] = w->w_strides[1 + a] = number(p, 0);
+    if (a < missing) continue;
+    const uint32_t s = a - missing;
+    if (!tvi_dim_is_constant(c->window[s], &w->window[a]) || w->window[a] > MAX_WINDOW)
+      return "a window of unknown or large extent";
+    w->strides[a] = c->strides[s];
+    w->dilations[a] = c->dilations[s];
+    w->pads[a] = c->pads[s];
+    w->input[a] = c->input[s];
+    w->output[a] = c->output[s];
+    w->x_strides[1 + a] = p->strides[c->x.value][c->x_spatial_dims[s]];
+    w->w_strides[1 + a] = p->strides[c->weight.value][c->weight_spatial_dims[s]];
+  }
+  w->x_strides[0] = p->strides[c->x.value][c->x_batch_dim];
+  w->x_strides[3] = p->strides[c->x.value][c->x_channel_dim];
+  w->w_strides[0] = p->strides[c->weight.value][c->weight_output_dim];
+  w->w_strides[3] = p->strides[c->weight.value][c->weight_input_dim];
+  return NULL;
+}
+
+static const char* read_channels(const tvi_cuda_printer_t* p, window_t* w) {
+  const tvi_kir_convolution_t* c = &w->match;
+  const trivet_dim_t own = p->program->values[c->weight.value].dims[c->weight_input_dim];
+  if (!tvi_dim_is_constant(own, &w->channels)) return "a number of channels that is not constant";
+  if (is_one(c->groups)) return NULL;
+  w->is_depthwise = true;
+  return c->groups == c->input_channels && c->groups == c->output_channels && w->channels == 1
+             ? NULL
+             : "groups of several channels";
+}
+
+// The merged loop that an index of the result is; false: it shares it with another.
+static bool find_loop(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t index,
+                      uint32_t* out_loop) {
+  *out_loop = TVI_CUDA_NONE;
+  if (index == NO_DIM) return true;
+  const uint32_t loop = p->schedule->stages[stage].loop_of_index[index];
+  if (loop == TVI_CUDA_NONE) return true;
+  *out_loop = p->loop_of_loop[loop];
+  uint32_t members = 0;
+  for (uint32_t l = 0; l < p->group->loop_count; ++l)
+    members += p->loop_of_loop[l] == *out_loop;
+  return members == 1;
+}
+
+static const char* read_loops(const tvi_cuda_printer_t* p, window_t* w) {
+  const tvi_kir_convolution_t* c = &w->match;
+  tvi_cuda_matmul_shape_t* s = &w->shape;
+  const char* merged = "loops that are walked as one";
+  uint32_t channel;
+  w->row = TVI_CUDA_NONE;
+  if (!find_loop(p, s->core, c->out_batch_dim, &w->image) ||
+      !find_loop(p, s->core, c->out_channel_dim, &channel) ||
+      !find_loop(p, s->core, c->out_spatial_dims[c->spatial_rank - 1], &w->pixel))
+    return merged;
+  if (c->spatial_rank == 2 && !find_loop(p, s->core, c->out_spatial_dims[0], &w->row))
+    return merged;
+  const uint32_t rows[] = {w->image, w->row, w->pixel};
+  for (uint32_t i = 0; i < 3; ++i) {
+    if (rows[i] == TVI_CUDA_NONE) continue;
+    if (s->m.count && s->m.loops[s->m.count - 1] > rows[i]) return "the result in another order";
+    s->m.loops[s->m.count++] = rows[i];
+  }
+  if (channel != TVI_CUDA_NONE) s->n.loops[s->n.count++] = channel;
+  for (uint32_t l = 0; l < p->loop_count; ++l) {
+    bool is_known = p->is_inner[l] || l == channel;
+    for (uint32_t i = 0; i < s->m.count; ++i) is_known |= s->m.loops[i] == l;
+    if (!is_known) return "a loop of the result that is none of a convolution";
+  }
+  return NULL;
+}
+
+// Elements of an operand that can be moved at once along its last stride.
+static uint32_t vector_of(const tvi_cuda_printer_t* p, const trivet_dim_t strides[4],
+                          uint32_t inner, int64_t count) {
+  for (uint32_t v = 8; v > 1; v /= 2) {
+    bool fits = is_one(strides[inner]) && count % v == 0;
+    for (uint32_t i = 0; i < 4; ++i)
+      if (i != inner) fits &= tvi_dim_divisor(p->program->dims, strides[i]) % v == 0;
+    if (fits) return v;
+  }
+  return 1;
+}
+
+// The strides that weights have when they lie as the sums walk them: a row of a multiple of 16 bytes
+// for each output channel; depthwise, the channels of each place of the window together.
+static void wish_weights(const tvi_cuda_printer_t* p, const window_t* w, int64_t* out_strides) {
+  const int64_t area = w->window[0] * w->window[1];
+  if (w->is_depthwise) {
+    int64_t channels = 0;
+    // Not constant: they are as they are.
+    if (!tvi_dim_is_constant(w->match.output_channels, &channels)) channels = 1;
+    out_strides[0] = 1;
+    out_strides[1] = w->window[1] * channels;
+    out_strides[2] = channels;
+    out_strides[3] = 0;
+    return;
+  }
+  out_strides[0] = (area * w->channels + X_MULTIPLE - 1) / X_MULTIPLE * X_MULTIPLE;
+  out_strides[1] = w->window[1] * (w->channels_inside ? w->channels : 1);
+  out_strides[2] = w->channels_inside ? w->channels : 1;
+  out_strides[3] = w->channels_inside ? 1 : area;
+  (void)p;
+}
+
+static void measure_operands(const tvi_cuda_printer_t* p, window_t* w) {
+  int64_t wish[4], channels = 1;
+  w->channels_inside = is_one(w->x_strides[3]);
+  wish_weights(p, w, wish);
+  w->weights_follow = true;
+  const int64_t extents[4] = {2, w->window[0], w->window[1], w->channels};
+  for (uint32_t i = w->is_depthwise ? 0 : 1; i < 4; ++i)
+    w->weights_follow &=
+        extents[i] == 1 || tvi_dim_equals_constant(w->w_strides[i], wish[i]);
+  if (w->is_depthwise) {
+    if (!tvi_dim_is_constant(w->match.output_channels, &channels)) channels = 1;
+    w->vector_x = vector_of(p, w->x_strides, 3, channels);
+    trivet_dim_t strides[4];
+    memcpy(strides, w->w_strides, sizeof(strides));
+    strides[3] = number(p, 0);  // one channel a group
+    w->vector_w = vector_of(p, strides, 0, channels);
+    return;
+  }
+  w->vector_x = vector_of(p, w->x_strides, 3, w->channels) == 8 ? 8 : 1;
+  w->vector_w = w->weights_follow && tvi_dim_divisor(p->program->dims, w->w_strides[0]) % 8 == 0
+                    ? 8
+                    : 1;
+}
+
+static bool has_channels_together(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
+  bool together = s->last == TVI_CUDA_NONE;
+  for (size_t i = 0; i < p->accesses.count && !together; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    together = access->load == TVI_KIR_NONE && tvi_cuda_is_written(p, access->value) &&
+               access->coefficients[s->last] && is_one(access->coefficients[s->last]);
+  }
+  return together;
+}
+
+static void read_window(tvi_cuda_printer_t* p, window_t* w, const char** out_reason) {
+  tvi_cuda_matmul_shape_t* s = &w->shape;
+  *out_reason = NULL;
+  if (p->schedule->group_count == 0) {
+    *out_reason = "nothing to compute";
+    return;
+  }
+  p->group = &p->schedule->groups[0];
+  *out_reason = tvi_cuda_matmul_check_stages(p);
+  if (*out_reason) return;
+  s->core = p->schedule->order[p->group->stage_first];
+  if (!tvi_kir_match_convolution(p->program, s->core, &w->match, out_reason)) return;
+  const tvi_kir_convolution_t* c = &w->match;
+  if (c->transposed) {
+    *out_reason = "a transposed convolution";
+    return;
+  }
+  if (c->x.dtype != c->weight.dtype ||
+      (c->x.dtype != TRIVET_DTYPE_F16 && c->x.dtype != TRIVET_DTYPE_BF16)) {
+    *out_reason = "operands that are not both f16 or both bf16";
+    return;
+  }
+  if (c->accumulate_dtype != c->x.dtype && c->accumulate_dtype != TRIVET_DTYPE_F32) {
+    *out_reason = "a sum in another type";
+    return;
+  }
+  tvi_cuda_collect_accesses(p);
+  if (p->status) return;
+  s->a.load = c->x.load;
+  s->a.value = c->x.value;
+  s->b.load = c->weight.load;
+  s->b.value = c->weight.value;
+  s->k = TVI_CUDA_NONE;
+  *out_reason = read_axes(p, w);
+  if (!*out_reason) *out_reason = read_channels(p, w);
+  if (!*out_reason) *out_reason = read_loops(p, w);
+  if (*out_reason) return;
+  s->depth = number(p, w->window[0] * w->window[1] * w->channels);
+  *out_reason = tvi_cuda_matmul_measure(p, s);
+  if (p->status || *out_reason) return;
+  measure_operands(p, w);
+  if (!has_channels_together(p, s)) *out_reason = "channels of the result do not lie together";
+  s->a.vector = w->vector_x;
+  s->b.vector = w->vector_w;
+  s->a.inner_k = s->b.inner_k = true;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Kernels
+// ---------------------------------------------------------------------------------------------
+
+static void print_number(tvi_cuda_printer_t* p, const char* name, trivet_dim_t dim) {
+  P(p, "const int %s = (int)(", name);
+  tvi_cuda_print_dim(p, dim);
+  P(p, ");\n");
+}
+
+static void print_geometry(tvi_cuda_printer_t* p, const window_t* w) {
+  const char* type = tvi_cuda_index_type(p);
+  print_number(p, "height", w->input[0]);
+  print_number(p, "width", w->input[1]);
+  print_number(p, "down", w->pads[0]);
+  print_number(p, "across", w->pads[1]);
+  const char* names[] = {"x_image", "x_row", "x_pixel", "x_channel"};
+  for (uint32_t i = 0; i < 4; ++i) {
+    P(p, "const %s %s = (%s)", type, names[i], type);
+    tvi_cuda_print_dim(p, w->x_strides[i]);
+    P(p, ";\n");
+  }
+}
+
+static void print_loop(tvi_cuda_printer_t* p, uint32_t loop) {
+  if (loop == TVI_CUDA_NONE) {
+    P(p, "0");
+  } else {
+    P(p, "q%u", loop);
+  }
+}
+
+// "at", the address under the corner of the window of a pixel.
+static void print_at(tvi_cuda_printer_t* p, const window_t* w) {
+  P(p, "const auto at = [&](const int pixel, int* y, int* x) {\n");
+  tvi_cuda_matmul_print_loops(p, &w->shape.m, "pixel", false);
+  P(p, "*y = (int)(");
+  print_loop(p, w->row);
+  P(p, " * %lld) - down;\n*x = (int)(", (long long)w->strides[0]);
+  print_loop(p, w->pixel);
+  P(p, " * %lld) - across;\nreturn ", (long long)w->strides[1]);
+  tvi_cuda_print_pointer(p, w->shape.a.value);
+  P(p, " + (");
+  print_loop(p, w->image);
+  P(p, " * x_image + *y * x_row + *x * x_pixel);\n};\n");
+}
+
+// The place in the window and the channel of element k of a sum.
+static void print_walk(tvi_cuda_printer_t* p, const window_t* w) {
+  const long long area = (long long)(w->window[0] * w->window[1]);
+  if (w->channels_inside) {
+    P(p, "const unsigned place = (unsigned)k / %lluu, channel = (unsigned)k %% %lluu;\n",
+      (unsigned long long)w->channels, (unsigned long long)w->channels);
+  } else {
+    P(p, "const unsigned channel = (unsigned)k / %lldu, place = (unsigned)k %% %lldu;\n", area,
+      area);
+  }
+  P(p, "const int ky = (int)(place / %lluu), kx = (int)(place %% %lluu);\n",
+    (unsigned long long)w->window[1], (unsigned long long)w->window[1]);
+}
+
+static void print_tap(tvi_cuda_printer_t* p, const window_t* w) {
+  P(p, "const auto tap = [&](const int k, int* dy, int* dx) {\n");
+  print_walk(p, w);
+  P(p,
+    "*dy = ky * %lld;\n*dx = kx * %lld;\n"
+    "return *dy * x_row + *dx * x_pixel + (%s)channel * x_channel;\n};\n",
+    (long long)w->dilations[0], (long long)w->dilations[1], tvi_cuda_index_type(p));
+}
+
+// "b_at", the address of an element of the weights.
+static void print_weights(tvi_cuda_printer_t* p, const window_t* w) {
+  const char* type = tvi_cuda_index_type(p);
+  P(p, "const auto b_at = [&](const int x, const int k) {\n");
+  if (w->weights_follow) {
+    P(p, "return ");
+    tvi_cuda_print_pointer(p, w->shape.b.value);
+    P(p, " + ((%s)x * ", type);
+    tvi_cuda_print_dim(p, w->w_strides[0]);
+    P(p, " + k);\n};\n");
+    return;
+  }
+  print_walk(p, w);
+  P(p, "return ");
+  tvi_cuda_print_pointer(p, w->shape.b.value);
+  const char* walked[] = {"x", "ky", "kx", "channel"};
+  for (uint32_t i = 0; i < 4; ++i) {
+    P(p, "%s(%s)%s * ", i ? " + " : " + (", type, walked[i]);
+    tvi_cuda_print_dim(p, w->w_strides[i]);
+  }
+  P(p, ");\n};\n");
+}
+
+static void print_product(tvi_cuda_printer_t* p, const void* argument,
+                          tvi_cuda_variant_t* variant) {
+  const window_t* w = (const window_t*)argument;
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[w->form->tile];
+  const bool aligned = variant->alignment > 1;
+  const uint32_t vector = aligned ? s->vector : 1;
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  tvi_cuda_matmul_print_place(p, s, t, true, true, w->form->splits);
+  print_geometry(p, w);
+  print_at(p, w);
+  print_tap(p, w);
+  print_weights(p, w);
+  if (w->form->splits > 1) {
+    tvi_cuda_matmul_print_partial_put(p, vector);
+  } else {
+    tvi_cuda_matmul_print_put(p, s, vector);
+  }
+  P(p,
+    "float sums[tile::FM][tile::FN][4] = {};\n"
+    "tv_convolve<tile, %u, %u>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, first, "
+    "last);\ntv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n",
+    aligned ? w->vector_x : 1, aligned ? w->vector_w : 1, vector);
+  tvi_cuda_matmul_set_grid(p, s, t, w->form->splits, variant);
+}
+
+static void print_sum(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_variant_t* variant) {
+  const window_t* w = (const window_t*)argument;
+  tvi_cuda_matmul_print_join(p, &w->shape, w->form->splits, variant);
+}
+
+static uint32_t smallest(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+// A thread computes |across| neighbours of a row in some channels that lie together.
+static void print_channels(tvi_cuda_printer_t* p, const void* argument,
+                           tvi_cuda_variant_t* variant) {
+  const window_t* w = (const window_t*)argument;
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const uint32_t vector = variant->alignment > 1
+                              ? smallest(s->vector, smallest(w->vector_x, w->vector_w))
+                              : 1;
+  const char* type = tvi_cuda_index_type(p);
+  const trivet_dim_t groups = binary(p, TRIVET_DIM_CEILDIV, w->output[1],
+                                     number(p, w->form->across));
+  tvi_cuda_matmul_print_extents(p, s);
+  print_geometry(p, w);
+  print_number(p, "rows", w->output[0]);
+  print_number(p, "pixels", w->output[1]);
+  print_number(p, "groups", groups);
+  P(p,
+    "(void)K;\nunsigned point = blockIdx.x * %uu + threadIdx.x;\n"
+    "const int c = (int)(point %% ((unsigned)N / %uu)) * %u;\npoint /= (unsigned)N / %uu;\n"
+    "const int pixel = (int)(point %% (unsigned)groups) * %u;\npoint /= (unsigned)groups;\n"
+    "const int row = (int)(point %% (unsigned)rows);\n"
+    "const int image = (int)(point / (unsigned)rows);\n"
+    "const int m = (image * rows + row) * pixels + pixel;\nif (m >= M) return;\n",
+    CHANNELS_BLOCK, vector, vector, vector, w->form->across);
+  tvi_cuda_matmul_print_put(p, s, vector);
+  P(p, "const int y = row * %lld - down, x = pixel * %lld - across;\nfloat sums[%u][%u];\n",
+    (long long)w->strides[0], (long long)w->strides[1], w->form->across, vector);
+  P(p, "tv_convolve_channels<%u, %u, %lld, %lld, %lld, %lld, %lld>(\nsums, ", vector,
+    w->form->across, (long long)w->window[0], (long long)w->window[1], (long long)w->strides[1],
+    (long long)w->dilations[0], (long long)w->dilations[1]);
+  tvi_cuda_print_pointer(p, s->a.value);
+  P(p,
+    " + (image * x_image + y * x_row + x * x_pixel + c * x_channel), x_row, x_pixel, y, x, height, "
+    "width,\n[&](const int ky, const int kx) { return ");
+  tvi_cuda_print_pointer(p, s->b.value);
+  const char* walked[] = {"c", "ky", "kx"};
+  for (uint32_t i = 0; i < 3; ++i) {
+    P(p, "%s(%s)%s * ", i ? " + " : " + (", type, walked[i]);
+    tvi_cuda_print_dim(p, w->w_strides[i]);
+  }
+  P(p,
+    "); });\nTV_UNROLL\nfor (int t = 0; t < %u; ++t)\nif (pixel + t < pixels) put(m + t, c, "
+    "sums[t]);\n",
+    w->form->across);
+  variant->block = CHANNELS_BLOCK;
+  trivet_dim_t points = binary(p, TRIVET_DIM_FLOORDIV, s->columns, number(p, vector));
+  points = binary(p, TRIVET_DIM_MUL, points, groups);
+  points = binary(p, TRIVET_DIM_MUL, points, w->output[0]);
+  if (w->image != TVI_CUDA_NONE)
+    points = binary(p, TRIVET_DIM_MUL, points, p->extents[w->image]);
+  variant->grid =
+      tvi_cuda_parameter(p, binary(p, TRIVET_DIM_CEILDIV, points, number(p, CHANNELS_BLOCK)));
+}
+
+static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
+  window_t* w = (window_t*)argument;
+  const char* reason = NULL;
+  read_window(p, w, &reason);
+  if (p->status) return TRIVET_OK;
+  if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no convolution: %s", reason);
+  const uint32_t splits = w->is_depthwise ? 1 : w->form->splits;
+  if (!w->is_depthwise && tvi_cuda_matmul_tiles[w->form->tile].slab)
+    return TRIVET_STATUS(UNIMPLEMENTED, "no form of a convolution for the copy engine");
+  tvi_cuda_matmul_set_workspace(p, &w->shape, splits);
+  tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
+  tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_convolution_text);
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(
+      p, &w->shape, 0, w->is_depthwise ? print_channels : print_product, w));
+  return splits > 1 ? tvi_cuda_matmul_print_launch(p, &w->shape, 1, print_sum, w) : TRIVET_OK;
+}
+
+trivet_status_t tvi_cuda_convolution_code(const tvi_kir_program_t* program,
+                                          const tvi_cuda_code_options_t* options,
+                                          const tvi_cuda_convolution_form_t* form,
+                                          tvi_arena_t* arena, trivet_allocator_t allocator,
+                                          tvi_cuda_code_t* out_code) {
+  window_t w;
+  memset(&w, 0, sizeof(w));
+  w.form = form;
+  tvi_cuda_code_options_t own = *options;
+  own.print = print_all;
+  own.print_argument = &w;
+  return tvi_cuda_code_make(program, &own, arena, allocator, out_code);
+}
+
+// ---------------------------------------------------------------------------------------------
+// What prices are made of
+// ---------------------------------------------------------------------------------------------
+
+static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
+  return tvi_cuda_estimate(p->program->dims, dim, p->options->symbols, p->options->symbol_count);
+}
+
+static double bytes_of(const tvi_cuda_printer_t* p, uint32_t v) {
+  const tvi_kir_value_t* value = &p->program->values[v];
+  double bytes = tvi_dtype_bits(value->dtype) / 8.0;
+  for (uint32_t d = 0; d < value->rank; ++d) bytes *= (double)estimate(p, value->dims[d]);
+  return bytes;
+}
+
+static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
+  tvi_cuda_convolution_problem_t* out = (tvi_cuda_convolution_problem_t*)argument;
+  window_t w;
+  memset(&w, 0, sizeof(w));
+  read_window(p, &w, &out->reason);
+  if (p->status || out->reason) return TRIVET_OK;
+  const tvi_cuda_matmul_shape_t* s = &w.shape;
+  out->match = w.match;
+  out->is_depthwise = w.is_depthwise;
+  out->x = p->code->operands.data[p->operand_of_value[s->a.value]];
+  out->weight = p->code->operands.data[p->operand_of_value[s->b.value]];
+  int64_t wish[4];
+  wish_weights(p, &w, wish);
+  const uint32_t missing = 2 - w.match.spatial_rank;
+  for (uint32_t d = 0; d < TRIVET_MAX_RANK; ++d) out->weight_strides[d] = number(p, 0);
+  out->weight_strides[w.match.weight_output_dim] = number(p, wish[0]);
+  out->weight_strides[w.match.weight_input_dim] = number(p, wish[3]);
+  for (uint32_t a = missing; a < 2; ++a)
+    out->weight_strides[w.match.weight_spatial_dims[a - missing]] = number(p, wish[1 + a]);
+  tvi_cuda_matmul_problem_t* product = &out->product;
+  product->m = estimate(p, s->rows);
+  product->n = estimate(p, s->columns);
+  product->k = estimate(p, s->depth);
+  product->batch = 1;
+  product->dtype = w.match.x.dtype;
+  product->a = out->x;
+  product->b = out->weight;
+  product->vector_a = w.vector_x;
+  product->vector_b = w.vector_w;
+  product->vector_c = s->vector;
+  product->factor_bytes = bytes_of(p, s->a.value) + bytes_of(p, s->b.value);
+  tvi_cuda_matmul_weigh(p, s, product);
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_cuda_convolution_read(const tvi_kir_program_t* program,
+                                          const tvi_cuda_code_options_t* options,
+                                          tvi_arena_t* arena, trivet_allocator_t allocator,
+                                          tvi_cuda_convolution_problem_t* out_problem) {
+  tvi_cuda_convolution_problem_t problem;
+  memset(&problem, 0, sizeof(problem));
+  tvi_cuda_code_options_t own = *options;
+  tvi_cuda_code_t code;
+  memset(&code, 0, sizeof(code));
+  own.print = read_problem;
+  own.print_argument = &problem;
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_code_make(program, &own, arena, allocator, &code));
+  tvi_cuda_code_deinit(&code);
+  *out_problem = problem;
+  return TRIVET_OK;
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Build half of "cuda.convolution": which forms a region may take, what they will cost, and the step
+// of the one that was chosen. Its steps are run as those of "cuda.kernel". See convolution_kernel.h.
+#include "plugins/cuda/emit/convolution_kernel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/base/status.h"
+#include "core/dimension/dimension.h"
+#include "core/target/target.h"
+#include "plugins/cuda/emit/convolution_code.h"
+#include "plugins/cuda/emit/cuda_blob.h"
+#include "plugins/cuda/emit/cuda_run.h"
+#include "plugins/cuda/emit/cuda_write.h"
+
+#define MAX_PROPOSALS 6u
+#define MAX_SPLITS 16u
+#define MAX_ACROSS 4u
+// Bytes of partial sums beyond which splitting is not worth asking.
+#define MAX_WORKSPACE ((double)(32 << 20))
+
+static uint64_t number_of(const tvi_cuda_convolution_form_t* form) {
+  return form->tile | (uint64_t)form->splits << 8 | (uint64_t)form->across << 16;
+}
+
+static bool form_of(uint64_t number, tvi_cuda_convolution_form_t* out_form) {
+  const tvi_cuda_convolution_form_t form = {(uint32_t)(number & 255), (uint32_t)(number >> 8 & 255),
+                                            (uint32_t)(number >> 16 & 255)};
+  if (form.tile >= tvi_cuda_matmul_tile_count || form.splits == 0 || form.splits > MAX_SPLITS ||
+      form.across == 0 || form.across > MAX_ACROSS || number >> 24)
+    return false;
+  *out_form = form;
+  return true;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Reading
+// ---------------------------------------------------------------------------------------------
+
+typedef struct asked_s {
+  tvi_cuda_convolution_problem_t problem;
+  const trivet_dim_t** strides;  // by value of the region's program
+  uint32_t* operand_of_value;
+  bool is_packed;  // weights are constants, and are laid out as the sums walk them
+} asked_t;
+
+static const tvi_value_t* weights_of(const trivet_region_t* region, uint32_t operand) {
+  const tvi_region_operand_t* from = &region->operands[operand];
+  const tvi_value_t* value = tvi_graph_value(region->graph, from->value);
+  int64_t size;
+  if (from->is_output || !value->constant || !value->constant->data) return NULL;
+  for (uint32_t d = 0; d < value->type.rank; ++d)
+    if (!tvi_dim_is_constant(value->type.dims[d], &size)) return NULL;
+  return value;
+}
+
+static void fill_options(const trivet_region_t* region, const asked_t* a, const char* name,
+                         tvi_cuda_code_options_t* out_options) {
+  memset(out_options, 0, sizeof(*out_options));
+  out_options->name = name;
+  out_options->strides = a->strides;
+  out_options->symbols = region->symbols;
+  out_options->symbol_count = region->symbol_count;
+}
+
+static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
+  const tvi_kir_program_t* program = region->program;
+  const size_t count = (size_t)program->value_count + 1;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, count, sizeof(*a->strides), &a->strides));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*a->operand_of_value),
+                                                      &a->operand_of_value));
+  for (uint32_t v = 0; v < program->value_count; ++v) {
+    if (program->values[v].kind == TVI_KIR_TEMP) continue;
+    TRIVET_RETURN_IF_ERROR(
+        tvi_cuda_find_operand(region, &program->values[v], &a->operand_of_value[v]));
+    a->strides[v] = region->operands[a->operand_of_value[v]].strides;
+  }
+  tvi_cuda_code_options_t options;
+  trivet_allocator_t allocator = region->graph->allocator;
+  fill_options(region, a, "convolution", &options);
+  TRIVET_RETURN_IF_ERROR(
+      tvi_cuda_convolution_read(program, &options, arena, allocator, &a->problem));
+  if (a->problem.reason) return TRIVET_OK;
+  const uint32_t weight = a->problem.weight;
+  if (!weights_of(region, a->operand_of_value[weight])) return TRIVET_OK;
+  a->is_packed = true;
+  trivet_dim_t* strides = NULL;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, TRIVET_MAX_RANK, sizeof(*strides), &strides));
+  memcpy(strides, a->problem.weight_strides, sizeof(a->problem.weight_strides));
+  a->strides[weight] = strides;
+  return tvi_cuda_convolution_read(program, &options, arena, allocator, &a->problem);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Packing
+// ---------------------------------------------------------------------------------------------
+
+// Constants lie dense in the order of their dimensions.
+static trivet_status_t pack(const trivet_region_t* region, const asked_t* a, tvi_arena_t* arena,
+                            tvi_cuda_packed_t* out_packed) {
+  const tvi_cuda_convolution_problem_t* p = &a->problem;
+  const tvi_value_t* value = weights_of(region, a->operand_of_value[p->weight]);
+  if (!value) return TRIVET_STATUS(INTERNAL, "cuda.convolution: weights are no constant any more");
+  const uint32_t rank = value->type.rank;
+  int64_t sizes[TRIVET_MAX_RANK], strides[TRIVET_MAX_RANK], at[TRIVET_MAX_RANK] = {0};
+  int64_t count = 1, span = 1;
+  for (uint32_t d = 0; d < rank; ++d) {
+    if (!tvi_dim_is_constant(value->type.dims[d], &sizes[d]) ||
+        !tvi_dim_is_constant(p->weight_strides[d], &strides[d]))
+      return TRIVET_STATUS(INTERNAL, "cuda.convolution: weights of unknown size");
+    count *= sizes[d];
+    span += (sizes[d] - 1) * strides[d];
+  }
+  if (count < 1 || value->constant->size < (uint64_t)count * 2)
+    return TRIVET_STATUS(DATA_LOSS, "convolution weights of %lld elements have %llu bytes",
+                         (long long)count, (unsigned long long)value->constant->size);
+  // The last row is as long as the others.
+  const int64_t row = strides[p->match.weight_output_dim];
+  span = p->is_depthwise ? span : sizes[p->match.weight_output_dim] * row;
+  uint16_t* data = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)span, sizeof(*data), &data));
+  const uint8_t* from = (const uint8_t*)value->constant->data;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t to = 0;
+    for (uint32_t d = 0; d < rank; ++d) to += at[d] * strides[d];
+    memcpy(&data[to], from + i * 2, 2);
+    for (uint32_t d = rank; d-- > 0;) {
+      if (++at[d] < sizes[d]) break;
+      at[d] = 0;
+    }
+  }
+  memset(out_packed, 0, sizeof(*out_packed));
+  out_packed->value = p->weight;
+  out_packed->constant.name = value->constant->name;
+  out_packed->constant.data = data;
+  out_packed->constant.size = (uint64_t)span * 2;
+  out_packed->constant.dtype = value->type.dtype;
+  out_packed->constant.rank = 1;
+  out_packed->constant.dims[0] = span;
+  return TRIVET_OK;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Prices
+// ---------------------------------------------------------------------------------------------
+
+typedef struct candidate_s {
+  tvi_cuda_convolution_form_t form;
+  double price;
+} candidate_t;
+
+static void insert(const candidate_t* c, candidate_t best[MAX_PROPOSALS], uint32_t* count) {
+  uint32_t at = *count < MAX_PROPOSALS ? (*count)++ : MAX_PROPOSALS;
+  while (at > 0 && c->price < best[at - 1].price) {
+    if (at < MAX_PROPOSALS) best[at] = best[at - 1];
+    --at;
+  }
+  if (at < MAX_PROPOSALS) best[at] = *c;
+}
+
+static double parts(int64_t whole, int64_t size) {
+  const int64_t count = (whole + size - 1) / size;
+  return (double)count;
+}
+
+// Nanoseconds of windows of single channels on a large device: bytes, or instructions, of which
+// each element of the image costs some for every thread that reads it.
+static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across) {
+  const double points = (double)p->m * (double)p->n;
+  const double vector = p->vector_a < p->vector_c ? p->vector_a : p->vector_c;
+  const double threads = points / vector / across;
+  const double window = (double)p->k;
+  const double bytes = (p->factor_bytes + p->epilogue_bytes) / 2500;
+  // Elements of the image and of the weights per result, each converted once it is loaded.
+  const double loads = window * (1.0 + 2.0 / across) + (vector < 8 ? window * 2 : 0);
+  const double work = points * (window + loads) / 16000 + p->epilogue_work / 20000;
+  // Few threads wait for one load after the other.
+  const double latency = 900 + window * 12 * across * (threads < 30000 ? 1 : 0.5);
+  const double busy = bytes > work ? bytes : work;
+  return 1500 + (busy > latency ? busy : latency);
+}
+
+static uint32_t enumerate(const asked_t* a, candidate_t best[MAX_PROPOSALS]) {
+  const tvi_cuda_matmul_problem_t* p = &a->problem.product;
+  uint32_t count = 0;
+  if (a->problem.is_depthwise) {
+    for (uint32_t across = 1; across <= MAX_ACROSS; across *= 2) {
+      candidate_t c = {{0, 1, across}, channels_price(p, across)};
+      insert(&c, best, &count);
+    }
+    return count;
+  }
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
+    if (t->slab) continue;
+    for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
+      const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * splits;
+      const double partial = (double)p->m * (double)p->n * 4 * splits;
+      if (splits > 1 &&
+          (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
+        continue;
+      candidate_t c = {{tile, splits, 1}, tvi_cuda_matmul_price(p, t, splits, false)};
+      insert(&c, best, &count);
+    }
+  }
+  return count;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Build half
+// ---------------------------------------------------------------------------------------------
+
+static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                  tvi_arena_t* arena, trivet_proposal_t* proposal) {
+  asked_t a;
+  memset(&a, 0, sizeof(a));
+  trivet_status_t status = ask(region, arena, &a);
+  if (status && trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
+    proposal->decline(proposal->self, kernel, "%s", trivet_status_message(status));
+    trivet_status_free(status);
+    return TRIVET_OK;
+  }
+  TRIVET_RETURN_IF_ERROR(status);
+  if (a.problem.reason) {
+    proposal->decline(proposal->self, kernel, "%s", a.problem.reason);
+    return TRIVET_OK;
+  }
+  candidate_t best[MAX_PROPOSALS];
+  const uint32_t count = enumerate(&a, best);
+  for (uint32_t i = 0; i < count; ++i) {
+    const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[best[i].form.tile];
+    tvi_tactic_t tactic;
+    memset(&tactic, 0, sizeof(tactic));
+    tactic.kernel = kernel;
+    tactic.id = number_of(&best[i].form);
+    tactic.price = best[i].price;
+    if (a.problem.is_depthwise) {
+      snprintf(tactic.name, sizeof(tactic.name), "channels x%u", best[i].form.across);
+    } else if (best[i].form.splits > 1) {
+      snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u split %u", tile->bm, tile->bn,
+               best[i].form.splits);
+    } else {
+      snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u", tile->bm, tile->bn);
+    }
+    TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                               trivet_proposal_t* proposal) {
+  if (!region->program) {
+    proposal->decline(proposal->self, kernel, "no kernel IR");
+    return TRIVET_OK;
+  }
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, region->graph->allocator, 0);
+  trivet_status_t status = propose_in(kernel, region, &arena, proposal);
+  tvi_arena_deinit(&arena);
+  return status;
+}
+
+static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                            uint64_t tactic, trivet_emission_t* emission) {
+  (void)kernel;
+  asked_t a;
+  tvi_cuda_packed_t packed;
+  tvi_cuda_convolution_form_t form;
+  memset(&a, 0, sizeof(a));
+  if (!form_of(tactic, &form))
+    return TRIVET_STATUS(INVALID_ARGUMENT, "cuda.convolution has no tactic %llu",
+                         (unsigned long long)tactic);
+  TRIVET_RETURN_IF_ERROR(ask(region, emission->arena, &a));
+  if (a.problem.reason)
+    return TRIVET_STATUS(INTERNAL, "cuda.convolution took this region before: %s",
+                         a.problem.reason);
+  if (a.is_packed) TRIVET_RETURN_IF_ERROR(pack(region, &a, emission->arena, &packed));
+  char name[TVI_CUDA_NAME_SIZE - 16];
+  tvi_cuda_name_kernels(region, name, sizeof(name));
+  tvi_cuda_code_options_t options;
+  fill_options(region, &a, name, &options);
+  tvi_cuda_code_t code;
+  memset(&code, 0, sizeof(code));
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_convolution_code(region->program, &options, &form,
+                                                   emission->arena, region->graph->allocator,
+                                                   &code));
+  trivet_status_t status = tvi_cuda_write_packed(region, &code, a.operand_of_value,
+                                                 a.is_packed ? &packed : NULL, name, emission);
+  tvi_cuda_code_deinit(&code);
+  return status;
+}
+
+const trivet_kernel_t tvi_cuda_convolution_definition = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "cuda.convolution",
+    .target = "cuda",
+    .summary = "convolutions on tensor cores and depthwise ones, with any epilogue",
+    .version = TVI_CUDA_BLOB_VERSION,
+    .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
+    .propose = propose,
+    .emit = emit,
+    .load = tvi_cuda_kernel_load,
+    .unload = tvi_cuda_kernel_unload,
+    .prepare = tvi_cuda_kernel_prepare,
+    .release = tvi_cuda_kernel_release,
+    .run = tvi_cuda_kernel_run,
+};

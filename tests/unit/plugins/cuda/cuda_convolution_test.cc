@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Convolutions of our own against the plain evaluator: orders of the operands, windows, strides,
+// dilations and pads, parts of the sum, epilogues, windows of single channels. On the device where
+// there is one, else with the instructions emulated lane by lane.
+
+#include "tests/unit/plugins/cpu/tile_test_util.h"
+
+extern "C" {
+#include "plugins/cuda/emit/convolution_code.h"
+}
+
+namespace tile_test {
+namespace {
+
+class Convolution : public ::testing::Test {
+ protected:
+  void SetUp() override { before_ = code_maker(); }
+  void TearDown() override { code_maker() = before_; }
+  static void use(tvi_cuda_convolution_form_t form) {
+    code_maker() = [form](const tvi_kir_program_t* program, const tvi_cuda_code_options_t* options,
+                          tvi_arena_t* arena, tvi_cuda_code_t* out_code) {
+      return tvi_cuda_convolution_code(program, options, &form, arena, trivet_allocator_system(),
+                                       out_code);
+    };
+  }
+
+ private:
+  CodeMaker before_;
+};
+
+// An image of |channels| to |features|; the same pads on all sides.
+struct Case {
+  int64_t batch = 2, channels = 16, features = 24, height = 9, width = 7;
+  int64_t window = 3, across = 0, stride = 1, dilation = 1, pad = 1;  // across 0: as window
+  bool is_plain = false;        // the image is stored with its channels outside
+  bool weights_plain = false;   // so are the weights
+  bool is_depthwise = false;
+  uint32_t dtype = F16;
+
+  int64_t kx() const { return across ? across : window; }
+  int64_t pad_x() const { return kx() == 1 ? 0 : pad; }
+  int64_t rows() const { return (height + 2 * pad - dilation * (window - 1) - 1) / stride + 1; }
+  int64_t pixels() const { return (width + 2 * pad_x() - dilation * (kx() - 1) - 1) / stride + 1; }
+  int64_t inputs() const { return is_depthwise ? 1 : channels; }
+  std::vector<int64_t> image() const {
+    if (is_plain) return {batch, channels, height, width};
+    return {batch, height, width, channels};
+  }
+  std::vector<int64_t> weights() const {
+    // Depthwise: the place of the window outside, channels inside.
+    if (is_depthwise) return {window, kx(), 1, features};
+    if (weights_plain) return {features, inputs(), window, kx()};
+    return {features, window, kx(), inputs()};
+  }
+  std::vector<int64_t> result() const { return {batch, rows(), pixels(), features}; }
+};
+
+// The stage of the sum into |to|, whose type is that of the sum.
+void add_sum(Program* p, const Case& c, uint32_t x, uint32_t w, uint32_t to, uint32_t sum) {
+  Stage s = p->reduce(c.result(), {c.inputs(), c.window, c.kx()});
+  auto place = [&](int64_t out, int64_t in, int64_t pad) {
+    Ref at = s.op(TVI_KIR_MUL, I64, s.index(out), s.i(c.stride));
+    at = s.op(TVI_KIR_ADD, I64, at, s.op(TVI_KIR_MUL, I64, s.index(in), s.i(c.dilation)));
+    return s.op(TVI_KIR_SUB, I64, at, s.i(pad));
+  };
+  Ref y = place(1, 5, c.pad), across = place(2, 6, c.pad_x());
+  Ref channel = c.is_depthwise ? s.index(3) : s.index(4);
+  Ref pad = c.pad ? s.f(0, c.dtype) : TVI_KIR_NONE;
+  Ref a = s.load(x,
+                 c.is_plain ? std::vector<Ref>{s.index(0), channel, y, across}
+                            : std::vector<Ref>{s.index(0), y, across, channel},
+                 pad);
+  Ref b = s.load(w, c.is_depthwise    ? std::vector<Ref>{s.index(5), s.index(6), s.index(4), s.index(3)}
+                    : c.weights_plain ? std::vector<Ref>{s.index(3), s.index(4), s.index(5), s.index(6)}
+                                      : std::vector<Ref>{s.index(3), s.index(5), s.index(6), s.index(4)});
+  if (sum != c.dtype) {
+    a = s.op(TVI_KIR_CAST, sum, a);
+    b = s.op(TVI_KIR_CAST, sum, b);
+  }
+  s.finish({to}, {s.op(TVI_KIR_MUL, sum, a, b)}, p->monoid(TVI_KIR_SUM, sum));
+}
+
+void check_case(const Case& c) {
+  Program p;
+  auto x = p.input(c.dtype, c.image()), w = p.input(c.dtype, c.weights());
+  auto y = p.output(c.dtype, c.result());
+  add_sum(&p, c, x, w, y, c.dtype);
+  SCOPED_TRACE("window " + std::to_string(c.window) + " x " + std::to_string(c.kx()) + " stride " +
+               std::to_string(c.stride) + " dilation " + std::to_string(c.dilation) + " channels " +
+               std::to_string(c.channels) + " features " + std::to_string(c.features));
+  expect_same(p, {},
+              {{x, random_tensor(c.dtype, c.image(), 1, -1, 1)},
+               {w, random_tensor(c.dtype, c.weights(), 2, -1, 1)}});
+}
+
+TEST_F(Convolution, Windows) {
+  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1}, {7, 1, 1}}) {
+    use(form);
+    Case c;
+    check_case(c);
+    c.stride = 2;
+    check_case(c);
+    c.window = 1, c.pad = 0;
+    check_case(c);
+    c.window = 5, c.pad = 2, c.stride = 1;
+    check_case(c);
+    c.window = 3, c.pad = 2, c.dilation = 2;
+    check_case(c);
+    c.pad = 1, c.dilation = 1, c.across = 1;
+    check_case(c);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(Convolution, EveryTile) {
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    if (tvi_cuda_matmul_tiles[tile].slab) continue;
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    use({tile, 1, 1});
+    Case c;
+    c.channels = 24, c.features = 72, c.batch = 3;
+    check_case(c);
+    if (HasFailure()) return;
+  }
+}
+
+// Channels that are no multiple of eight are gathered one by one, whatever lies together.
+TEST_F(Convolution, OddChannelsAndOrders) {
+  use({6, 1, 1});
+  for (int orders = 0; orders < 4; ++orders) {
+    Case c;
+    c.channels = 3, c.features = 34, c.window = 7, c.pad = 3, c.stride = 2, c.height = 13;
+    c.is_plain = (orders & 1) != 0, c.weights_plain = (orders & 2) != 0;
+    check_case(c);
+    if (HasFailure()) return;
+  }
+  Case c;
+  c.weights_plain = true, c.dtype = BF16;
+  check_case(c);
+  c.is_plain = true;
+  check_case(c);
+}
+
+TEST_F(Convolution, PartsOfTheSum) {
+  for (uint32_t splits : {2, 3, 8}) {
+    use({7, splits, 1});
+    Case c;
+    c.batch = 1, c.channels = 72, c.height = 4;
+    check_case(c);
+    if (HasFailure()) return;
+  }
+}
+
+// Bias, residual and a swish; the sum in f32.
+void check_epilogue(const Case& c) {
+  Program p;
+  auto x = p.input(c.dtype, c.image()), w = p.input(c.dtype, c.weights());
+  auto bias = p.input(c.dtype, {c.features}), residual = p.input(c.dtype, c.result());
+  auto out = p.output(c.dtype, c.result());
+  auto sum = p.temp(F32, c.result());
+  add_sum(&p, c, x, w, sum, F32);
+  Stage s = p.map(c.result());
+  Ref t = s.op(TVI_KIR_ADD, F32, s.at(sum), s.op(TVI_KIR_CAST, F32, s.load(bias, {s.index(3)})));
+  t = s.op(TVI_KIR_ADD, F32, t, s.op(TVI_KIR_CAST, F32, s.at(residual)));
+  Ref one = s.op(TVI_KIR_ADD, F32, s.op(TVI_KIR_EXP, F32, s.op(TVI_KIR_NEG, F32, t)), s.f(1));
+  s.finish({out}, {s.op(TVI_KIR_CAST, c.dtype, s.op(TVI_KIR_DIV, F32, t, one))});
+  expect_same(p, {},
+              {{x, random_tensor(c.dtype, c.image(), 1, -1, 1)},
+               {w, random_tensor(c.dtype, c.weights(), 2, -1, 1)},
+               {bias, random_tensor(c.dtype, {c.features}, 3)},
+               {residual, random_tensor(c.dtype, c.result(), 4)}});
+}
+
+TEST_F(Convolution, Epilogues) {
+  Case c;
+  for (uint32_t splits : {1, 2}) {
+    use({6, splits, 1});
+    check_epilogue(c);
+    if (HasFailure()) return;
+  }
+  c.is_depthwise = true, c.features = c.channels;
+  for (uint32_t across : {1, 4}) {
+    use({0, 1, across});
+    check_epilogue(c);
+    if (HasFailure()) return;
+  }
+}
+
+TEST_F(Convolution, SingleChannels) {
+  for (uint32_t across : {1, 2, 4}) {
+    use({0, 1, across});
+    for (int64_t channels : {24, 12, 5}) {
+      Case c;
+      c.is_depthwise = true;
+      c.channels = c.features = channels;
+      check_case(c);
+      c.stride = 2;
+      check_case(c);
+      c.window = 5, c.pad = 2;
+      check_case(c);
+      c.window = 3, c.dilation = 2, c.stride = 1, c.dtype = BF16;
+      check_case(c);
+      c.dilation = 1, c.pad = 0;
+      check_case(c);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Any number of images.
+TEST_F(Convolution, SymbolicBatch) {
+  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1}, {7, 2, 1}}) {
+    use(form);
+    Program p;
+    trivet_dim_t n = p.symbol("n");
+    check(tvi_dim_symbol_restrict(p.dims(), n, 1, 64, 1));
+    auto x = p.value(TVI_KIR_INPUT, F16, {n, p.dim(6), p.dim(6), p.dim(32)});
+    auto w = p.input(F16, {40, 3, 3, 32});
+    auto y = p.value(TVI_KIR_OUTPUT, F16, {n, p.dim(6), p.dim(6), p.dim(40)});
+    Stage s(&p, TVI_KIR_REDUCE, {n, p.dim(6), p.dim(6), p.dim(40)},
+            {p.dim(32), p.dim(3), p.dim(3)});
+    auto place = [&](int64_t out, int64_t in) {
+      return s.op(TVI_KIR_SUB, I64, s.op(TVI_KIR_ADD, I64, s.index(out), s.index(in)), s.i(1));
+    };
+    Ref a = s.load(x, {s.index(0), place(1, 5), place(2, 6), s.index(4)}, s.f(0, F16));
+    Ref b = s.load(w, {s.index(3), s.index(5), s.index(6), s.index(4)});
+    s.finish({y}, {s.op(TVI_KIR_MUL, F16, a, b)}, p.monoid(TVI_KIR_SUM, F16));
+    for (int64_t size : {1, 3}) {
+      expect_same(p, {size},
+                  {{x, random_tensor(F16, {size, 6, 6, 32}, 1, -1, 1)},
+                   {w, random_tensor(F16, {40, 3, 3, 32}, 2, -1, 1)}});
+      if (HasFailure()) return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tile_test
