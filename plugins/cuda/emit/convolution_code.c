@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading a schedule as a convolution, and its kernels. See convolution_code.h; the skeletons of the
-// kernels are convolution.cuh and matmul.cuh. It changes how windows are walked, never what is
+// Reading a schedule as a convolution, and its kernels. See convolution_code.h; the skeletons of
+// the kernels are convolution.cuh and matmul.cuh. It changes how windows are walked, never what is
 // summed.
 #include "plugins/cuda/emit/convolution_code.h"
 
@@ -22,13 +22,12 @@ typedef struct window_s {
   tvi_cuda_matmul_shape_t shape;
   tvi_kir_convolution_t match;
   bool is_depthwise;
-  bool channels_inside;        // channels of x lie together
-  bool weights_follow;         // weights of an output channel lie as the sum walks them
-  uint32_t image, row, pixel;  // merged loops of m; TVI_CUDA_NONE: of extent 1
+  bool channels_inside;  // channels of x lie together
+  bool weights_follow;   // weights of an output channel lie as the sum walks them
   uint32_t vector_x, vector_w;
-  int64_t window[2];                         // down and across
-  int64_t strides[2], dilations[2];          // of the window
-  int64_t channels;                          // of a window
+  int64_t window[2];                 // down and across
+  int64_t strides[2], dilations[2];  // of the window
+  int64_t channels;                  // of a window
   trivet_dim_t pads[2], input[2], output[2];
   trivet_dim_t x_strides[4], w_strides[4];  // image or output channel, down, across, channel
   const tvi_cuda_convolution_form_t* form;
@@ -89,37 +88,34 @@ static const char* read_channels(const tvi_cuda_printer_t* p, window_t* w) {
              : "groups of several channels";
 }
 
-// The merged loop that an index of the result is; false: it shares it with another.
-static bool find_loop(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t index,
-                      uint32_t* out_loop) {
-  *out_loop = TVI_CUDA_NONE;
-  if (index == NO_DIM) return true;
-  const uint32_t loop = p->schedule->stages[stage].loop_of_index[index];
-  if (loop == TVI_CUDA_NONE) return true;
-  *out_loop = p->loop_of_loop[loop];
-  uint32_t members = 0;
-  for (uint32_t l = 0; l < p->group->loop_count; ++l)
-    members += p->loop_of_loop[l] == *out_loop;
-  return members == 1;
+static bool is_plain_product(const window_t* w) {
+  bool plain = !w->is_depthwise;
+  for (uint32_t a = 0; a < 2; ++a)
+    plain &= w->window[a] == 1 && w->strides[a] == 1 && tvi_dim_equals_constant(w->pads[a], 0);
+  return plain;
 }
 
+// The merged loop that an index of the result is; TVI_CUDA_NONE: it has one value.
+static uint32_t loop_of(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t index) {
+  if (index == NO_DIM) return TVI_CUDA_NONE;
+  const uint32_t loop = p->schedule->stages[stage].loop_of_index[index];
+  return loop == TVI_CUDA_NONE ? TVI_CUDA_NONE : p->loop_of_loop[loop];
+}
+
+// Pixels are numbered row after row, image after image, however many loops walk them.
 static const char* read_loops(const tvi_cuda_printer_t* p, window_t* w) {
   const tvi_kir_convolution_t* c = &w->match;
   tvi_cuda_matmul_shape_t* s = &w->shape;
-  const char* merged = "loops that are walked as one";
-  uint32_t channel;
-  w->row = TVI_CUDA_NONE;
-  if (!find_loop(p, s->core, c->out_batch_dim, &w->image) ||
-      !find_loop(p, s->core, c->out_channel_dim, &channel) ||
-      !find_loop(p, s->core, c->out_spatial_dims[c->spatial_rank - 1], &w->pixel))
-    return merged;
-  if (c->spatial_rank == 2 && !find_loop(p, s->core, c->out_spatial_dims[0], &w->row))
-    return merged;
-  const uint32_t rows[] = {w->image, w->row, w->pixel};
+  const uint32_t channel = loop_of(p, s->core, c->out_channel_dim);
+  uint8_t pixels[3] = {c->out_batch_dim, c->out_spatial_dims[0], NO_DIM};
+  if (c->spatial_rank == 2) pixels[2] = c->out_spatial_dims[1];
   for (uint32_t i = 0; i < 3; ++i) {
-    if (rows[i] == TVI_CUDA_NONE) continue;
-    if (s->m.count && s->m.loops[s->m.count - 1] > rows[i]) return "the result in another order";
-    s->m.loops[s->m.count++] = rows[i];
+    const uint32_t loop = loop_of(p, s->core, pixels[i]);
+    if (loop == TVI_CUDA_NONE) continue;
+    if (loop == channel) return "channels that are walked with pixels";
+    const uint32_t last = s->m.count ? s->m.loops[s->m.count - 1] : TVI_CUDA_NONE;
+    if (last != TVI_CUDA_NONE && last > loop) return "the result in another order";
+    if (last != loop) s->m.loops[s->m.count++] = loop;
   }
   if (channel != TVI_CUDA_NONE) s->n.loops[s->n.count++] = channel;
   for (uint32_t l = 0; l < p->loop_count; ++l) {
@@ -142,8 +138,38 @@ static uint32_t vector_of(const tvi_cuda_printer_t* p, const trivet_dim_t stride
   return 1;
 }
 
-// The strides that weights have when they lie as the sums walk them: a row of a multiple of 16 bytes
-// for each output channel; depthwise, the channels of each place of the window together.
+// Does no window reach over the left or right edge?
+static bool is_flush(const tvi_cuda_printer_t* p, const window_t* w) {
+  int64_t width, pixels;
+  (void)p;
+  return tvi_dim_equals_constant(w->pads[1], 0) && tvi_dim_is_constant(w->input[1], &width) &&
+         tvi_dim_is_constant(w->output[1], &pixels) &&
+         (pixels - 1) * w->strides[1] + (w->window[1] - 1) * w->dilations[1] < width;
+}
+
+// Can eight elements of a sum be moved at once wherever eight begin? Either channels that lie
+// together, or whole lines of windows that stay inside.
+static bool is_gathered_by_eight(const tvi_cuda_printer_t* p, const window_t* w) {
+  const uint32_t inner = w->channels_inside ? 3 : 2;
+  int64_t run = w->channels_inside ? w->channels : w->window[1];
+  bool is_line = !w->channels_inside;
+  if (w->channels_inside && run % 8 != 0 && tvi_dim_equals_constant(w->x_strides[2], w->channels)) {
+    run *= w->window[1];
+    is_line = true;
+  }
+  bool fits = is_one(w->x_strides[inner]) && run % 8 == 0;
+  if (is_line) {
+    const int64_t pixel = w->channels_inside ? w->channels : 1;
+    fits &= w->dilations[1] == 1 && is_flush(p, w) && w->strides[1] * pixel % 8 == 0;
+  }
+  for (uint32_t i = 0; i < 4; ++i)
+    if (i != inner && !(is_line && i >= 2 && (w->channels_inside || i == 2)))
+      fits &= tvi_dim_divisor(p->program->dims, w->x_strides[i]) % 8 == 0;
+  return fits;
+}
+
+// The strides that weights have when they lie as the sums walk them: a row of a multiple of 16
+// bytes for each output channel; depthwise, the channels of each place of the window together.
 static void wish_weights(const tvi_cuda_printer_t* p, const window_t* w, int64_t* out_strides) {
   const int64_t area = w->window[0] * w->window[1];
   if (w->is_depthwise) {
@@ -170,8 +196,7 @@ static void measure_operands(const tvi_cuda_printer_t* p, window_t* w) {
   w->weights_follow = true;
   const int64_t extents[4] = {2, w->window[0], w->window[1], w->channels};
   for (uint32_t i = w->is_depthwise ? 0 : 1; i < 4; ++i)
-    w->weights_follow &=
-        extents[i] == 1 || tvi_dim_equals_constant(w->w_strides[i], wish[i]);
+    w->weights_follow &= extents[i] == 1 || tvi_dim_equals_constant(w->w_strides[i], wish[i]);
   if (w->is_depthwise) {
     if (!tvi_dim_is_constant(w->match.output_channels, &channels)) channels = 1;
     w->vector_x = vector_of(p, w->x_strides, 3, channels);
@@ -181,10 +206,9 @@ static void measure_operands(const tvi_cuda_printer_t* p, window_t* w) {
     w->vector_w = vector_of(p, strides, 0, channels);
     return;
   }
-  w->vector_x = vector_of(p, w->x_strides, 3, w->channels) == 8 ? 8 : 1;
-  w->vector_w = w->weights_follow && tvi_dim_divisor(p->program->dims, w->w_strides[0]) % 8 == 0
-                    ? 8
-                    : 1;
+  w->vector_x = is_gathered_by_eight(p, w) ? 8 : 1;
+  w->vector_w =
+      w->weights_follow && tvi_dim_divisor(p->program->dims, w->w_strides[0]) % 8 == 0 ? 8 : 1;
 }
 
 static bool has_channels_together(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
@@ -232,6 +256,7 @@ static void read_window(tvi_cuda_printer_t* p, window_t* w, const char** out_rea
   s->k = TVI_CUDA_NONE;
   *out_reason = read_axes(p, w);
   if (!*out_reason) *out_reason = read_channels(p, w);
+  if (!*out_reason && is_plain_product(w)) *out_reason = "a matrix product";
   if (!*out_reason) *out_reason = read_loops(p, w);
   if (*out_reason) return;
   s->depth = number(p, w->window[0] * w->window[1] * w->channels);
@@ -258,6 +283,8 @@ static void print_geometry(tvi_cuda_printer_t* p, const window_t* w) {
   const char* type = tvi_cuda_index_type(p);
   print_number(p, "height", w->input[0]);
   print_number(p, "width", w->input[1]);
+  print_number(p, "rows", w->output[0]);
+  print_number(p, "pixels", w->output[1]);
   print_number(p, "down", w->pads[0]);
   print_number(p, "across", w->pads[1]);
   const char* names[] = {"x_image", "x_row", "x_pixel", "x_channel"};
@@ -268,27 +295,17 @@ static void print_geometry(tvi_cuda_printer_t* p, const window_t* w) {
   }
 }
 
-static void print_loop(tvi_cuda_printer_t* p, uint32_t loop) {
-  if (loop == TVI_CUDA_NONE) {
-    P(p, "0");
-  } else {
-    P(p, "q%u", loop);
-  }
-}
-
 // "at", the address under the corner of the window of a pixel.
 static void print_at(tvi_cuda_printer_t* p, const window_t* w) {
-  P(p, "const auto at = [&](const int pixel, int* y, int* x) {\n");
-  tvi_cuda_matmul_print_loops(p, &w->shape.m, "pixel", false);
-  P(p, "*y = (int)(");
-  print_loop(p, w->row);
-  P(p, " * %lld) - down;\n*x = (int)(", (long long)w->strides[0]);
-  print_loop(p, w->pixel);
-  P(p, " * %lld) - across;\nreturn ", (long long)w->strides[1]);
+  P(p,
+    "const auto at = [&](const int m, int* y, int* x) {\n"
+    "const unsigned line = (unsigned)m / (unsigned)pixels;\n"
+    "*y = (int)(line %% (unsigned)rows) * %lld - down;\n"
+    "*x = (int)((unsigned)m %% (unsigned)pixels) * %lld - across;\nreturn ",
+    (long long)w->strides[0], (long long)w->strides[1]);
   tvi_cuda_print_pointer(p, w->shape.a.value);
-  P(p, " + (");
-  print_loop(p, w->image);
-  P(p, " * x_image + *y * x_row + *x * x_pixel);\n};\n");
+  P(p, " + ((%s)(line / (unsigned)rows) * x_image + *y * x_row + *x * x_pixel);\n};\n",
+    tvi_cuda_index_type(p));
 }
 
 // The place in the window and the channel of element k of a sum.
@@ -376,16 +393,13 @@ static void print_channels(tvi_cuda_printer_t* p, const void* argument,
                            tvi_cuda_variant_t* variant) {
   const window_t* w = (const window_t*)argument;
   const tvi_cuda_matmul_shape_t* s = &w->shape;
-  const uint32_t vector = variant->alignment > 1
-                              ? smallest(s->vector, smallest(w->vector_x, w->vector_w))
-                              : 1;
+  const uint32_t vector =
+      variant->alignment > 1 ? smallest(s->vector, smallest(w->vector_x, w->vector_w)) : 1;
   const char* type = tvi_cuda_index_type(p);
-  const trivet_dim_t groups = binary(p, TRIVET_DIM_CEILDIV, w->output[1],
-                                     number(p, w->form->across));
+  const trivet_dim_t groups =
+      binary(p, TRIVET_DIM_CEILDIV, w->output[1], number(p, w->form->across));
   tvi_cuda_matmul_print_extents(p, s);
   print_geometry(p, w);
-  print_number(p, "rows", w->output[0]);
-  print_number(p, "pixels", w->output[1]);
   print_number(p, "groups", groups);
   P(p,
     "(void)K;\nunsigned point = blockIdx.x * %uu + threadIdx.x;\n"
@@ -419,8 +433,7 @@ static void print_channels(tvi_cuda_printer_t* p, const void* argument,
   trivet_dim_t points = binary(p, TRIVET_DIM_FLOORDIV, s->columns, number(p, vector));
   points = binary(p, TRIVET_DIM_MUL, points, groups);
   points = binary(p, TRIVET_DIM_MUL, points, w->output[0]);
-  if (w->image != TVI_CUDA_NONE)
-    points = binary(p, TRIVET_DIM_MUL, points, p->extents[w->image]);
+  points = binary(p, TRIVET_DIM_MUL, points, w->match.batch);
   variant->grid =
       tvi_cuda_parameter(p, binary(p, TRIVET_DIM_CEILDIV, points, number(p, CHANNELS_BLOCK)));
 }

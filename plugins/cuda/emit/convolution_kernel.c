@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Build half of "cuda.convolution": which forms a region may take, what they will cost, and the step
-// of the one that was chosen. Its steps are run as those of "cuda.kernel". See convolution_kernel.h.
+// Build half of "cuda.convolution": which forms a region may take, what they will cost, and the
+// step of the one that was chosen. Its steps are run as those of "cuda.kernel". See
+// convolution_kernel.h.
 #include "plugins/cuda/emit/convolution_kernel.h"
 
 #include <stdio.h>
@@ -201,8 +202,7 @@ static uint32_t enumerate(const asked_t* a, candidate_t best[MAX_PROPOSALS]) {
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
       const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * splits;
       const double partial = (double)p->m * (double)p->n * 4 * splits;
-      if (splits > 1 &&
-          (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
+      if (splits > 1 && (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
         continue;
       candidate_t c = {{tile, splits, 1}, tvi_cuda_matmul_price(p, t, splits, false)};
       insert(&c, best, &count);
@@ -286,9 +286,8 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   fill_options(region, &a, name, &options);
   tvi_cuda_code_t code;
   memset(&code, 0, sizeof(code));
-  TRIVET_RETURN_IF_ERROR(tvi_cuda_convolution_code(region->program, &options, &form,
-                                                   emission->arena, region->graph->allocator,
-                                                   &code));
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_convolution_code(
+      region->program, &options, &form, emission->arena, region->graph->allocator, &code));
   trivet_status_t status = tvi_cuda_write_packed(region, &code, a.operand_of_value,
                                                  a.is_packed ? &packed : NULL, name, emission);
   tvi_cuda_code_deinit(&code);

@@ -110,8 +110,8 @@ void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape
   trivet_dim_t blocks =
       binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm)),
              binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn)));
-  blocks = binary(p, TRIVET_DIM_MUL, blocks,
-                  binary(p, TRIVET_DIM_MUL, s->batches, number(p, splits)));
+  blocks =
+      binary(p, TRIVET_DIM_MUL, blocks, binary(p, TRIVET_DIM_MUL, s->batches, number(p, splits)));
   variant->grid = tvi_cuda_parameter(p, blocks);
 }
 
@@ -332,8 +332,8 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->can_map_a = tvi_cuda_factor_can_map(p, &s, &s.a, &s.m);
   out->can_map_b = tvi_cuda_factor_can_map(p, &s, &s.b, &s.n);
   tvi_cuda_matmul_weigh(p, &s, out);
-  out->factor_bytes = ((double)out->m * (double)out->k + (double)out->n * (double)out->k) *
-                      (double)out->batch * 2;
+  out->factor_bytes =
+      ((double)out->m * (double)out->k + (double)out->n * (double)out->k) * (double)out->batch * 2;
   return TRIVET_OK;
 }
 

@@ -35,8 +35,8 @@ typedef struct tvi_cuda_matmul_shape_s {
 // Fills |out| for the program of the printer, or *out_reason (static text).
 void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
                            const char** out_reason);
-// Its parts, for other kinds of products. Why the stages are not a reduction and what follows each of
-// its results; NULL: they are.
+// Its parts, for other kinds of products. Why the stages are not a reduction and what follows each
+// of its results; NULL: they are.
 const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p);
 // Sets what follows from the loops, the depth and the accesses of the printer; its result is the
 // reason against it.

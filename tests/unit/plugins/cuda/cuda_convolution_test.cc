@@ -33,8 +33,8 @@ class Convolution : public ::testing::Test {
 struct Case {
   int64_t batch = 2, channels = 16, features = 24, height = 9, width = 7;
   int64_t window = 3, across = 0, stride = 1, dilation = 1, pad = 1;  // across 0: as window
-  bool is_plain = false;        // the image is stored with its channels outside
-  bool weights_plain = false;   // so are the weights
+  bool is_plain = false;       // the image is stored with its channels outside
+  bool weights_plain = false;  // so are the weights
   bool is_depthwise = false;
   uint32_t dtype = F16;
 
@@ -71,9 +71,10 @@ void add_sum(Program* p, const Case& c, uint32_t x, uint32_t w, uint32_t to, uin
                  c.is_plain ? std::vector<Ref>{s.index(0), channel, y, across}
                             : std::vector<Ref>{s.index(0), y, across, channel},
                  pad);
-  Ref b = s.load(w, c.is_depthwise    ? std::vector<Ref>{s.index(5), s.index(6), s.index(4), s.index(3)}
-                    : c.weights_plain ? std::vector<Ref>{s.index(3), s.index(4), s.index(5), s.index(6)}
-                                      : std::vector<Ref>{s.index(3), s.index(5), s.index(6), s.index(4)});
+  Ref b = s.load(
+      w, c.is_depthwise    ? std::vector<Ref>{s.index(5), s.index(6), s.index(4), s.index(3)}
+         : c.weights_plain ? std::vector<Ref>{s.index(3), s.index(4), s.index(5), s.index(6)}
+                           : std::vector<Ref>{s.index(3), s.index(5), s.index(6), s.index(4)});
   if (sum != c.dtype) {
     a = s.op(TVI_KIR_CAST, sum, a);
     b = s.op(TVI_KIR_CAST, sum, b);
@@ -140,6 +141,21 @@ TEST_F(Convolution, OddChannelsAndOrders) {
   check_case(c);
   c.is_plain = true;
   check_case(c);
+}
+
+// Windows that follow each other: whole lines of them are moved at once.
+TEST_F(Convolution, Patches) {
+  use({6, 1, 1});
+  for (int orders = 0; orders < 4; ++orders) {
+    Case c;
+    c.channels = 3, c.features = 40, c.window = c.stride = 8, c.pad = 0;
+    c.height = c.width = 24;
+    c.is_plain = (orders & 1) != 0, c.weights_plain = (orders & 2) != 0;
+    check_case(c);
+    c.width = 28, c.height = 16;  // not all of it is used, and lines begin anywhere
+    check_case(c);
+    if (HasFailure()) return;
+  }
 }
 
 TEST_F(Convolution, PartsOfTheSum) {
