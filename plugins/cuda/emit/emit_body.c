@@ -426,6 +426,51 @@ static bool divides_plainly(tvi_cuda_printer_t* p, const scope_t* scope,
   return range_of(p, scope->stage, instr->args[1], &low, &high) && low > 0;
 }
 
+static const tvi_cuda_access_t* access_of(const tvi_cuda_printer_t* p, uint32_t stage,
+                                          tvi_kir_ref_t ref) {
+  for (size_t i = 0; i < p->accesses.count; ++i)
+    if (p->accesses.data[i].stage == stage && p->accesses.data[i].load == ref)
+      return &p->accesses.data[i];
+  return NULL;
+}
+
+// Has |ref| one value for all points that a thread walks? A divisor that has is made a factor once.
+static bool is_uniform(const tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref) {
+  const tvi_kir_instr_t* instr = &p->program->stages[stage].instrs[ref];
+  if (instr->opcode == TVI_KIR_CONST || instr->opcode == TVI_KIR_EXTENT) return true;
+  if (instr->opcode == TVI_KIR_INDEX) return false;
+  if (instr->opcode != TVI_KIR_LOAD) {
+    for (uint32_t k = 0; k < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++k)
+      if (!is_uniform(p, stage, instr->args[k])) return false;
+    return true;
+  }
+  const uint32_t producer = p->program->values[instr->imm.load->value].stage;
+  if (producer != TVI_KIR_NONE) {
+    const tvi_cuda_stage_t* placed = &p->schedule->stages[producer];
+    if (&p->schedule->groups[placed->group] == p->group) return !placed->has_inner;
+  }
+  const tvi_cuda_access_t* access = access_of(p, stage, ref);
+  if (!access || !access->is_direct || (p->shape.lanes == 0 && p->shape.vector < 2)) return false;
+  for (uint32_t l = 0; l < p->loop_count; ++l) {
+    const bool walked = p->shape.lanes ? p->is_inner[l] : l + 1 == p->loop_count;
+    if (walked && access->coefficients[l]) return false;
+  }
+  return true;
+}
+
+// Quotients by what stays the same, but for powers of two, which the compiler turns itself.
+static bool divides_by_factor(const tvi_cuda_printer_t* p, const scope_t* scope,
+                              const tvi_kir_instr_t* instr) {
+  if (scope->is_join || instr->opcode != TVI_KIR_DIV) return false;
+  const kind_t kind = kind_of(instr->dtype);
+  if (kind != FLOAT && kind != SMALL_FLOAT) return false;
+  const tvi_kir_instr_t* divisor = &scope->instrs[instr->args[1]];
+  int exponent;
+  if (divisor->opcode == TVI_KIR_CONST && fabs(frexp(divisor->imm.f64, &exponent)) == 0.5)
+    return false;
+  return is_uniform(p, scope->stage, instr->args[1]);
+}
+
 static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
   const tvi_kir_instr_t* instr = &scope->instrs[ref];
   const uint32_t operand = scope->instrs[instr->args[0]].dtype;
@@ -471,7 +516,7 @@ static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_ki
         P(p, ")");
         break;
       }
-      print_call(p, scope, name, type, instr);
+      print_call(p, scope, divides_by_factor(p, scope, instr) ? "div_by" : name, type, instr);
       break;
     case TVI_KIR_AND:
     case TVI_KIR_OR:
@@ -540,14 +585,6 @@ static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_ki
   if (wraps && to_number && instr->opcode != TVI_KIR_SELECT) P(p, "%s", wrap_close(instr->dtype));
 }
 
-static const tvi_cuda_access_t* access_of(const tvi_cuda_printer_t* p, uint32_t stage,
-                                          tvi_kir_ref_t ref) {
-  for (size_t i = 0; i < p->accesses.count; ++i)
-    if (p->accesses.data[i].stage == stage && p->accesses.data[i].load == ref)
-      return &p->accesses.data[i];
-  return NULL;
-}
-
 // A value that the kernel itself has computed: in a register of the row or of the point.
 static bool print_kept(tvi_cuda_printer_t* p, uint32_t value) {
   const uint32_t producer = p->program->values[value].stage;
@@ -595,23 +632,11 @@ static const char* bounds_prefix(const tvi_cuda_printer_t* p) {
   return p->is_wide ? "(unsigned long long)" : "(unsigned)";
 }
 
-static void print_load(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
+// The positions of a load that wrap around or are clamped.
+static void print_wraps(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref,
+                        const tvi_cuda_access_t* access) {
   const tvi_kir_load_t* load = scope->instrs[ref].imm.load;
   const tvi_kir_value_t* value = &p->program->values[load->value];
-  const tvi_cuda_access_t* access = access_of(p, scope->stage, ref);
-  const char* type = tvi_cuda_register_type(value->dtype);
-  const uint32_t producer = value->stage;
-  if (producer != TVI_KIR_NONE &&
-      &p->schedule->groups[p->schedule->stages[producer].group] == p->group) {
-    P(p, "const %s a%u_%u = ", type, scope->stage, ref);
-    if (print_kept(p, load->value)) {
-      P(p, ";\n");
-      return;
-    }
-    print_element(p, access, TVI_CUDA_NONE);
-    P(p, ";\n");
-    return;
-  }
   for (uint32_t k = 0; k < access->atom_count; ++k) {
     const uint32_t d = access->atom_dims[k];
     if (d == TVI_CUDA_NONE) continue;
@@ -629,15 +654,13 @@ static void print_load(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_
     }
     P(p, ";\n");
   }
-  P(p, "const %s a%u_%u = ", type, scope->stage, ref);
-  if (access->array != TVI_CUDA_NONE) {
-    if (access->is_cached) {
-      P(p, "x%u[c * %u + e];\n", access->array, p->shape.vector);
-    } else {
-      P(p, "x%u[e];\n", access->array);
-    }
-    return;
-  }
+}
+
+// The test whether a load is within bounds, in brackets; false: none is needed.
+static bool print_guard(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref,
+                        const tvi_cuda_access_t* access) {
+  const tvi_kir_load_t* load = scope->instrs[ref].imm.load;
+  const tvi_kir_value_t* value = &p->program->values[load->value];
   bool guarded = false;
   for (uint32_t d = 0; access->is_guarded && d < load->index_count; ++d) {
     if (!(access->guarded_dims >> d & 1)) continue;
@@ -654,7 +677,39 @@ static void print_load(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_
     P(p, " < %s", short_index ? bounds_prefix(p) : "(unsigned long long)");
     tvi_cuda_print_dim(p, value->dims[d]);
   }
-  if (guarded) P(p, ") ? ");
+  if (guarded) P(p, ")");
+  return guarded;
+}
+
+static void print_load(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
+  const tvi_kir_load_t* load = scope->instrs[ref].imm.load;
+  const tvi_kir_value_t* value = &p->program->values[load->value];
+  const tvi_cuda_access_t* access = access_of(p, scope->stage, ref);
+  const char* type = tvi_cuda_register_type(value->dtype);
+  const uint32_t producer = value->stage;
+  if (producer != TVI_KIR_NONE &&
+      &p->schedule->groups[p->schedule->stages[producer].group] == p->group) {
+    P(p, "const %s a%u_%u = ", type, scope->stage, ref);
+    if (print_kept(p, load->value)) {
+      P(p, ";\n");
+      return;
+    }
+    print_element(p, access, TVI_CUDA_NONE);
+    P(p, ";\n");
+    return;
+  }
+  if (access->array == TVI_CUDA_NONE) print_wraps(p, scope, ref, access);
+  P(p, "const %s a%u_%u = ", type, scope->stage, ref);
+  if (access->array != TVI_CUDA_NONE) {
+    if (access->is_cached) {
+      P(p, "x%u[c * %u + e];\n", access->array, p->shape.vector);
+    } else {
+      P(p, "x%u[e];\n", access->array);
+    }
+    return;
+  }
+  const bool guarded = print_guard(p, scope, ref, access);
+  if (guarded) P(p, " ? ");
   print_element(p, access, TVI_CUDA_NONE);
   if (guarded) {
     P(p, " : ");
@@ -732,12 +787,24 @@ static void print_instr(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref
 // Bodies
 // ---------------------------------------------------------------------------------------------
 
-// Marks what is printed: all that the results need, without what addresses say already.
-void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* is_needed) {
+// Marks what the address, the guard and the pad of a load need.
+static void mark_load(const tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref,
+                      const tvi_cuda_access_t* access, uint8_t* is_needed) {
+  const tvi_kir_load_t* load = p->program->stages[stage].instrs[ref].imm.load;
+  if (load->bounds == TVI_KIR_BOUNDS_PAD) is_needed[load->pad] = 1;
+  for (uint32_t k = 0; k < access->atom_count; ++k) {
+    const uint32_t d = access->atom_dims[k];
+    is_needed[d == TVI_CUDA_NONE ? access->atoms[k] : load->indices[d]] = 1;
+  }
+  for (uint32_t d = 0; d < load->index_count; ++d)
+    if (access->guarded_dims >> d & 1) is_needed[load->indices[d]] = 1;
+}
+
+// Marks what the marked instructions before |end| need.
+static void mark_operands(const tvi_cuda_printer_t* p, uint32_t stage, uint32_t end,
+                          uint8_t* is_needed) {
   const tvi_kir_stage_t* s = &p->program->stages[stage];
-  const uint32_t count = s->kind == TVI_KIR_MAP ? 1 : s->monoid->element_count;
-  for (uint32_t r = 0; r < count; ++r) is_needed[s->results[r]] = 1;
-  for (uint32_t i = s->instr_count; i-- > 0;) {
+  for (uint32_t i = end; i-- > 0;) {
     if (!is_needed[i]) continue;
     const tvi_kir_instr_t* instr = &s->instrs[i];
     if (instr->opcode != TVI_KIR_LOAD) {
@@ -745,28 +812,76 @@ void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* 
         is_needed[instr->args[k]] = 1;
       continue;
     }
-    const tvi_kir_load_t* load = instr->imm.load;
     const tvi_cuda_access_t* access = access_of(p, stage, i);
-    if (!access || access->array != TVI_CUDA_NONE) continue;
-    if (load->bounds == TVI_KIR_BOUNDS_PAD) is_needed[load->pad] = 1;
-    for (uint32_t k = 0; k < access->atom_count; ++k) {
-      const uint32_t d = access->atom_dims[k];
-      is_needed[d == TVI_CUDA_NONE ? access->atoms[k] : load->indices[d]] = 1;
-    }
-    for (uint32_t d = 0; d < load->index_count; ++d)
-      if (access->guarded_dims >> d & 1) is_needed[load->indices[d]] = 1;
+    if (access && access->array == TVI_CUDA_NONE) mark_load(p, stage, i, access, is_needed);
   }
+}
+
+// Marks what is printed: all that the results need, without what addresses say already.
+void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* is_needed) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const uint32_t count = s->kind == TVI_KIR_MAP ? 1 : s->monoid->element_count;
+  for (uint32_t r = 0; r < count; ++r) is_needed[s->results[r]] = 1;
+  mark_operands(p, stage, s->instr_count, is_needed);
+}
+
+static uint8_t* new_marks(tvi_cuda_printer_t* p, uint32_t stage) {
+  uint8_t* is_needed = NULL;
+  trivet_status_t status = tvi_arena_alloc_array_zeroed(
+      p->arena, (size_t)p->program->stages[stage].instr_count + 1, 1, &is_needed);
+  if (status) tvi_cuda_fail(p, status);
+  return is_needed;
+}
+
+void tvi_cuda_print_piece(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
+                          uint32_t vector, const char* at) {
+  const uint32_t stage = access->stage;
+  const scope_t scope = {p->program->stages[stage].instrs, stage, false};
+  if (access->is_direct) {
+    P(p, "tv_load<%u>(x%u%s, ", vector, access->array, at);
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, access, loop);
+    P(p, ");\n");
+    return;
+  }
+  uint8_t* is_needed = new_marks(p, stage);
+  if (!is_needed) return;
+  mark_load(p, stage, access->load, access, is_needed);
+  mark_operands(p, stage, access->load, is_needed);
+  // What holds for the first element holds for all of them.
+  P(p, "{\nconst %s q%u = b%u;\n", tvi_cuda_index_type(p), loop, loop);
+  for (uint32_t i = 0; i < access->load; ++i)
+    if (is_needed[i]) print_instr(p, &scope, i);
+  print_wraps(p, &scope, access->load, access);
+  if (access->is_guarded) {
+    P(p, "if ");
+    (void)print_guard(p, &scope, access->load, access);
+    P(p, " {\n");
+  }
+  P(p, "tv_load<%u>(x%u%s, ", vector, access->array, at);
+  tvi_cuda_print_pointer(p, access->value);
+  P(p, " + ");
+  tvi_cuda_print_offset(p, access, loop);
+  P(p, ");\n");
+  if (access->is_guarded) {
+    P(p, "} else {\nTV_UNROLL\nfor (int e = 0; e < %u; ++e) (x%u%s)[e] = ", vector, access->array,
+      at);
+    const tvi_kir_load_t* load = scope.instrs[access->load].imm.load;
+    if (load->bounds == TVI_KIR_BOUNDS_PAD) {
+      print_ref(p, &scope, load->pad);
+    } else {
+      P(p, "0");
+    }
+    P(p, ";\n}\n");
+  }
+  P(p, "}\n");
 }
 
 void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage) {
   const tvi_kir_stage_t* s = &p->program->stages[stage];
-  uint8_t* is_needed = NULL;
-  trivet_status_t status =
-      tvi_arena_alloc_array_zeroed(p->arena, (size_t)s->instr_count + 1, 1, &is_needed);
-  if (status) {
-    tvi_cuda_fail(p, status);
-    return;
-  }
+  uint8_t* is_needed = new_marks(p, stage);
+  if (!is_needed) return;
   tvi_cuda_mark_needed(p, stage, is_needed);
   const scope_t scope = {s->instrs, stage, false};
   for (uint32_t i = 0; i < s->instr_count; ++i)

@@ -175,7 +175,7 @@ static uint32_t variant_alignment(const tvi_cuda_printer_t* p) {
     if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
     const bool crosses = p->shape.is_tiled && tvi_cuda_is_crossing(p, access, p->shape.tile_loop) &&
                          tvi_cuda_is_vector(p, access, p->shape.tile_loop, p->shape.vector);
-    if (!crosses && !tvi_cuda_is_vector(p, access, p->loop_count - 1, p->shape.vector)) continue;
+    if (!crosses && !tvi_cuda_is_piece(p, access, p->loop_count - 1, p->shape.vector)) continue;
     uint32_t bytes = p->shape.vector *
                      tvi_dtype_bytes(tvi_cuda_stored_dtype(&p->program->values[access->value]));
     if (bytes > 16) bytes = 16;

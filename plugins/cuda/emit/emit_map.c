@@ -7,6 +7,7 @@
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
+#include "core/kernel_ir/affine.h"
 #include "plugins/cuda/emit/emit_print.h"
 
 #define P TVI_CUDA_PRINT
@@ -44,10 +45,11 @@ static bool divides(const tvi_cuda_printer_t* p, trivet_dim_t dim, uint32_t vect
   return !dim || tvi_dim_divisor(p->program->dims, dim) % vector == 0;
 }
 
-bool tvi_cuda_is_vector(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
-                        uint32_t vector) {
-  if (!access->is_direct || !access->coefficients[loop] ||
-      !tvi_dim_equals_constant(access->coefficients[loop], 1) || element_bits(p, access->value) < 8)
+// As tvi_cuda_is_vector, whatever guards there are and parts that are computed.
+static bool is_contiguous(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                          uint32_t loop, uint32_t vector) {
+  if (!access->coefficients[loop] || !tvi_dim_equals_constant(access->coefficients[loop], 1) ||
+      element_bits(p, access->value) < 8)
     return false;
   // A value of the group itself is no access.
   if (access->load != TVI_KIR_NONE) {
@@ -59,6 +61,88 @@ bool tvi_cuda_is_vector(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* ac
   if (!divides(p, access->constant, vector)) return false;
   for (uint32_t l = 0; l < p->loop_count; ++l)
     if (l != loop && !divides(p, access->coefficients[l], vector)) return false;
+  for (uint32_t k = 0; k < access->atom_count; ++k)
+    if (!divides(p, access->atom_coefficients[k], vector)) return false;
+  return true;
+}
+
+bool tvi_cuda_is_vector(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
+                        uint32_t vector) {
+  return access->is_direct && is_contiguous(p, access, loop, vector);
+}
+
+// May |ref| have different values at different positions of |loop|? |budget| bounds the search.
+static bool depends_on(const tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref,
+                       uint32_t loop, uint32_t* budget) {
+  const tvi_kir_instr_t* instr = &p->program->stages[stage].instrs[ref];
+  if (*budget == 0) return true;
+  --*budget;
+  if (instr->opcode == TVI_KIR_INDEX) {
+    const uint32_t own = p->schedule->stages[stage].loop_of_index[(uint32_t)instr->imm.i64];
+    return own != TVI_CUDA_NONE && p->loop_of_loop[own] == loop;
+  }
+  if (instr->opcode == TVI_KIR_LOAD) {
+    const tvi_kir_load_t* load = instr->imm.load;
+    const uint32_t producer = p->program->values[load->value].stage;
+    if (producer != TVI_KIR_NONE &&
+        &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
+      return true;
+    if (load->bounds == TVI_KIR_BOUNDS_PAD && depends_on(p, stage, load->pad, loop, budget))
+      return true;
+    for (uint32_t d = 0; d < load->index_count; ++d)
+      if (depends_on(p, stage, load->indices[d], loop, budget)) return true;
+    return false;
+  }
+  for (uint32_t k = 0; k < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++k)
+    if (depends_on(p, stage, instr->args[k], loop, budget)) return true;
+  return false;
+}
+
+// Are all |vector| elements on one side of the bounds of dimension |d|? The position then is a
+// multiple of |vector| plus the place in the piece, and so is the extent.
+static bool is_guard_common(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
+                            uint32_t d, uint32_t loop, uint32_t vector) {
+  const tvi_kir_stage_t* s = &p->program->stages[access->stage];
+  const tvi_kir_load_t* load = s->instrs[access->load].imm.load;
+  uint32_t budget = 256;
+  if (!depends_on(p, access->stage, load->indices[d], loop, &budget)) return true;
+  tvi_kir_linear_t linear;
+  if ((load->wrap && load->wrap[d] != TVI_KIR_WRAP_NONE) ||
+      !divides(p, p->program->values[access->value].dims[d], vector) ||
+      !tvi_kir_linear_form(p->program, s, load->indices[d], &linear) ||
+      !divides(p, linear.constant, vector))
+    return false;
+  for (uint32_t t = 0; t < linear.term_count; ++t) {
+    budget = 256;
+    if (!depends_on(p, access->stage, linear.terms[t].atom, loop, &budget)) {
+      if (!divides(p, linear.terms[t].coefficient, vector)) return false;
+    } else if (s->instrs[linear.terms[t].atom].opcode != TVI_KIR_INDEX ||
+               !tvi_dim_equals_constant(linear.terms[t].coefficient, 1)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool tvi_cuda_is_piece(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
+                       uint32_t vector) {
+  if (!is_contiguous(p, access, loop, vector)) return false;
+  if (access->is_direct) return true;
+  if (access->load == TVI_KIR_NONE) return false;
+  const tvi_kir_load_t* load = p->program->stages[access->stage].instrs[access->load].imm.load;
+  uint32_t budget = 256;
+  if (load->bounds == TVI_KIR_BOUNDS_PAD && depends_on(p, access->stage, load->pad, loop, &budget))
+    return false;
+  for (uint32_t k = 0; k < access->atom_count; ++k) {
+    const uint32_t d = access->atom_dims[k];
+    budget = 256;
+    if (depends_on(p, access->stage, d == TVI_CUDA_NONE ? access->atoms[k] : load->indices[d], loop,
+                   &budget))
+      return false;
+  }
+  for (uint32_t d = 0; d < load->index_count; ++d)
+    if ((access->guarded_dims >> d & 1) && !is_guard_common(p, access, d, loop, vector))
+      return false;
   return true;
 }
 
@@ -67,7 +151,7 @@ uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop) {
   for (size_t i = 0; i < p->accesses.count; ++i) {
     const tvi_cuda_access_t* access = &p->accesses.data[i];
     if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
-    if (!tvi_cuda_is_vector(p, access, loop, 1)) continue;
+    if (!tvi_cuda_is_piece(p, access, loop, 1)) continue;
     const uint32_t own = element_bits(p, access->value);
     if (bits == 0 || own < bits) bits = own;
   }
@@ -77,7 +161,7 @@ uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop) {
     if (!divides(p, p->extents[loop], vector)) continue;
     // At least one of them must be whole.
     for (size_t i = 0; i < p->accesses.count; ++i)
-      if (tvi_cuda_is_vector(p, &p->accesses.data[i], loop, vector)) return vector;
+      if (tvi_cuda_is_piece(p, &p->accesses.data[i], loop, vector)) return vector;
   }
   return 1;
 }
@@ -211,24 +295,20 @@ void tvi_cuda_print_points(tvi_cuda_printer_t* p, uint32_t last, uint32_t vector
   for (size_t i = 0; i < p->accesses.count; ++i) {
     tvi_cuda_access_t* access = &p->accesses.data[i];
     if (access->array != TVI_CUDA_NONE) continue;
-    if (access->load == TVI_KIR_NONE || vector == 1 || !tvi_cuda_is_vector(p, access, last, vector))
+    if (access->load == TVI_KIR_NONE || vector == 1 || !tvi_cuda_is_piece(p, access, last, vector))
       continue;
-    for (size_t k = 0; k < i; ++k) {
+    for (size_t k = 0; k < i && access->is_direct; ++k) {
       const tvi_cuda_access_t* other = &p->accesses.data[k];
-      if (other->array != TVI_CUDA_NONE && other->value == access->value &&
+      if (other->is_direct && other->array != TVI_CUDA_NONE && other->value == access->value &&
           other->constant == access->constant &&
           memcmp(other->coefficients, access->coefficients, sizeof(access->coefficients)) == 0)
         access->array = other->array;
     }
     if (access->array != TVI_CUDA_NONE) continue;
     access->array = arrays++;
-    P(p, "%s x%u[%u];\ntv_load<%u>(x%u, ",
-      tvi_cuda_register_type(p->program->values[access->value].dtype), access->array, vector,
-      vector, access->array);
-    tvi_cuda_print_pointer(p, access->value);
-    P(p, " + ");
-    tvi_cuda_print_offset(p, access, last);
-    P(p, ");\n");
+    P(p, "%s x%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
+      access->array, vector);
+    tvi_cuda_print_piece(p, access, last, vector, "");
   }
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {
     const tvi_kir_stage_t* s = &p->program->stages[p->schedule->order[p->group->stage_first + i]];

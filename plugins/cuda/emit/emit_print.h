@@ -129,6 +129,12 @@ uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop);
 // Can |access| move |vector| elements along |loop| at once?
 bool tvi_cuda_is_vector(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
                         uint32_t vector);
+// The same for a load whose guard and computed positions are the same for all |vector| elements
+// too; tvi_cuda_print_piece reads them to the array of the access, from |at| (" + c * 8") on.
+bool tvi_cuda_is_piece(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
+                       uint32_t vector);
+void tvi_cuda_print_piece(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,
+                          uint32_t vector, const char* at);
 // Must this value be written to memory?
 bool tvi_cuda_is_written(const tvi_cuda_printer_t* p, uint32_t value);
 // Product of the extents of loops [first, last).

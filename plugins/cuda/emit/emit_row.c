@@ -135,12 +135,8 @@ static void print_array_load(tvi_cuda_printer_t* p, const tvi_cuda_access_t* acc
   const uint32_t vector = p->shape.vector, last = p->loop_count - 1;
   char at[48] = "";
   if (access->is_cached) snprintf(at, sizeof(at), " + c * %u", vector);
-  if (tvi_cuda_is_vector(p, access, last, vector)) {
-    P(p, "tv_load<%u>(x%u%s, ", vector, access->array, at);
-    tvi_cuda_print_pointer(p, access->value);
-    P(p, " + ");
-    tvi_cuda_print_offset(p, access, last);
-    P(p, ");\n");
+  if (tvi_cuda_is_piece(p, access, last, vector)) {
+    tvi_cuda_print_piece(p, access, last, vector, at);
     return;
   }
   open_elements(p, rows_end);
@@ -152,7 +148,7 @@ static void print_array_load(tvi_cuda_printer_t* p, const tvi_cuda_access_t* acc
 }
 
 static bool same_address(const tvi_cuda_access_t* a, const tvi_cuda_access_t* b) {
-  return a->value == b->value && a->constant == b->constant &&
+  return a->value == b->value && a->constant == b->constant && a->is_direct && b->is_direct &&
          memcmp(a->coefficients, b->coefficients, sizeof(a->coefficients)) == 0;
 }
 
@@ -165,7 +161,9 @@ static void assign_arrays(tvi_cuda_printer_t* p, uint32_t rows_end) {
     access->is_cached = false;
     bool walks = false;
     for (uint32_t l = rows_end; l < p->loop_count; ++l) walks |= access->coefficients[l] != NULL;
-    if (access->load == TVI_KIR_NONE || !access->is_direct || !walks ||
+    const bool is_piece =
+        p->shape.vector > 1 && tvi_cuda_is_piece(p, access, p->loop_count - 1, p->shape.vector);
+    if (access->load == TVI_KIR_NONE || !(access->is_direct || is_piece) || !walks ||
         tvi_dtype_bits(p->program->values[access->value].dtype) < 8)
       continue;
     const uint32_t producer = p->program->values[access->value].stage;
@@ -178,9 +176,7 @@ static void assign_arrays(tvi_cuda_printer_t* p, uint32_t rows_end) {
                p->accesses.data[k].stage != access->stage &&
                same_address(&p->accesses.data[k], access);
     access->is_cached = again && p->shape.chunks != 0;
-    if (!access->is_cached && (p->shape.vector == 1 ||
-                               !tvi_cuda_is_vector(p, access, p->loop_count - 1, p->shape.vector)))
-      continue;
+    if (!access->is_cached && !is_piece) continue;
     for (size_t k = 0; k < i && access->is_cached; ++k)
       if (p->accesses.data[k].array != TVI_CUDA_NONE && p->accesses.data[k].is_cached &&
           same_address(&p->accesses.data[k], access))

@@ -303,6 +303,15 @@ TV_DEVICE T tv_mod(T a, T b) {
 }
 TV_DEVICE float tv_div(float a, float b) { return a / b; }
 TV_DEVICE double tv_div(double a, double b) { return a / b; }
+// a / b where many are divided by one b: what depends on b alone is computed once. The remainder
+// corrects the last bit; where there is none (infinities, zeros) the product is the quotient. The
+// factor keeps the reciprocal from leaving the normal numbers.
+TV_DEVICE float tv_div_by(float a, float b) {
+  const float m = fabsf(b), f = m < 5.4210109e-20f ? 1.8446744e19f : m > 1.8446744e19f ? 5.4210109e-20f : 1.0f;
+  const float d = b * f, r = 1.0f / d;
+  const float n = a * f, q = n * r, c = fmaf(fmaf(-q, d, n), r, q);
+  return c == c ? c : q;
+}
 TV_DEVICE float tv_rem(float a, float b) { return fmodf(a, b); }
 TV_DEVICE double tv_rem(double a, double b) { return fmod(a, b); }
 TV_DEVICE float tv_floordiv(float a, float b) { return floorf(a / b); }
