@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator from outside costs: networks with a plugin's operator beside the same with a built-in one.
 
-    bench_extend.py [--target cpu|cuda] [--threads N] [--rounds N] [--check]
+    bench_extend.py [--target cpu|cuda] [--threads N] [--rounds N] [--plugins FOLDER] [--check]
 
 Each pair must have as many launches on both sides, and the plugin's side must take at most 3 % longer. Plans of a pair run
-in turns, one process each; a figure is the least latency of all rounds, since what disturbs only adds. The plugins are
-compiled here, from examples/plugins, with nothing but the public headers. --check fails where a pair misses its bar.
+in turns, one process each; a figure is the least of all rounds, since what disturbs only adds: of latencies on the CPU, of
+medians of the time on a device. The plugins are compiled here, from examples/plugins, with nothing but the public headers,
+unless --plugins says where they are. --check fails where a pair misses its bar.
 """
 import argparse
 import json
@@ -17,7 +18,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PLUGINS = ["swish_pass", "plain_softmax", "online_softmax", "matrix_product"]
+PLUGINS = ["swish_pass", "plain_softmax", "online_softmax", "device_function", "matrix_product"]
 BAR = 1.03
 
 CHAIN = """graph "chain" {{
@@ -46,6 +47,7 @@ CASES = [
     ("elementwise chain", CHAIN, "std.Swish(%d)", "acme.Silu(%d)"),
     ("reductions in a chain", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.Softmax(%d)"),
     ("declared monoid", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.OnlineSoftmax(%d)"),
+    ("function with CUDA C", CHAIN, "std.Mish(%d)", "acme.Mish(%d)"),
     ("sum of products", PRODUCT, "std.MatMul(%x, %w)", "acme.Product(%x, %w)"),
 ]
 
@@ -55,6 +57,10 @@ def call(*words):
     if done.returncode:
         sys.exit(f"bench_extend: {' '.join(map(str, words))}\n{done.stderr[-800:]}")
     return done.stdout
+
+
+def time_of(report):
+    return report["device_ms"]["median"] if "device_ms" in report else report["latency_ms"]["min"]
 
 
 def launches(trivet, plan):
@@ -67,18 +73,22 @@ def main():
     parser.add_argument("--target", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--plugins", type=pathlib.Path)
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     trivet = os.environ.get("TRIVET", "trivet")
-    dtype, rows = ("f32", 512) if args.target == "cpu" else ("f16", 16384)
+    on_cpu = args.target == "cpu"
+    dtype, rows = ("f32", 512) if on_cpu else ("f16", 16384)
+    measuring = ["-n", 100, "--threads", args.threads] + ([] if on_cpu else ["--warmup", 20, "--rotate", 4])
     missed = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         options = []
         for plugin in PLUGINS:
-            library = folder / f"{plugin}.so"
-            call(os.environ.get("CC", "cc"), "-shared", "-fPIC", "-I", ROOT / "include",
-                 ROOT / "examples" / "plugins" / f"{plugin}.c", "-o", library)
+            library = (args.plugins or folder) / f"{plugin}.so"
+            if not args.plugins:
+                call(os.environ.get("CC", "cc"), "-shared", "-fPIC", "-I", ROOT / "include",
+                     ROOT / "examples" / "plugins" / f"{plugin}.c", "-o", library)
             options += ["--plugin", library]
         print(f"{'case':24}{'built-in':>12}{'plugin':>12}{'ratio':>8}  launches")
         for case, network, *middles in CASES:
@@ -93,8 +103,8 @@ def main():
             for turn in range(args.rounds):
                 for side in (0, 1) if turn % 2 else (1, 0):
                     report = folder / "report.json"
-                    call(trivet, "bench", plans[side], "-n", 100, "--threads", args.threads, "--json", report)
-                    best[side] = min(best[side], json.loads(report.read_text())["latency_ms"]["min"])
+                    call(trivet, "bench", plans[side], *measuring, "--json", report)
+                    best[side] = min(best[side], time_of(json.loads(report.read_text())))
             ratio = best[1] / best[0]
             print(f"{case:24}{best[0]:9.4f} ms{best[1]:9.4f} ms{ratio:8.3f}  {' + '.join(kernels[1])}")
             if kernels[0] != kernels[1]:

@@ -170,7 +170,7 @@ trivet_status_t tvi_graph_parse_operator(const trivet_operator_t* definition,
                                          trivet_allocator_t allocator,
                                          struct tvi_kir_operator_s** out_parsed);
 trivet_status_t tvi_graph_parse_function(const trivet_scalar_function_t* definition,
-                                         trivet_allocator_t allocator,
+                                         const char* plugin, trivet_allocator_t allocator,
                                          struct tvi_kir_function_s** out_parsed);
 
 trivet_status_t tvi_graph_create(const tvi_registry_t* registry, trivet_allocator_t allocator,

@@ -29,7 +29,7 @@ trivet_status_t tvi_graph_parse_operator(const trivet_operator_t* definition,
 }
 
 trivet_status_t tvi_graph_parse_function(const trivet_scalar_function_t* definition,
-                                         trivet_allocator_t allocator,
+                                         const char* plugin, trivet_allocator_t allocator,
                                          struct tvi_kir_function_s** out_parsed) {
   tvi_kir_function_t* parsed;
   TRIVET_RETURN_IF_ERROR(tvi_kir_function_parse(tvi_sv(definition->text), allocator, &parsed));
@@ -43,6 +43,14 @@ trivet_status_t tvi_graph_parse_function(const trivet_scalar_function_t* definit
                       TVI_SV_ARGS(declared), definition->name);
     tvi_kir_function_destroy(parsed);
     return status;
+  }
+  if (definition->cuda != NULL) {
+    trivet_status_t status =
+        tvi_kir_function_set_device(parsed, definition->name, plugin, definition->cuda);
+    if (status != NULL) {
+      tvi_kir_function_destroy(parsed);
+      return status;
+    }
   }
   *out_parsed = parsed;
   return TRIVET_OK;

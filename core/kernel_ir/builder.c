@@ -67,6 +67,8 @@ static uint64_t hash_instr(const instr_t* instr) {
       return tvi_hash_combine(hash, (uint64_t)instr->imm.i64);
     case TVI_KIR_EXTENT:
       return tvi_hash_combine(hash, (uint64_t)(uintptr_t)instr->imm.dim);
+    case TVI_KIR_DEVICE:
+      return tvi_hash_combine(hash, (uint64_t)(uintptr_t)instr->imm.device);
     default:
       return hash;
   }
@@ -87,6 +89,8 @@ static bool same_instr(const instr_t* a, const instr_t* b) {
       return a->imm.i64 == b->imm.i64;
     case TVI_KIR_EXTENT:
       return a->imm.dim == b->imm.dim;
+    case TVI_KIR_DEVICE:
+      return a->imm.device == b->imm.device;
     default:
       return true;
   }
@@ -367,6 +371,24 @@ ref_t tvi_kir_build_op(builder_t* b, tvi_kir_opcode_t opcode, uint32_t dtype, re
   return ref != TVI_KIR_NONE && dtype == TRIVET_DTYPE_I64 ? tvi_kir_build_linear(b, ref) : ref;
 }
 
+// Arguments stay as they are written: nothing of them is folded.
+static ref_t build_pair(builder_t* b, tvi_kir_opcode_t opcode, ref_t x, ref_t y,
+                        const tvi_kir_device_t* device) {
+  if (b->status != NULL || x == TVI_KIR_NONE || y == TVI_KIR_NONE) return TVI_KIR_NONE;
+  if (opcode == TVI_KIR_DEVICE && is_constant(&b->instrs[x])) return x;
+  instr_t instr = {(uint16_t)opcode, 0, b->instrs[x].dtype, {x, y, TVI_KIR_NONE}, {0}};
+  if (opcode == TVI_KIR_DEVICE) instr.imm.device = device;
+  return tvi_kir_builder_push(b, &instr);
+}
+
+ref_t tvi_kir_build_device(builder_t* b, ref_t meaning, const ref_t* args,
+                           const tvi_kir_device_t* device) {
+  ref_t chain = args[0];
+  for (uint32_t i = 1; i < device->parameter_count; ++i)
+    chain = build_pair(b, TVI_KIR_WITH, chain, args[i], NULL);
+  return build_pair(b, TVI_KIR_DEVICE, meaning, chain, device);
+}
+
 ref_t tvi_kir_build_load(builder_t* b, uint32_t value_id, const ref_t* indices, const uint8_t* wrap,
                          ref_t pad) {
   if (b->status != NULL) return TVI_KIR_NONE;
@@ -434,6 +456,10 @@ ref_t tvi_kir_build_copy(builder_t* b, const instr_t* instr, const ref_t* map) {
       return tvi_kir_build_load(b, load->value, indices, load->wrap,
                                 load->pad != TVI_KIR_NONE ? map[load->pad] : TVI_KIR_NONE);
     }
+    case TVI_KIR_WITH:
+    case TVI_KIR_DEVICE:
+      return build_pair(b, (tvi_kir_opcode_t)instr->opcode, map[instr->args[0]],
+                        map[instr->args[1]], instr->imm.device);
     default: {
       ref_t args[3] = {TVI_KIR_NONE, TVI_KIR_NONE, TVI_KIR_NONE};
       uint32_t count = tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode);

@@ -47,6 +47,9 @@ tvi_kir_ref_t tvi_kir_build_opaque(tvi_kir_builder_t* builder, uint32_t dtype);
 // Types are the caller's duty (tvi_kir_type_error). Unused operands: TVI_KIR_NONE.
 tvi_kir_ref_t tvi_kir_build_op(tvi_kir_builder_t* builder, tvi_kir_opcode_t opcode, uint32_t dtype,
                                tvi_kir_ref_t a, tvi_kir_ref_t b, tvi_kir_ref_t c);
+// |meaning|, which |device| gives for its arguments |args|. A constant stays one.
+tvi_kir_ref_t tvi_kir_build_device(tvi_kir_builder_t* builder, tvi_kir_ref_t meaning,
+                                   const tvi_kir_ref_t* args, const tvi_kir_device_t* device);
 // |indices| and |wrap| (may be NULL) are read, one per dimension of the value. |pad| TVI_KIR_NONE:
 // must be in bounds.
 tvi_kir_ref_t tvi_kir_build_load(tvi_kir_builder_t* builder, uint32_t value,

@@ -50,7 +50,9 @@ extern "C" {
   X(ATAN, "atan", 1) X(SINH, "sinh", 1) X(COSH, "cosh", 1) X(TANH, "tanh", 1)                      \
   X(ASINH, "asinh", 1) X(ACOSH, "acosh", 1) X(ATANH, "atanh", 1) X(SIGMOID, "sigmoid", 1)          \
   X(ERF, "erf", 1) X(FLOOR, "floor", 1) X(CEIL, "ceil", 1) X(ROUND, "round", 1)                    \
-  X(TRUNC, "trunc", 1) X(ISNAN, "isnan", 1) X(ISINF, "isinf", 1)
+  X(TRUNC, "trunc", 1) X(ISNAN, "isnan", 1) X(ISINF, "isinf", 1)                                   \
+  X(WITH, "with", 2) /* a; b stands beside it in the arguments of a DEVICE, nowhere else */        \
+  X(DEVICE, "device", 2) /* a, which the function of a plugin gives for arguments b; see below */
 // clang-format on
 
 typedef enum tvi_kir_opcode_e {
@@ -83,6 +85,21 @@ typedef struct tvi_kir_load_s {
   tvi_kir_ref_t pad;  // TVI_KIR_NONE unless bounds is PAD
 } tvi_kir_load_t;
 
+// A scalar function of a plugin that has code of its own for CUDA. What it means is expanded like
+// that of any other function; the result is then given by a DEVICE instruction, which names the
+// function and its arguments (the last one, or WITH(WITH(first, second), third)). Targets that print
+// CUDA C may call the code; for all others the instruction is its first operand.
+#define TVI_KIR_MAX_PARAMETERS 8
+typedef struct tvi_kir_device_s {
+  const char* name;    // "acme.mish"
+  const char* plugin;  // that brought it
+  const char* cuda;    // statements of a CUDA C function
+  uint32_t parameter_count;
+  const char* parameters[TVI_KIR_MAX_PARAMETERS];
+  // Type variable that the argument binds, "" where the type is fixed; of the result likewise.
+  const char* variables[TVI_KIR_MAX_PARAMETERS];
+} tvi_kir_device_t;
+
 typedef struct tvi_kir_instr_s {
   uint16_t opcode;  // tvi_kir_opcode_t
   uint16_t reserved;
@@ -93,6 +110,8 @@ typedef struct tvi_kir_instr_s {
     double f64;            // CONST of a float type
     trivet_dim_t dim;      // EXTENT
     tvi_kir_load_t* load;  // LOAD
+    // DEVICE. Lives as long as the plugin, or as the memory of the text that it was read from.
+    const tvi_kir_device_t* device;
   } imm;
 } tvi_kir_instr_t;
 

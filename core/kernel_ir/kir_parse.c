@@ -143,6 +143,33 @@ static bool read_load(reader_t* r, uint32_t at, tvi_kir_instr_t* instr) {
   return true;
 }
 
+static bool read_text(reader_t* r, const char** out) {
+  trivet_string_view_t text, copy;
+  if (!read_string(r, &text) ||
+      !tvi_kir_parse_ok(&r->p, tvi_arena_strdup(r->program->arena, text, &copy)))
+    return false;
+  *out = copy.data;
+  return true;
+}
+
+static bool read_device(reader_t* r, tvi_kir_instr_t* instr) {
+  tvi_kir_device_t* device;
+  if (!tvi_kir_parse_ok(&r->p,
+                        tvi_arena_alloc_zeroed(r->program->arena, sizeof(*device), &device)) ||
+      !read_text(r, &device->name) || !read_text(r, &device->plugin) ||
+      !tvi_kir_expect_symbol(&r->p, "("))
+    return false;
+  while (!tvi_kir_accept_symbol(&r->p, ")")) {
+    const uint32_t i = device->parameter_count;
+    if (i > 0 && !tvi_kir_expect_symbol(&r->p, ",")) return false;
+    if (i == TVI_KIR_MAX_PARAMETERS) return fail(r, "fewer parameters");
+    if (!read_text(r, &device->parameters[i]) || !read_text(r, &device->variables[i])) return false;
+    ++device->parameter_count;
+  }
+  instr->imm.device = device;
+  return read_text(r, &device->cuda);
+}
+
 static bool read_instr(reader_t* r, uint32_t at, tvi_kir_instr_t* instr) {
   tvi_kir_ref_t number;
   memset(instr, 0, sizeof(*instr));
@@ -181,7 +208,7 @@ static bool read_instr(reader_t* r, uint32_t at, tvi_kir_instr_t* instr) {
       for (uint32_t i = 0; i < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++i) {
         if (!read_ref(r, at, &instr->args[i])) return false;
       }
-      return true;
+      return instr->opcode != TVI_KIR_DEVICE || read_device(r, instr);
   }
 }
 

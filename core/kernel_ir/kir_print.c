@@ -45,6 +45,22 @@ static void put_string(out_t* out, const char* text) {
   put(out, "\"");
 }
 
+static void put_device(out_t* out, const tvi_kir_device_t* device) {
+  put(out, " ");
+  put_string(out, device->name);
+  put(out, " ");
+  put_string(out, device->plugin);
+  put(out, " (");
+  for (uint32_t i = 0; i < device->parameter_count; ++i) {
+    if (i > 0) put(out, ", ");
+    put_string(out, device->parameters[i]);
+    put(out, " ");
+    put_string(out, device->variables[i]);
+  }
+  put(out, ") ");
+  put_string(out, device->cuda);
+}
+
 static void put_body(out_t* out, const tvi_kir_instr_t* instrs, uint32_t count,
                      const tvi_kir_ref_t* results, uint32_t result_count, const char* indent) {
   for (uint32_t i = 0; i < count; ++i) {
@@ -88,6 +104,7 @@ static void put_body(out_t* out, const tvi_kir_instr_t* instrs, uint32_t count,
         for (uint32_t j = 0; j < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++j) {
           tvi_string_builder_appendf(out, " %%%u", instr->args[j]);
         }
+        if (instr->opcode == TVI_KIR_DEVICE) put_device(out, instr->imm.device);
         break;
     }
     put(out, "\n");

@@ -54,6 +54,20 @@ static trivet_status_t verify_load(const program_t* program, const stage_t* stag
   return TRIVET_OK;
 }
 
+// The arguments of a function are a chain of as many as it has parameters.
+static const char* device_error(const tvi_kir_instr_t* instrs, const tvi_kir_instr_t* instr) {
+  const tvi_kir_device_t* device = instr->imm.device;
+  if (device == NULL || device->parameter_count == 0 ||
+      device->parameter_count > TVI_KIR_MAX_PARAMETERS)
+    return "calls no function";
+  tvi_kir_ref_t ref = instr->args[1];
+  for (uint32_t i = 1; i < device->parameter_count; ++i) {
+    if (instrs[ref].opcode != TVI_KIR_WITH) return "has too few arguments";
+    ref = instrs[ref].args[0];
+  }
+  return instrs[ref].opcode == TVI_KIR_WITH ? "has too many arguments" : NULL;
+}
+
 static trivet_status_t verify_operands(const tvi_kir_instr_t* instrs, uint32_t s, uint32_t at) {
   const tvi_kir_instr_t* instr = &instrs[at];
   uint32_t dtypes[3] = {0};
@@ -63,6 +77,7 @@ static trivet_status_t verify_operands(const tvi_kir_instr_t* instrs, uint32_t s
     dtypes[i] = instrs[instr->args[i]].dtype;
   }
   const char* error = tvi_kir_type_error((tvi_kir_opcode_t)instr->opcode, instr->dtype, dtypes);
+  if (error == NULL && instr->opcode == TVI_KIR_DEVICE) error = device_error(instrs, instr);
   return error != NULL ? bad_instr(s, at, error) : TRIVET_OK;
 }
 

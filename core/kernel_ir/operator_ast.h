@@ -96,8 +96,6 @@ struct tvi_kir_monoid_decl_s {
   const tvi_kir_expr_t* join[TVI_KIR_MAX_STATE];
 };
 
-#define TVI_KIR_MAX_PARAMETERS 8
-
 struct tvi_kir_function_s {
   tvi_arena_t arena;  // of a function that stands alone; zero otherwise
   trivet_string_view_t name;
@@ -108,6 +106,7 @@ struct tvi_kir_function_s {
   uint32_t variable_count;  // of its own, bound by the arguments
   trivet_string_view_t variables[TVI_KIR_MAX_PARAMETERS];
   const tvi_kir_expr_t* body;
+  const tvi_kir_device_t* device;  // NULL: no code of its own
 };
 
 // ---- Tokens ----

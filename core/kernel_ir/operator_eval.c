@@ -300,7 +300,9 @@ static ref_t eval_call(lower_t* l, frame_t* f, expr_t expr) {
                        tvi_dtype_name(tvi_kir_frame_dtype(f, result)), tvi_dtype_name(wanted));
     return REF_NONE;
   }
-  return result;
+  if (result == REF_NONE || function->device == NULL || !tvi_dtype_is_float(wanted)) return result;
+  return tvi_kir_lower_check(l, f, expr,
+                             tvi_kir_build_device(&f->builder, result, args, function->device));
 }
 
 // ---- Loads ----

@@ -340,7 +340,7 @@ static expr_ref_t parse_call(parser_t* p, const token_t* token, trivet_string_vi
     if (count != 1) return fail(p, token, "'sq' takes 1 argument");
     return make_opcode(p, token, TVI_KIR_MUL, args[0], NULL);
   }
-  for (int opcode = TVI_KIR_ADD; opcode < TVI_KIR_OPCODE_COUNT; ++opcode) {
+  for (int opcode = TVI_KIR_ADD; opcode < TVI_KIR_WITH; ++opcode) {
     if (!tvi_sv_equal_cstr(name, tvi_kir_opcode_name((tvi_kir_opcode_t)opcode))) continue;
     tvi_kir_expr_t* expr = make(p, token, TVI_KIR_EXPR_OPCODE, count, args);
     if (expr != NULL) expr->opcode = (uint16_t)opcode;

@@ -762,6 +762,33 @@ trivet_string_view_t tvi_kir_function_name(const tvi_kir_function_t* function) {
   return function->name;
 }
 
+static trivet_status_t copy_text(tvi_arena_t* arena, trivet_string_view_t text, const char** out) {
+  trivet_string_view_t copy;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(arena, text, &copy));
+  *out = copy.data;
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_kir_function_set_device(tvi_kir_function_t* function, const char* name,
+                                            const char* plugin, const char* cuda) {
+  tvi_kir_device_t* device;
+  tvi_arena_t* arena = &function->arena;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(arena, sizeof(*device), &device));
+  TRIVET_RETURN_IF_ERROR(copy_text(arena, tvi_sv(name), &device->name));
+  TRIVET_RETURN_IF_ERROR(copy_text(arena, tvi_sv(plugin), &device->plugin));
+  TRIVET_RETURN_IF_ERROR(copy_text(arena, tvi_sv(cuda), &device->cuda));
+  device->parameter_count = function->parameter_count;
+  for (uint32_t i = 0; i < function->parameter_count; ++i) {
+    const uint32_t variable = function->parameter_types[i].variable;
+    TRIVET_RETURN_IF_ERROR(copy_text(arena, function->parameter_names[i], &device->parameters[i]));
+    TRIVET_RETURN_IF_ERROR(
+        copy_text(arena, variable == TVI_KIR_NONE ? tvi_sv("") : function->variables[variable],
+                  &device->variables[i]));
+  }
+  function->device = device;
+  return TRIVET_OK;
+}
+
 const tvi_kir_attribute_t* tvi_kir_operator_attribute(const tvi_kir_operator_t* op,
                                                       trivet_string_view_t name) {
   for (uint32_t i = 0; op != NULL && i < op->attribute_count; ++i) {

@@ -144,6 +144,10 @@ trivet_status_t tvi_kir_function_parse(trivet_string_view_t text, trivet_allocat
                                        tvi_kir_function_t** out_function);
 void tvi_kir_function_destroy(tvi_kir_function_t* function);  // accepts NULL
 trivet_string_view_t tvi_kir_function_name(const tvi_kir_function_t* function);
+// Gives the function the code that it is called by on CUDA; texts are copied. Calls whose result is
+// no float keep the expanded meaning.
+trivet_status_t tvi_kir_function_set_device(tvi_kir_function_t* function, const char* name,
+                                            const char* plugin, const char* cuda);
 
 // The attribute's declaration; NULL when there is none of that name.
 const tvi_kir_attribute_t* tvi_kir_operator_attribute(const tvi_kir_operator_t* op,

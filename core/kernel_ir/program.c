@@ -94,6 +94,7 @@ static bool same_body(const tvi_kir_instr_t* a, const tvi_kir_instr_t* b, uint32
     if (a[i].opcode != b[i].opcode || a[i].dtype != b[i].dtype) return false;
     uint32_t operands = tvi_kir_opcode_operands((tvi_kir_opcode_t)a[i].opcode);
     if (memcmp(a[i].args, b[i].args, operands * sizeof(*a[i].args)) != 0) return false;
+    if (a[i].opcode == TVI_KIR_DEVICE && a[i].imm.device != b[i].imm.device) return false;
     if (a[i].opcode == TVI_KIR_LOAD) {
       if (!same_load(a[i].imm.load, b[i].imm.load)) return false;
     } else if (operands == 0 && a[i].imm.i64 != b[i].imm.i64) {  // whichever member it is: the bits

@@ -460,6 +460,10 @@ void tvi_kir_scalar_apply(tvi_kir_opcode_t opcode, uint32_t dtype, uint32_t oper
     case TVI_KIR_SELECT:
       EACH(out[j] = a[j].i != 0 ? b[j] : c[j]);
       return;
+    case TVI_KIR_WITH:
+    case TVI_KIR_DEVICE:
+      EACH(out[j] = a[j]);
+      return;
     case TVI_KIR_CAST:
       EACH(out[j] = cast(dtype, operand_dtype, a[j], false));
       return;
@@ -563,6 +567,10 @@ const char* tvi_kir_type_error(tvi_kir_opcode_t opcode, uint32_t dtype, const ui
       if (operands[0] != TRIVET_DTYPE_BOOL) return "needs a bool condition";
       return operands[1] == operands[2] && dtype == operands[1] ? NULL
                                                                 : "has branches of different types";
+    case TVI_KIR_WITH:
+      return dtype == operands[0] ? NULL : "has a wrong result type";
+    case TVI_KIR_DEVICE:
+      return dtype == operands[0] && is_float ? NULL : "gives no float";
     default:
       break;
   }

@@ -281,7 +281,8 @@ static trivet_status_t check_text(const tvi_registry_t* registry, const trivet_p
   const tvi_operator_parser_t* parser = registry->options.operator_parser;
   switch (item->struct_type) {
     case TRIVET_STRUCT_SCALAR_FUNCTION:
-      return parser->parse_function(item->definition, registry->allocator, &item->function);
+      return parser->parse_function(item->definition, plugin->name, registry->allocator,
+                                    &item->function);
     case TRIVET_STRUCT_REWRITE:
       if (parser->check_rewrite == NULL) return TRIVET_OK;
       return parser->check_rewrite(item->definition, registry->allocator);

@@ -39,7 +39,7 @@ typedef struct tvi_operator_parser_s {
   void (*release)(struct tvi_kir_operator_s* parsed);  // required
   // Required.
   trivet_status_t (*parse_function)(const trivet_scalar_function_t* definition,
-                                    trivet_allocator_t allocator,
+                                    const char* plugin, trivet_allocator_t allocator,
                                     struct tvi_kir_function_s** out_parsed);
   void (*release_function)(struct tvi_kir_function_s* parsed);  // required
   // Optional: NULL means that the texts of rewrites are not looked at before they run.

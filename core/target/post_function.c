@@ -65,6 +65,8 @@ static bool apply(const tvi_kir_instr_t* instr, const double* v, double* out) {
     CASE(GT, v[0] > v[1]);
     CASE(GE, v[0] >= v[1]);
     CASE(SELECT, v[0] != 0 ? v[1] : v[2]);
+    CASE(WITH, v[0]);
+    CASE(DEVICE, v[0]);
 #undef CASE
     default:
       return false;

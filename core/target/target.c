@@ -90,6 +90,8 @@ trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out
           tvi_string_builder_appendf(&text, " #%llx", (unsigned long long)instr->imm.i64);
         if (instr->opcode == TVI_KIR_INDEX)
           tvi_string_builder_appendf(&text, " i%lld", (long long)instr->imm.i64);
+        if (instr->opcode == TVI_KIR_DEVICE)
+          tvi_string_builder_append_cstr(&text, instr->imm.device->cuda);
         if (instr->opcode == TVI_KIR_EXTENT) append_dim(&text, instr->imm.dim, region);
         if (instr->opcode == TVI_KIR_LOAD) {
           tvi_string_builder_appendf(&text, " v%u", instr->imm.load->value);

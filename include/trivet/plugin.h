@@ -371,7 +371,11 @@ typedef struct trivet_rewrite_s {
 } trivet_rewrite_t;
 
 // Scalar function: kernel-IR text of one `fn`, usable in every operator text; |cuda| optionally
-// gives the body of a CUDA C device function that is used instead where it lands in a CUDA kernel.
+// gives the body of a CUDA C device function that is used instead where it lands in a CUDA kernel
+// and the result is a float. The body is statements; parameters have their names in the text and
+// the types that values have in registers (f16, bf16 and 8-bit floats are float, f64 double); type
+// variables are names of types. It may call what CUDA C has without includes. It is compiled when
+// the plan is built: the error of a body that does not compile names the plugin and the function.
 typedef struct trivet_scalar_function_s {
   trivet_header_t header;
   const char* name;  // "acme.mish"
@@ -735,6 +739,13 @@ typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major,
       (op_infer),                                                                          \
       (op_lower),                                                                          \
       (op_evaluate)}
+// TRIVET_SCALAR_FUNCTION(variable, "acme.mish", "summary", "fn mish(x: F) -> F = ...", "CUDA C"): a
+// scalar function; the last may be NULL.
+#define TRIVET_SCALAR_FUNCTION(variable, function_name, function_summary, function_text,       \
+                               function_cuda)                                                  \
+  static const trivet_scalar_function_t variable = {                                           \
+      TRIVET_HEADER(trivet_scalar_function_t, TRIVET_STRUCT_SCALAR_FUNCTION), (function_name), \
+      (function_text), (function_cuda), (function_summary)}
 // TRIVET_REWRITE(variable, "acme-swish", "summary", "match {...} to {...}")
 #define TRIVET_REWRITE(variable, rewrite_name, rewrite_summary, rewrite_text) \
   static const trivet_rewrite_t variable = {                                  \

@@ -672,6 +672,10 @@ static trivet_status_t lower(lowerer_t* l, frame_t* frame, tvi_kir_ref_t ref, ui
     case TVI_KIR_SELECT:
       status = lower_select(l, frame, instr, out_ref);
       break;
+    case TVI_KIR_WITH:
+    case TVI_KIR_DEVICE:  // code for another target
+      status = lower(l, frame, instr->args[0], out_ref);
+      break;
     default:
       status = lower_arithmetic(l, frame, instr, out_ref);
   }

@@ -18,7 +18,11 @@ for file in "$dir/bin/trivet" "$dir"/lib/*.so "$dir"/lib/trivet/plugins/*.so; do
   LD_LIBRARY_PATH=$dir/lib ldd "$file" 2>/dev/null | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
 done | sort -u | grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*|libcuda|libnv[^/]*|libcu[^/]*)\.so|/libtrivet' |
   while read -r library; do cp -L "$library" "$dir/lib/"; done
-mkdir -p "$dir"/{tests,tools/trivet,bench,docs}
+mkdir -p "$dir"/{tests,tools/trivet,bench,docs,examples}
+# Plugins from outside, by the system's compiler and the public headers alone.
+for plugin in add_scalar device_function layer_norm matrix_product online_softmax plain_softmax swiglu swish_pass; do
+  cc -shared -fPIC -s -I include "examples/plugins/$plugin.c" -o "$dir/examples/$plugin.so"
+done
 cp -r tests/models tests/conformance "$dir/tests/"
 cp -r bench/*.py bench/*.md "$dir/bench/"
 find "$dir" -name __pycache__ -prune -exec rm -rf {} +

@@ -17,6 +17,7 @@
 #   run.sh sanitize [SECONDS]        the same small network under compute-sanitizer, each tool for at most so long
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
+#   run.sh extend [OPTIONS]          operators of plugins: values of every type and rank, then beside built-in ones
 #   run.sh test                      the tests of the bundle
 #   run.sh trivet ARGS               the command itself
 # $TRIVET_TARGET: cuda by default, the device says which architecture.
@@ -98,6 +99,11 @@ P
       done
     ;;
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
+  extend)
+    shift
+    "$here/bin/run_examples" "$TRIVET_PLUGIN_PATH" "$here/examples" extend.plan "$TRIVET_TARGET" &&
+      exec "$PYTHON" "$here/bench/bench_extend.py" --target "$TRIVET_TARGET" --plugins "$here/examples" --check "$@"
+    ;;
   matmul) shift; exec "$PYTHON" "$here/bench/bench_matmul.py" "$@" ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
   conformance)

@@ -140,6 +140,16 @@ static trivet_status_t request_code(const trivet_region_t* region, const tvi_cud
   return tvi_code_cache_request(region->code_cache, key, make_wanted, wanted);
 }
 
+static void name_operators(const trivet_region_t* region, char* text, size_t size) {
+  size_t at = 0;
+  for (uint32_t i = 0; i < region->node_count && at + 1 < size; ++i) {
+    const tvi_node_t* node = tvi_graph_node(region->graph, region->nodes[i]);
+    if (!node || !node->op) continue;
+    at += (size_t)snprintf(text + at, size - at, "%s%s", i ? ", " : "", node->op->definition->name);
+  }
+  if (at == 0) snprintf(text, size, "no operator");
+}
+
 static trivet_status_t compile_and_write(const trivet_region_t* region, const tvi_cuda_code_t* code,
                                          const char* architecture,
                                          const tvi_cuda_blob_operand_t* operands, const char* name,
@@ -164,6 +174,9 @@ static trivet_status_t compile_and_write(const trivet_region_t* region, const tv
   trivet_status_t dumped = dump_all(region, name, code, cubin, size, &log, key);
   if (status) {
     trivet_status_free(dumped);
+    char operators[256];
+    name_operators(region, operators, sizeof(operators));
+    status = trivet_status_annotate(status, "the kernel of %s", operators);
   } else {
     status = dumped;
   }

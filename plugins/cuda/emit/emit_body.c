@@ -585,6 +585,19 @@ static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_ki
   if (wraps && to_number && instr->opcode != TVI_KIR_SELECT) P(p, "%s", wrap_close(instr->dtype));
 }
 
+static void print_device(tvi_cuda_printer_t* p, const scope_t* scope,
+                         const tvi_kir_instr_t* instr) {
+  const tvi_kir_device_t* device = instr->imm.device;
+  tvi_kir_ref_t args[TVI_KIR_MAX_PARAMETERS];
+  tvi_cuda_device_arguments(scope->instrs, instr, args);
+  tvi_cuda_print_device_name(p, device);
+  for (uint32_t i = 0; i < device->parameter_count; ++i) {
+    P(p, "%s(%s)", i ? ", " : "(", tvi_cuda_register_type(scope->instrs[args[i]].dtype));
+    print_ref(p, scope, args[i]);
+  }
+  P(p, ")");
+}
+
 // A value that the kernel itself has computed: in a register of the row or of the point.
 static bool print_kept(tvi_cuda_printer_t* p, uint32_t value) {
   const uint32_t producer = p->program->values[value].stage;
@@ -729,6 +742,7 @@ static void print_instr(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref
     print_load(p, scope, ref);
     return;
   }
+  if (instr->opcode == TVI_KIR_WITH) return;
   const bool index =
       !scope->is_join && instr->dtype == TRIVET_DTYPE_I64 && is_short(p, scope->stage, ref);
   P(p, "const %s ", index ? "int" : tvi_cuda_register_type(instr->dtype));
@@ -777,6 +791,9 @@ static void print_instr(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref
     case TVI_KIR_BITCAST:
       print_bitcast(p, scope, instr);
       break;
+    case TVI_KIR_DEVICE:
+      print_device(p, scope, instr);
+      break;
     default:
       print_arithmetic(p, scope, ref);
   }
@@ -807,6 +824,12 @@ static void mark_operands(const tvi_cuda_printer_t* p, uint32_t stage, uint32_t 
   for (uint32_t i = end; i-- > 0;) {
     if (!is_needed[i]) continue;
     const tvi_kir_instr_t* instr = &s->instrs[i];
+    if (instr->opcode == TVI_KIR_DEVICE) {
+      tvi_kir_ref_t args[TVI_KIR_MAX_PARAMETERS];
+      tvi_cuda_device_arguments(s->instrs, instr, args);
+      for (uint32_t k = 0; k < instr->imm.device->parameter_count; ++k) is_needed[args[k]] = 1;
+      continue;
+    }
     if (instr->opcode != TVI_KIR_LOAD) {
       for (uint32_t k = 0; k < tvi_kir_opcode_operands((tvi_kir_opcode_t)instr->opcode); ++k)
         is_needed[instr->args[k]] = 1;

@@ -285,7 +285,7 @@ static trivet_status_t make(tvi_cuda_printer_t* p, const tvi_kir_program_t* give
   p->operand_of_value = operand_of_value;
   TRIVET_RETURN_IF_ERROR(place_operands(p, given, operand_of_value));
   if (p->options->print) {
-    tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_prelude);
+    tvi_cuda_print_prelude(p);
     trivet_status_t status = p->options->print(p, p->options->print_argument);
     p->schedule = NULL;
     return status;
@@ -297,7 +297,7 @@ static trivet_status_t make(tvi_cuda_printer_t* p, const tvi_kir_program_t* give
     store_long_rows(p);
   }
   TRIVET_RETURN_IF_ERROR(place_temporaries(p));
-  tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_prelude);
+  tvi_cuda_print_prelude(p);
   for (uint32_t g = 0; g < schedule.group_count && !p->status; ++g)
     TRIVET_RETURN_IF_ERROR(print_group(p, g));
   p->schedule = NULL;

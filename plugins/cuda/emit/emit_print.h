@@ -106,6 +106,12 @@ void tvi_cuda_print_pointer(tvi_cuda_printer_t* p, uint32_t value);
 // The statements of a stage's body at one point (loops are q<number>), after which
 // tvi_cuda_print_ref prints the name of a result.
 // Marks the instructions of a stage that are printed: one byte for each.
+// The prelude, then the functions of plugins that the program calls. emit_device.c
+void tvi_cuda_print_prelude(tvi_cuda_printer_t* p);
+void tvi_cuda_print_device_name(tvi_cuda_printer_t* p, const tvi_kir_device_t* device);
+// The arguments of a DEVICE instruction, in order.
+void tvi_cuda_device_arguments(const tvi_kir_instr_t* instrs, const tvi_kir_instr_t* instr,
+                               tvi_kir_ref_t args[TVI_KIR_MAX_PARAMETERS]);
 void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* is_needed);
 void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage);
 void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref);

@@ -76,6 +76,14 @@ class Stage {
     for (uint32_t k = 0; k < tvi_kir_opcode_operands(opcode); ++k) instr.args[k] = args[k];
     return push(instr);
   }
+  // A call of |function|, which means |meaning|, with one argument.
+  Ref call(const tvi_kir_device_t* function, uint32_t dtype, Ref meaning, Ref argument) {
+    tvi_kir_instr_t instr = make(TVI_KIR_DEVICE, dtype);
+    instr.args[0] = meaning;
+    instr.args[1] = argument;
+    instr.imm.device = function;
+    return push(instr);
+  }
   Ref load(uint32_t value, std::vector<Ref> indices, Ref pad = TVI_KIR_NONE,
            std::vector<uint8_t> wrap = {});
   // A load at the stage's own indices, as many as the value has dimensions.

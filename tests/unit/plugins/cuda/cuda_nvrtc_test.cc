@@ -87,7 +87,7 @@ TEST_F(Compile, EveryInstructionInEveryType) {
     Program p;
     const bool is_float = tvi_dtype_is_float(dtype);
     auto x = p.input(dtype, {3, 40}), y = p.input(dtype, {3, 40}), z = p.input(dtype, {40});
-    for (int op = TVI_KIR_CONST; op < TVI_KIR_OPCODE_COUNT; ++op) {
+    for (int op = TVI_KIR_CONST; op < TVI_KIR_WITH; ++op) {
       const auto opcode = (tvi_kir_opcode_t)op;
       const uint32_t count = tvi_kir_opcode_operands(opcode);
       if (count == 0 || opcode == TVI_KIR_CAST || opcode == TVI_KIR_SATCAST ||
@@ -185,6 +185,40 @@ TEST_F(Compile, MatrixProducts) {
     expect_text_compiles(text, tile == 3, is_wide ? "sm_90a" : nullptr);
     if (HasFailure()) return;
   }
+}
+
+TEST_F(Compile, CodeOfPlugins) {
+  tvi_kir_device_t function = {};
+  function.name = "acme.halve";
+  function.plugin = "their_plugin";
+  function.cuda = "  return __fdividef(x, F(2));";
+  function.parameter_count = 1;
+  function.parameters[0] = "x";
+  function.variables[0] = "F";
+  for (uint32_t dtype : {F32, F16}) {
+    Program p;
+    auto x = p.input(dtype, {64, 96}), y = p.output(dtype, {64, 96});
+    Stage s = p.map({64, 96});
+    Ref e = s.at(x);
+    s.finish({y}, {s.call(&function, dtype, s.op(TVI_KIR_MUL, dtype, e, s.f(0.5, dtype)), e)});
+    expect_compiles(p);
+  }
+  // What does not compile is named.
+  function.cuda = "  return nowhere(x);";
+  Program p;
+  auto x = p.input(F32, {64}), y = p.output(F32, {64});
+  Stage s = p.map({64});
+  s.finish({y}, {s.call(&function, F32, s.at(x), s.at(x))});
+  uint8_t* cubin = nullptr;
+  size_t size = 0;
+  trivet_status_t status = tvi_cuda_nvrtc_compile(
+      print(p).c_str(), "sm_90a", trivet_allocator_system(), &cubin, &size, nullptr);
+  ASSERT_NE(status, nullptr);
+  const std::string message = trivet_status_message(status);
+  trivet_status_free(status);
+  EXPECT_NE(message.find("scalar function acme.halve of plugin their_plugin(1)"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("nowhere"), std::string::npos) << message;
 }
 
 TEST(CompileErrors, NameTheArchitectureAndTheLog) {

@@ -65,6 +65,43 @@ TEST(CudaShapes, TranspositionsByPairs) {
   }
 }
 
+// The code is called, in a map and in a reduction: it gives 1 more than the meaning.
+TEST(CudaShapes, FunctionsWithCode) {
+  tvi_kir_device_t function = {};
+  function.name = "acme.twice";
+  function.plugin = "p";
+  function.cuda = "  const F two = 2;\n  return x * two + 1;";
+  function.parameter_count = 1;
+  function.parameters[0] = "x";
+  function.variables[0] = "F";
+  for (uint32_t dtype : {F32, F16, F64}) {
+    Program called, written;
+    for (Program* p : {&called, &written}) {
+      auto x = p->input(dtype, {4, 300}), y = p->output(dtype, {4, 300}),
+           sum = p->output(dtype, {4});
+      for (bool reduces : {false, true}) {
+        Stage s = reduces ? p->reduce({4}, {300}) : p->map({4, 300});
+        Ref e = s.load(x, {s.index(0), s.index(1)}), twice = s.op(TVI_KIR_ADD, dtype, e, e);
+        Ref result = p == &called ? s.call(&function, dtype, twice, e)
+                                  : s.op(TVI_KIR_ADD, dtype, twice, s.f(1, dtype));
+        if (reduces) {
+          s.finish({sum}, {result}, p->monoid(TVI_KIR_SUM, dtype));
+        } else {
+          s.finish({y}, {result});
+        }
+      }
+    }
+    const Inputs inputs = {{0, random_tensor(dtype, {4, 300})}};
+    const std::vector<Tensor> want = reference(written.get(), {}, inputs);
+    for (bool unaligned : {false, true}) {
+      std::string text;
+      expect_equal(called.get(), run_cuda(called, {}, inputs, Options(), unaligned, &text), want,
+                   1e-3);
+      if (HasFailure()) FAIL() << text;
+    }
+  }
+}
+
 TEST(CudaShapes, FewLongRows) {
   Program p;
   auto x = p.input(F32, {2, 40000}), y = p.output(F32, {2, 40000}), m = p.temp(F32, {2});
