@@ -87,8 +87,8 @@ typedef struct tvi_kir_load_s {
 
 // A scalar function of a plugin that has code of its own for CUDA. What it means is expanded like
 // that of any other function; the result is then given by a DEVICE instruction, which names the
-// function and its arguments (the last one, or WITH(WITH(first, second), third)). Targets that print
-// CUDA C may call the code; for all others the instruction is its first operand.
+// function and its arguments (the last one, or WITH(WITH(first, second), third)). Targets that
+// print CUDA C may call the code; for all others the instruction is its first operand.
 #define TVI_KIR_MAX_PARAMETERS 8
 typedef struct tvi_kir_device_s {
   const char* name;    // "acme.mish"
