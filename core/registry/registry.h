@@ -38,8 +38,8 @@ typedef struct tvi_operator_parser_s {
                            struct tvi_kir_operator_s** out_parsed);
   void (*release)(struct tvi_kir_operator_s* parsed);  // required
   // Required.
-  trivet_status_t (*parse_function)(const trivet_scalar_function_t* definition,
-                                    const char* plugin, trivet_allocator_t allocator,
+  trivet_status_t (*parse_function)(const trivet_scalar_function_t* definition, const char* plugin,
+                                    trivet_allocator_t allocator,
                                     struct tvi_kir_function_s** out_parsed);
   void (*release_function)(struct tvi_kir_function_s* parsed);  // required
   // Optional: NULL means that the texts of rewrites are not looked at before they run.
