@@ -234,6 +234,7 @@ static trivet_status_t run_build(build_t* b, trivet_sink_t sink) {
   trivet_graph_t* graph = b->network->graph;
   TRIVET_RETURN_IF_ERROR(tvi_config_check_names(b->config));
   TRIVET_RETURN_IF_ERROR(tvi_config_check_carried(b->config));
+  TRIVET_RETURN_IF_ERROR(tvi_io_formats_apply(b->config, graph));
   TRIVET_RETURN_IF_ERROR(tvi_profiles_restrict(b->config, graph));
   // What the narrower ranges make certain (that a bound of a slice lies behind the end, say) shows
   // when types are inferred again.

@@ -10,6 +10,7 @@
 #include "core/base/vector.h"
 #include "core/graph/graph.h"
 #include "core/pass/pass.h"
+#include "core/pass/precision.h"
 #include "core/plan/plan.h"
 #include "core/registry/registry.h"
 #include "trivet/trivet.h"
@@ -51,6 +52,13 @@ typedef struct tvi_profile_s {
   TVI_VECTOR(tvi_profile_shape_t) shapes;
 } tvi_profile_t;
 
+// What the plan takes or gives in the place of an input or output of the network.
+typedef struct tvi_io_format_s {
+  const char* name;
+  uint32_t dtype;   // 0: the network's
+  uint32_t layout;  // TRIVET_LAYOUT_*
+} tvi_io_format_t;
+
 struct trivet_config_s {
   trivet_builder_t* builder;
   trivet_allocator_t allocator;
@@ -67,7 +75,9 @@ struct trivet_config_s {
   const char* skip_nodes;
   const char* carried;  // plugins that the plan carries; NULL: none
   int64_t stop_after;
-  uint32_t precision;  // TRIVET_DTYPE_*: what f32 becomes
+  tvi_precision_policy_t precision;  // its rules are |rules|
+  TVI_VECTOR(tvi_precision_rule_t) rules;
+  TVI_VECTOR(tvi_io_format_t) io_formats;
   tvi_name_list_t disabled;
   TVI_VECTOR(tvi_pass_insertion_t) insertions;
   TVI_VECTOR(tvi_profile_t) profiles;
@@ -102,6 +112,11 @@ trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_buil
                                       trivet_graph_t* graph, const char* pipeline,
                                       const tvi_target_query_t* query,
                                       tvi_pass_manager_t** out_manager);
+
+// Gives inputs and outputs the types and layouts that |config| asks for, by casts and transposes
+// that passes merge with what they meet. Before profiles, which speak of the new shapes. NOT_FOUND
+// for a name that is neither input nor output.
+trivet_status_t tvi_io_formats_apply(const trivet_config_t* config, trivet_graph_t* graph);
 
 // Values of all symbols for the shapes to optimise for, and the largest; profiles in the plan's
 // form. Arrays lie in |arena|.

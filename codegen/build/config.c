@@ -47,11 +47,13 @@ trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t*
   config->tactics = TRIVET_TACTICS_HEURISTIC;
   config->alternatives = 1;
   config->stop_after = -1;
-  config->precision = TRIVET_DTYPE_F32;
+  config->precision.dtype = TRIVET_DTYPE_F32;
   tvi_arena_init(&config->arena, builder->allocator, 1 << 12);
   tvi_vector_init(&config->disabled, builder->allocator);
   tvi_vector_init(&config->insertions, builder->allocator);
   tvi_vector_init(&config->profiles, builder->allocator);
+  tvi_vector_init(&config->rules, builder->allocator);
+  tvi_vector_init(&config->io_formats, builder->allocator);
   *out_config = config;
   return TRIVET_OK;
 }
@@ -62,6 +64,8 @@ void trivet_config_destroy(trivet_config_t* config) {
   for (size_t p = 0; p < config->profiles.count; ++p)
     tvi_vector_deinit(&config->profiles.data[p].shapes);
   tvi_vector_deinit(&config->profiles);
+  tvi_vector_deinit(&config->io_formats);
+  tvi_vector_deinit(&config->rules);
   tvi_vector_deinit(&config->insertions);
   tvi_vector_deinit(&config->disabled);
   tvi_arena_deinit(&config->arena);
@@ -100,14 +104,44 @@ trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t
   return TRIVET_OK;
 }
 
+static trivet_status_t check_precision(uint32_t dtype) {
+  if (dtype == TRIVET_DTYPE_F32 || dtype == TRIVET_DTYPE_F16 || dtype == TRIVET_DTYPE_BF16)
+    return TRIVET_OK;
+  return TRIVET_STATUS(INVALID_ARGUMENT, "networks are computed on f32, f16 or bf16, not %s",
+                       tvi_dtype_name(dtype));
+}
+
 trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype) {
   if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
-  if (dtype != TRIVET_DTYPE_F32 && dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16) {
-    return TRIVET_STATUS(INVALID_ARGUMENT, "networks are computed on f32, f16 or bf16, not %s",
-                         tvi_dtype_name(dtype));
-  }
-  config->precision = dtype;
+  TRIVET_RETURN_IF_ERROR(check_precision(dtype));
+  config->precision.dtype = dtype;
   return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_add_layer_precision(trivet_config_t* config, const char* pattern,
+                                                  uint32_t dtype) {
+  if (!config || !pattern || !*pattern)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "the precision of layers needs a config and a pattern");
+  TRIVET_RETURN_IF_ERROR(check_precision(dtype));
+  tvi_precision_rule_t rule = {NULL, dtype};
+  TRIVET_RETURN_IF_ERROR(copy_text(config, pattern, &rule.pattern));
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&config->rules, rule));
+  config->precision.rules = config->rules.data;
+  config->precision.rule_count = (uint32_t)config->rules.count;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_io_format(trivet_config_t* config, const char* name,
+                                            uint32_t dtype, uint32_t layout) {
+  if (!config || !name || !*name)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "the format of an input or output needs its name");
+  if (dtype && !tvi_dtype_is_valid(dtype))
+    return TRIVET_STATUS(INVALID_ARGUMENT, "\"%s\": %u is no element type", name, dtype);
+  if (layout > TRIVET_LAYOUT_CHANNELS_LAST)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "\"%s\": %u is no layout", name, layout);
+  tvi_io_format_t format = {NULL, dtype, layout};
+  TRIVET_RETURN_IF_ERROR(copy_text(config, name, &format.name));
+  return tvi_vector_push(&config->io_formats, format);
 }
 
 #define TEXT_SETTER(function, field)                                        \
@@ -143,7 +177,8 @@ trivet_status_t trivet_config_insert_pass(trivet_config_t* config, const char* n
 
 trivet_status_t trivet_config_set_flags(trivet_config_t* config, uint32_t flags) {
   if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
-  uint32_t known = TRIVET_BUILD_VERIFY_PASSES | TRIVET_BUILD_EXPLAIN;
+  uint32_t known = TRIVET_BUILD_VERIFY_PASSES | TRIVET_BUILD_EXPLAIN | TRIVET_BUILD_OBEY_PRECISION |
+                   TRIVET_BUILD_STRONGLY_TYPED;
   if (flags & ~known)
     return TRIVET_STATUS(INVALID_ARGUMENT, "unknown build flags 0x%x", flags & ~known);
   config->flags = flags;
@@ -255,13 +290,25 @@ static trivet_status_t insert_everywhere(const trivet_config_t* config,
   return TRIVET_OK;
 }
 
+static bool uses_precision(const trivet_config_t* config, uint32_t dtype) {
+  if (config->precision.dtype == dtype) return true;
+  for (size_t i = 0; i < config->rules.count; ++i) {
+    if (config->rules.data[i].dtype == dtype) return true;
+  }
+  return false;
+}
+
 trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
                                     tvi_string_builder_t* out_pipeline) {
   tvi_string_builder_append_cstr(out_pipeline, config->pipeline ? config->pipeline : kPipeline);
   // Behind everything that computes with weights, which f32 does better.
-  if (config->precision != TRIVET_DTYPE_F32 && config->pipeline == NULL) {
-    const char* name = config->precision == TRIVET_DTYPE_F16 ? "lower-to-f16" : "lower-to-bf16";
-    const tvi_pass_insertion_t insertion = {name, "merge-siblings", false};
+  static const struct {
+    uint32_t dtype;
+    const char* name;
+  } lowering[] = {{TRIVET_DTYPE_BF16, "lower-to-bf16"}, {TRIVET_DTYPE_F16, "lower-to-f16"}};
+  for (size_t i = 0; i < 2 && config->pipeline == NULL; ++i) {
+    if (!uses_precision(config, lowering[i].dtype)) continue;
+    const tvi_pass_insertion_t insertion = {lowering[i].name, "merge-siblings", false};
     TRIVET_RETURN_IF_ERROR(insert_everywhere(config, &insertion, out_pipeline));
   }
   for (size_t i = 0; i < config->insertions.count; ++i) {
@@ -276,6 +323,12 @@ static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fu
 
 trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
   const tvi_registry_t* registry = config->builder->registry;
+  if ((config->flags & TRIVET_BUILD_STRONGLY_TYPED) &&
+      (config->precision.dtype != TRIVET_DTYPE_F32 || config->rules.count)) {
+    return TRIVET_STATUS(FAILED_PRECONDITION,
+                         "a strongly typed build computes on the network's own types: it goes with "
+                         "no precision and no precision of layers");
+  }
   if (config->tactics == TRIVET_TACTICS_LOCKED && !config->timing_cache)
     return TRIVET_STATUS(FAILED_PRECONDITION, "locked tactics need a lock file");
   if (config->tactics == TRIVET_TACTICS_HEURISTIC &&
@@ -304,7 +357,12 @@ trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_buil
   tvi_pass_options_t options;
   memset(&options, 0, sizeof(options));
   options.stop_after = -1;
+  tvi_precision_policy_t precision;
   if (config) {
+    precision = config->precision;
+    precision.obey = (config->flags & TRIVET_BUILD_OBEY_PRECISION) != 0;
+    if (config->pipeline) precision.dtype = 0;  // the caller's passes are what the caller wants
+    options.precision = &precision;
     options.disabled = config->disabled.data;
     options.disabled_count = (uint32_t)config->disabled.count;
     options.verify = (config->flags & TRIVET_BUILD_VERIFY_PASSES) != 0;

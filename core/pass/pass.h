@@ -11,6 +11,7 @@
 #include "core/base/sink.h"
 #include "core/base/string_builder.h"
 #include "core/graph/graph.h"
+#include "core/pass/precision.h"
 #include "core/registry/registry.h"
 
 #ifdef __cplusplus
@@ -34,6 +35,7 @@ typedef struct tvi_pass_options_s {
   trivet_status_t (*accepts)(void* self, const trivet_graph_t* graph, tvi_node_id_t node,
                              bool* out_accepted, tvi_string_builder_t* reasons);
   void* accepts_self;
+  const tvi_precision_policy_t* precision;  // NULL: passes decide; lives as long as the manager
 } tvi_pass_options_t;
 
 // Time and effect of one pass run.
@@ -86,6 +88,14 @@ void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* grap
 // takes? False without a target, and then and when kernels decline the report gets their reasons.
 trivet_status_t tvi_pass_accepts(trivet_pass_context_t* context, const trivet_graph_t* graph,
                                  tvi_node_id_t node, bool* out_accepted);
+// What |node| is to be computed on, as tvi_precision_of_node; 0: the pass decides.
+uint32_t tvi_pass_precision(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                            tvi_node_id_t node, bool* out_is_rule);
+// A rule wants |node| on |dtype| and the pass cannot give it: an error where rules are to be
+// obeyed, otherwise a warning and a near miss.
+trivet_status_t tvi_pass_precision_missed(trivet_pass_context_t* context,
+                                          const trivet_graph_t* graph, tvi_node_id_t node,
+                                          uint32_t dtype);
 tvi_arena_t* tvi_pass_scratch(trivet_pass_context_t* context);  // emptied after the pass
 
 // Parses the texts of all kinds of definitions, rewrites included: for tvi_registry_options_t.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/dtype.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/map.h"
@@ -151,6 +152,30 @@ bool tvi_pass_may_change(trivet_pass_context_t* context, const trivet_graph_t* g
     }
   }
   return true;
+}
+
+uint32_t tvi_pass_precision(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                            tvi_node_id_t node, bool* out_is_rule) {
+  const tvi_precision_policy_t* policy = context->manager->options.precision;
+  *out_is_rule = false;
+  return policy != NULL ? tvi_precision_of_node(policy, graph, node, out_is_rule) : 0;
+}
+
+trivet_status_t tvi_pass_precision_missed(trivet_pass_context_t* context,
+                                          const trivet_graph_t* graph, tvi_node_id_t node,
+                                          uint32_t dtype) {
+  const tvi_pass_manager_t* manager = context->manager;
+  const char* type = tvi_dtype_name(dtype);
+  char label[256];
+  tvi_graph_node_label(graph, node, label, sizeof(label));
+  if (manager->options.precision->obey) {
+    return TRIVET_STATUS(
+        UNIMPLEMENTED, "%s: a rule wants it on %s, which the operator does not take", label, type);
+  }
+  tvi_log(manager->logger, TRIVET_SEVERITY_WARNING,
+          "%s: a rule wants it on %s, which the operator does not take", label, type);
+  tvi_pass_decline(context, graph, node, "stays as it is: the operator does not take %s", type);
+  return TRIVET_OK;
 }
 
 static trivet_status_t add_note(trivet_pass_context_t* context, const trivet_graph_t* graph,
@@ -482,6 +507,9 @@ trivet_status_t tvi_pass_manager_run(tvi_pass_manager_t* manager, const char* pi
   if (status == NULL) status = check_order(&items);
   status = trivet_status_annotate(status, "pipeline");
   if (status == NULL) status = check_skipped(manager, graph);
+  if (status == NULL && manager->options.precision != NULL) {
+    status = tvi_precision_check(manager->options.precision, graph, manager->logger);
+  }
   bool changed = false;
   if (status == NULL) {
     status = run_items(manager, &items, 0, (uint32_t)items.count, graph, &changed);

@@ -188,6 +188,20 @@ TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* confi
 // What f32 networks are computed on: TRIVET_DTYPE_F32 (the default), _F16 or _BF16. Inputs and
 // outputs keep their types, and sums inside operators stay f32.
 TRIVET_API trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype);
+// Nodes of the network on other types than the rest. |pattern| is matched against names of nodes
+// ("/encoder/*"), or with "op:" before it against what the model calls their operators
+// ("op:ai.onnx.Softmax"); '*' is any text, the last call that fits holds, and one that fits nothing
+// is an error at build. |dtype|: as above. What cannot be done is a warning of the logger, and an
+// error of the build with TRIVET_BUILD_OBEY_PRECISION. A node that the network itself computes on
+// f16 or bf16 is left there.
+TRIVET_API trivet_status_t trivet_config_add_layer_precision(trivet_config_t* config,
+                                                             const char* pattern, uint32_t dtype);
+#define TRIVET_LAYOUT_PLAIN 0u          // row-major in the order of the network's extents
+#define TRIVET_LAYOUT_CHANNELS_LAST 1u  // [n, c, ...] of the network is [n, ..., c] for the caller
+// What the plan takes or gives as input or output |name|: |dtype| (0: as in the network) and
+// |layout|. Shapes of the plan, and of profiles, are those of the new layout.
+TRIVET_API trivet_status_t trivet_config_set_io_format(trivet_config_t* config, const char* name,
+                                                       uint32_t dtype, uint32_t layout);
 TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode);
 // With heuristic tactics: how many ways to do it each step may have, 1 (the default) to 8, where
 // kernels offer so many. The first is the one that the plan would have alone; the last needs no
@@ -213,8 +227,11 @@ TRIVET_API trivet_status_t trivet_config_set_pipeline(trivet_config_t* config,
 // run time; "all": every one that it needs. NULL, the default: none. Names are checked at build.
 // Who runs such a plan has to allow it (TRIVET_ENGINE_ALLOW_CARRIED).
 TRIVET_API trivet_status_t trivet_config_carry_plugins(trivet_config_t* config, const char* names);
-#define TRIVET_BUILD_VERIFY_PASSES 1u  // verify the graph after each pass
-#define TRIVET_BUILD_EXPLAIN 2u        // collect the explain report
+#define TRIVET_BUILD_VERIFY_PASSES 1u   // verify the graph after each pass
+#define TRIVET_BUILD_EXPLAIN 2u         // collect the explain report
+#define TRIVET_BUILD_OBEY_PRECISION 4u  // a precision of layers that cannot be given is an error
+// The types that the network says, and no others: an error together with a precision.
+#define TRIVET_BUILD_STRONGLY_TYPED 8u
 TRIVET_API trivet_status_t trivet_config_set_flags(trivet_config_t* config, uint32_t flags);
 TRIVET_API trivet_status_t trivet_config_set_dump_folder(trivet_config_t* config,
                                                          const char* folder);

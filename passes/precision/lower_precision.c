@@ -3,7 +3,8 @@
 // lower-to-f16, lower-to-bf16: what the network computes in f32 between its inputs and its outputs
 // is computed on a narrower type; inputs, outputs and values that depend on integers alone (masks,
 // positions) keep theirs. Sums inside an operator stay f32, as its meaning says. Numbers beyond the
-// range of f16 are clamped to it, so that a mask of -3.4e38 does not become infinity.
+// range of f16 are clamped to it, so that a mask of -3.4e38 does not become infinity. Rules of the
+// caller (core/pass/precision.h) say which nodes go elsewhere.
 //
 //   %y = std.MatMul(%x, %w)      ->   %a = std.Cast(%x) { to = f16 }   %b = std.Cast(%w) ...
 //   %z = std.Relu(%y)                 %z = std.Cast(std.Relu(std.MatMul(%a, %b))) { to = f32 }
@@ -112,7 +113,8 @@ static bool is_activation(const lower_t* l, tvi_value_id_t x) {
          tensor.size >= WEIGHT_ELEMENTS * sizeof(float);
 }
 
-static bool is_candidate(const lower_t* l, const tvi_node_t* node) {
+// |is_rule|: the caller of the build wants it lowered, whatever it is.
+static bool is_candidate(const lower_t* l, const tvi_node_t* node, bool is_rule) {
   const trivet_graph_t* graph = l->edit.graph;
   if (!tvi_node_is_pure(node) || node->subgraph_count != 0 || is_exact(node) ||
       node->input_count > MAX_OPERANDS) {
@@ -120,7 +122,8 @@ static bool is_candidate(const lower_t* l, const tvi_node_t* node) {
   }
   for (uint32_t i = 0; i < node->input_count; ++i) {
     if (node->inputs[i] >= l->value_count) return false;
-    if (is_f32(graph, node->inputs[i]) && is_activation(l, node->inputs[i])) return true;
+    if (is_f32(graph, node->inputs[i]) && (is_rule || is_activation(l, node->inputs[i])))
+      return true;
   }
   return false;
 }
@@ -222,9 +225,19 @@ static trivet_status_t keep(lower_t* l, const tvi_node_t* node) {
   return TRIVET_OK;
 }
 
+static bool has_f32(const trivet_graph_t* graph, const tvi_node_t* node) {
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    if (is_f32(graph, node->outputs[i])) return true;
+  }
+  return false;
+}
+
 static trivet_status_t visit(lower_t* l, const tvi_node_t* node) {
   trivet_graph_t* graph = l->edit.graph;
-  if (is_candidate(l, node) && tvi_edit_may(&l->edit)) {
+  bool is_rule;
+  uint32_t wanted = tvi_pass_precision(l->edit.context, graph, l->edit.at, &is_rule);
+  if (wanted != 0 && wanted != l->dtype) return keep(l, node);
+  if (is_candidate(l, node, is_rule) && tvi_edit_may(&l->edit)) {
     // A cast of a lowered value to f32 is that value.
     if (tvi_node_is(node, "std.Cast") && is_f32(graph, node->outputs[0])) {
       tvi_value_id_t y = node->outputs[0];
@@ -242,6 +255,9 @@ static trivet_status_t visit(lower_t* l, const tvi_node_t* node) {
     }
     tvi_edit_decline(&l->edit, "stays f32: the operator does not take %s there",
                      tvi_dtype_name(l->dtype));
+  }
+  if (is_rule && !tvi_node_is(node, "std.Cast") && has_f32(graph, node)) {
+    TRIVET_RETURN_IF_ERROR(tvi_pass_precision_missed(l->edit.context, graph, l->edit.at, l->dtype));
   }
   return keep(l, node);
 }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/dtype.h"
 #include "core/base/file.h"
+#include "core/base/string_view.h"
 #include "tools/trivet/command.h"
 
 #define MAX_INPUTS 64
@@ -93,17 +95,71 @@ static trivet_status_t set_tactics(trivet_config_t* config, const arguments_t* a
   return trivet_config_set_lock_output(config, option_value(arguments, "--write-lock", NULL));
 }
 
-static trivet_status_t set_precision(trivet_config_t* config, const arguments_t* arguments) {
-  static const struct {
-    const char* name;
-    uint32_t dtype;
-  } known[] = {{"f32", TRIVET_DTYPE_F32}, {"f16", TRIVET_DTYPE_F16}, {"bf16", TRIVET_DTYPE_BF16}};
-  const char* name = option_value(arguments, "--precision", "f32");
-  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); ++i) {
-    if (strcmp(known[i].name, name) == 0)
-      return trivet_config_set_precision(config, known[i].dtype);
+// The last part of |text| behind a ':', which is taken off; empty without one. Names may hold ':'.
+static trivet_string_view_t take_last(trivet_string_view_t* text) {
+  for (size_t i = text->size; i-- != 0;) {
+    if (text->data[i] != ':') continue;
+    trivet_string_view_t last = tvi_sv_make(text->data + i + 1, text->size - i - 1);
+    text->size = i;
+    return last;
   }
-  return TRIVET_STATUS(INVALID_ARGUMENT, "--precision is f32, f16 or bf16, not '%s'", name);
+  return tvi_sv_make(NULL, 0);
+}
+
+static trivet_status_t copy_name(trivet_string_view_t view, char* name, size_t size) {
+  if (view.size >= size)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "a name of %zu characters is too long", view.size);
+  if (view.size) memcpy(name, view.data, view.size);
+  name[view.size] = 0;
+  return TRIVET_OK;
+}
+
+static trivet_status_t parse_dtype(const char* option, trivet_string_view_t name,
+                                   uint32_t* out_dtype) {
+  *out_dtype = tvi_dtype_from_name(name);
+  if (tvi_dtype_is_valid(*out_dtype)) return TRIVET_OK;
+  return TRIVET_STATUS(INVALID_ARGUMENT, "%s: '%.*s' is no element type", option, (int)name.size,
+                       name.data ? name.data : "");
+}
+
+static trivet_status_t set_precision(trivet_config_t* config, const arguments_t* arguments) {
+  uint32_t dtype;
+  TRIVET_RETURN_IF_ERROR(
+      parse_dtype("--precision", tvi_sv(option_value(arguments, "--precision", "f32")), &dtype));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_precision(config, dtype));
+  char name[512];
+  const option_t* layers = find_option(arguments, "--layer-precision");
+  for (int i = 0; i < layers->seen && i < 64; ++i) {
+    trivet_string_view_t rest = tvi_sv(layers->values[i]), last = take_last(&rest);
+    TRIVET_RETURN_IF_ERROR(parse_dtype("--layer-precision PATTERN:TYPE", last, &dtype));
+    TRIVET_RETURN_IF_ERROR(copy_name(rest, name, sizeof(name)));
+    TRIVET_RETURN_IF_ERROR(trivet_config_add_layer_precision(config, name, dtype));
+  }
+  return TRIVET_OK;
+}
+
+// NAME:TYPE, NAME:channels-last or NAME:TYPE:channels-last.
+static trivet_status_t set_io_formats(trivet_config_t* config, const arguments_t* arguments) {
+  const option_t* formats = find_option(arguments, "--io-format");
+  for (int i = 0; i < formats->seen && i < 64; ++i) {
+    trivet_string_view_t rest = tvi_sv(formats->values[i]), before = rest, last = take_last(&rest);
+    uint32_t dtype = 0, layout = TRIVET_LAYOUT_PLAIN;
+    if (tvi_sv_equal(last, tvi_sv("channels-last"))) {
+      layout = TRIVET_LAYOUT_CHANNELS_LAST;
+      before = rest;
+      last = take_last(&rest);
+    }
+    // Without a type the rest is the name.
+    if (layout == TRIVET_LAYOUT_PLAIN || tvi_dtype_is_valid(tvi_dtype_from_name(last))) {
+      TRIVET_RETURN_IF_ERROR(parse_dtype("--io-format NAME:TYPE[:channels-last]", last, &dtype));
+    } else {
+      rest = before;
+    }
+    char name[512];
+    TRIVET_RETURN_IF_ERROR(copy_name(rest, name, sizeof(name)));
+    TRIVET_RETURN_IF_ERROR(trivet_config_set_io_format(config, name, dtype, layout));
+  }
+  return TRIVET_OK;
 }
 
 static trivet_status_t configure(trivet_config_t* config, const arguments_t* arguments,
@@ -112,6 +168,7 @@ static trivet_status_t configure(trivet_config_t* config, const arguments_t* arg
   TRIVET_RETURN_IF_ERROR(
       trivet_config_set_target(config, option_value(arguments, "--target", "cpu")));
   TRIVET_RETURN_IF_ERROR(set_precision(config, arguments));
+  TRIVET_RETURN_IF_ERROR(set_io_formats(config, arguments));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 0, 0, 4096, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_thread_count(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
@@ -154,6 +211,8 @@ static trivet_status_t configure(trivet_config_t* config, const arguments_t* arg
   if (option_given(arguments, "--explain") || option_given(arguments, "--json")) {
     flags |= TRIVET_BUILD_EXPLAIN;
   }
+  if (option_given(arguments, "--obey-precision")) flags |= TRIVET_BUILD_OBEY_PRECISION;
+  if (option_given(arguments, "--strongly-typed")) flags |= TRIVET_BUILD_STRONGLY_TYPED;
   TRIVET_RETURN_IF_ERROR(trivet_config_set_flags(config, flags));
   trivet_progress_t progress = {bar, show_progress};
   return trivet_config_set_progress(config, progress);
@@ -204,6 +263,10 @@ static int run(int argc, char** argv) {
   option_t options[] = {{"--output", "-o", true, false, 0, {0}, 0},
                         {"--target", NULL, true, false, 0, {0}, 0},
                         {"--precision", NULL, true, false, 0, {0}, 0},
+                        {"--layer-precision", NULL, true, true, 0, {0}, 0},
+                        {"--obey-precision", NULL, false, false, 0, {0}, 0},
+                        {"--strongly-typed", NULL, false, false, 0, {0}, 0},
+                        {"--io-format", NULL, true, true, 0, {0}, 0},
                         {"--threads", NULL, true, false, 0, {0}, 0},
                         {"--min", NULL, true, false, 0, {0}, 0},
                         {"--opt", NULL, true, false, 0, {0}, 0},
@@ -273,6 +336,12 @@ const command_t kBuildCommand = {
     "  --target NAME          what to compile for (cpu): a target that a plugin brings, with its\n"
     "                         architecture where it has some: cuda:sm_90\n"
     "  --precision TYPE       what f32 networks are computed on: f32 (default), f16, bf16\n"
+    "  --layer-precision PATTERN:TYPE   nodes on another type, by name ('/head/*:f32') or by\n"
+    "                         operator ('op:*Softmax:f32'); the last that fits holds (repeatable)\n"
+    "  --obey-precision       a precision of layers that cannot be given is an error\n"
+    "  --strongly-typed       the types that the network says, and no others\n"
+    "  --io-format NAME:TYPE[:channels-last]   an input or output as the caller has it:\n"
+    "                         'image:u8:channels-last', 'logits:f32' (repeatable)\n"
     "  --tactics MODE         heuristic (default), timed, or 'locked FILE'\n"
     "  --alternatives N       ways to do each step that 'trivet tune' may choose from on the "
     "device,\n"
