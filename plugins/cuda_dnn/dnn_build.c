@@ -164,7 +164,7 @@ static double bytes_of(const dnn_problem_t* p, const dnn_tensor_t* tensor) {
 }
 
 // Nanoseconds on a large GPU by its limits: operations, bytes, one launch, and how many of its
-// multiprocessors the tiles of the result occupy.
+// multiprocessors the tiles of the result occupy. Narrow types: fitted to an H100.
 static double price(const asked_t* a) {
   const dnn_problem_t* p = &a->match.problem;
   const dnn_tensor_t *w = &a->tensors[1], *y = &a->tensors[p->operand_count - 1];
@@ -175,12 +175,15 @@ static double price(const asked_t* a) {
   }
   for (uint32_t i = 0; i < p->operand_count; ++i) bytes += bytes_of(p, &a->tensors[i]);
   double flops = 2 * pixels * (double)y->dims[1] * depth;
-  double rate = p->dtype == TRIVET_DTYPE_F32 ? 40e3 : 500e3, bandwidth = 3000;
+  bool narrow = p->dtype != TRIVET_DTYPE_F32;
+  double rate = narrow ? 280e3 : 40e3, bandwidth = narrow ? 2500 : 3000;
   int64_t tile_channels = (y->dims[1] + 127) / 128;
   double tiles = (pixels + 127) / 128 * (double)tile_channels;
   double split = depth / 256 + 1;
   double occupied = tiles * (split > 8 ? 8 : split) / 132;
-  if (occupied < 1) rate *= occupied;
+  if (occupied < 1 && !narrow) rate *= occupied;
+  // Images of three channels.
+  if (narrow && a->match.groups == 1 && a->tensors[0].dims[1] % 8 != 0) rate /= 13;
   // Groups of few channels fill no tile.
   if (a->match.groups > 1) {
     int64_t group = y->dims[1] / a->match.groups;
@@ -188,8 +191,11 @@ static double price(const asked_t* a) {
     rate *= channels >= 64 ? 0.5 : channels / 128;
     bandwidth = 1000;
   }
+  // Sums are not split: a tile waits for all steps of its own, a quarter of a microsecond each.
+  double latency = narrow && a->match.groups == 1 ? 7000 + depth / 64 * 240 : 0;
   double compute = flops / rate, memory = bytes / bandwidth;
-  return 2500 + (compute > memory ? compute : memory);
+  double busy = compute > memory ? compute : memory;
+  return 2500 + (busy > latency ? busy : latency);
 }
 
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,

@@ -8,8 +8,8 @@
 // Rows of a tile of the first factor: row m are the elements of the image under the window of pixel
 // m. |at|(m, &y, &x): address of its first element, at |y| and |x|, which may lie outside;
 // |tap|(k, &dy, &dx): how many elements behind, and how far down and right, the k-th one is.
-// VECTOR 8: elements k to k + 7 lie together for every k that is a multiple of 8.
-template <class T, int BX, int KT, int THREADS, int VECTOR>
+// Elements k to k + 7 lie together for every k that is a multiple of 8.
+template <class T, int BX, int KT, int THREADS>
 struct tv_window_copier {
   static const int C = KT / 8, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
   const T* from[PER];
@@ -28,58 +28,108 @@ struct tv_window_copier {
   TV_DEVICE void copy(Tap tap, unsigned char* to, int k, int last, int height, int width) {
     static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
     const int piece = (int)threadIdx.x % C, at_k = k + piece * 8;
-    if (VECTOR == 8) {
-      int dy = 0, dx = 0;
-      const auto offset = tap(at_k < last ? at_k : 0, &dy, &dx);
-      TV_UNROLL
-      for (int i = 0; i < PER; ++i) {
-        const int id = (int)threadIdx.x + i * THREADS;
-        const bool ok = at_k < last && (unsigned)(y[i] + dy) < (unsigned)height &&
-                        (unsigned)(x[i] + dx) < (unsigned)width;
-        if (COUNT % THREADS == 0 || id < COUNT)
-          tv_copy_async<16>(to + tv_piece_at<C>(id / C, piece), from[i] + (ok ? offset : 0),
-                            ok ? 16 : 0);
-      }
-      return;
-    }
-    int dy[8], dx[8];
-    long long offset[8];
-    TV_UNROLL
-    for (int v = 0; v < 8; ++v) {
-      offset[v] = tap(at_k + v < last ? at_k + v : 0, &dy[v], &dx[v]);
-      if (at_k + v >= last) dy[v] = -(1 << 30);
-    }
+    int dy = 0, dx = 0;
+    const auto offset = tap(at_k < last ? at_k : 0, &dy, &dx);
     TV_UNROLL
     for (int i = 0; i < PER; ++i) {
       const int id = (int)threadIdx.x + i * THREADS;
+      const bool ok = at_k < last && (unsigned)(y[i] + dy) < (unsigned)height &&
+                      (unsigned)(x[i] + dx) < (unsigned)width;
+      if (COUNT % THREADS == 0 || id < COUNT)
+        tv_copy_async<16>(to + tv_piece_at<C>(id / C, piece), from[i] + (ok ? offset : 0),
+                          ok ? 16 : 0);
+    }
+  }
+};
+
+// The same one by one: a thread has pieces of one row, so that neighbours have neighbouring pixels.
+// Where the elements of a row are is kept for DEPTH of them; 0: it is computed again and again.
+struct tv_tap { int offset; short dy, dx; };
+template <class T, int BX, int KT, int THREADS, int DEPTH>
+struct tv_single_copier {
+  static const int C = KT / 8, PER = BX * C / THREADS;
+  static_assert(THREADS % BX == 0 && PER * THREADS == BX * C, "a thread has one row");
+  const T* from;
+  const tv_tap* taps;
+  int y, x;
+  template <class At, class Tap>
+  TV_DEVICE void begin(At at, Tap tap, int m0, int M, int K) {
+    const int m = m0 + (int)threadIdx.x % BX;
+    from = at(m < M ? m : 0, &y, &x);
+    if (m >= M) y = -(1 << 30);
+    if (DEPTH == 0) return;
+    __shared__ tv_tap table[DEPTH > 0 ? DEPTH : 1];
+    for (int k = (int)threadIdx.x; k < DEPTH; k += THREADS) {
+      int dy = 0, dx = 0;
+      const int offset = (int)tap(k < K ? k : 0, &dy, &dx);
+      table[k].offset = offset;
+      table[k].dy = (short)(k < K ? dy : -32768);
+      table[k].dx = (short)dx;
+    }
+    taps = table;
+    __syncthreads();
+  }
+  template <class Tap>
+  TV_DEVICE void copy(Tap tap, unsigned char* to, int k, int last, int height, int width) {
+    const int row = (int)threadIdx.x % BX;
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int piece = (int)threadIdx.x / BX + i * (THREADS / BX), at_k = k + piece * 8;
       tv_pack<8, T> pack;
       TV_UNROLL
       for (int v = 0; v < 8; ++v) {
+        int dy = 0, dx = 0;
+        long long offset = 0;
+        if (DEPTH > 0) {
+          const tv_tap t = taps[at_k + v];
+          dy = t.dy;
+          dx = t.dx;
+          offset = t.offset;
+        } else {
+          offset = tap(at_k + v < last ? at_k + v : 0, &dy, &dx);
+          if (at_k + v >= last) dy = -(1 << 30);
+        }
         pack.part[v].u = 0;
-        if ((unsigned)(y[i] + dy[v]) < (unsigned)height &&
-            (unsigned)(x[i] + dx[v]) < (unsigned)width)
-          pack.part[v] = from[i][offset[v]];
+        if ((unsigned)(y + dy) < (unsigned)height && (unsigned)(x + dx) < (unsigned)width)
+          pack.part[v] = from[offset];
       }
-      if (COUNT % THREADS == 0 || id < COUNT)
-        *(tv_words*)(to + tv_piece_at<C>(id / C, piece)) = pack.whole[0];
+      *(tv_words*)(to + tv_piece_at<C>(row, piece)) = pack.whole[0];
     }
   }
 };
 
 // acc += windows times weights for pixels from m0, channels from n0 and k in [first, last).
-template <class Tile, int VA, int VB, class At, class Tap, class AtB>
+template <class Tile, int VB, class CopyA, class AtB>
+TV_DEVICE void tv_convolve_by(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory,
+                              CopyA copy_a, AtB b_at, int n0, int N, int first, int last) {
+  tv_copier<typename Tile::type, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
+  b.begin(b_at, n0, N, first);
+  tv_sum_tiles<Tile>(
+      acc, memory, copy_a,
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, first, last);
+}
+// Eight elements of a window at once, or one: then DEPTH as above.
+template <class Tile, int VB, class At, class Tap, class AtB>
 TV_DEVICE void tv_convolve(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, At at,
                            Tap tap, AtB b_at, int height, int width, int m0, int n0, int M, int N,
                            int first, int last) {
-  typedef typename Tile::type T;
-  tv_window_copier<T, Tile::BM, Tile::KT, Tile::THREADS, VA> a;
-  tv_copier<T, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
+  tv_window_copier<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS> a;
   a.begin(at, m0, M);
-  b.begin(b_at, n0, N, first);
-  tv_sum_tiles<Tile>(
+  tv_convolve_by<Tile, VB>(
       acc, memory,
-      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); },
-      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, first, last);
+      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); }, b_at, n0, N,
+      first, last);
+}
+template <class Tile, int VB, int DEPTH, class At, class Tap, class AtB>
+TV_DEVICE void tv_convolve_singly(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, At at,
+                                  Tap tap, AtB b_at, int height, int width, int m0, int n0, int M,
+                                  int N, int K, int first, int last) {
+  tv_single_copier<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS, DEPTH> a;
+  a.begin(at, tap, m0, M, K);
+  tv_convolve_by<Tile, VB>(
+      acc, memory,
+      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); }, b_at, n0, N,
+      first, last);
 }
 
 // Windows of single channels: sums[t][c] for ACROSS pixels from (y, x) of the window's corner on,
@@ -121,3 +171,10 @@ TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], const T* image, In
     }
   }
 }
+
+// On Hopper (after wgmma.cuh): one group of warps gathers the windows, the copy engine brings the
+// weights.
+template <class Wide>
+struct tv_wide_window : Wide {
+  static const int GATHERERS = 128;
+};

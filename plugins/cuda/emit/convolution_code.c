@@ -14,7 +14,11 @@
 
 #define P TVI_CUDA_PRINT
 #define CHANNELS_BLOCK 128u
-#define MAX_WINDOW 15
+#define MAX_WINDOW 64
+#define MAX_UNROLLED 15  // depthwise: a window is printed as it is
+#define MAX_TABLE 512
+#define WIDE_BLOCK 384u
+#define MULTIPROCESSORS 132
 #define NO_DIM 255u  // of a match: a dimension that is absent
 #define X_MULTIPLE 8
 
@@ -83,6 +87,8 @@ static const char* read_channels(const tvi_cuda_printer_t* p, window_t* w) {
   if (!tvi_dim_is_constant(own, &w->channels)) return "a number of channels that is not constant";
   if (is_one(c->groups)) return NULL;
   w->is_depthwise = true;
+  if (w->window[0] > MAX_UNROLLED || w->window[1] > MAX_UNROLLED)
+    return "a large window of single channels";
   return c->groups == c->input_channels && c->groups == c->output_channels && w->channels == 1
              ? NULL
              : "groups of several channels";
@@ -354,11 +360,98 @@ static void print_weights(tvi_cuda_printer_t* p, const window_t* w) {
   P(p, ");\n};\n");
 }
 
+// The statements that find a tile.
+static void print_wide_place(tvi_cuda_printer_t* p) {
+  P(p,
+    "for (unsigned number = blockIdx.x; number < tiles; number += TV_GRID) {\n"
+    "int row, column;\nunsigned rest;\n"
+    "tv_order<16>(number, across_m, across_n, &row, &column, &rest);\n"
+    "const int m0 = row * tile::BM, n0 = column * tile::BN;\n");
+}
+
+// The form for Hopper: blocks stay and take tile after tile.
+static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_matmul_tile_t* t,
+                       tvi_cuda_variant_t* variant) {
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const uint32_t at = (uint32_t)p->code->maps.count;
+  tvi_cuda_map_t map;
+  memset(&map, 0, sizeof(map));
+  map.operand = p->operand_of_value[s->b.value];
+  map.rank = 2;
+  map.extents[0] = tvi_cuda_parameter(p, s->depth);
+  map.extents[1] = tvi_cuda_parameter(p, s->columns);
+  map.strides[0] = tvi_cuda_parameter(p, number(p, 1));
+  map.strides[1] = tvi_cuda_parameter(p, w->w_strides[0]);
+  map.box[0] = t->kt;
+  map.box[1] = t->bn;
+  trivet_status_t status = tvi_vector_push(&p->code->maps, map);
+  if (status) tvi_cuda_fail(p, status);
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  print_geometry(p, w);
+  P(p,
+    "typedef tv_wide_window<tv_wide<%s, %u, %u, %u, true, true> > tile;\n"
+    "const unsigned across_m = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
+    "const unsigned across_n = (unsigned)(N + tile::BN - 1) / tile::BN;\n"
+    "const unsigned tiles = across_m * across_n;\n"
+    "const int steps = (K + tile::KT - 1) / tile::KT;\n"
+    "tv_wide_memory<tile> work = {memory, 0, 0};\nwork.begin();\n"
+    "if (threadIdx.x < 128) {\nTV_REGISTERS(dec, 72);\n",
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bn, t->stages, t->slab);
+  print_at(p, w);
+  print_tap(p, w);
+  print_wide_place(p);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, at);
+  P(p,
+    "tv_window_copier<tile::type, tile::BM, tile::KT, 128> windows;\n"
+    "windows.begin(at, m0, M);\n"
+    "for (int k = 0; k < K; k += tile::KT) {\n"
+    "tv_barrier_wait(work.empty(work.stage), work.parity ^ 1u);\n"
+    "unsigned char* const to = work.data();\nunsigned char* const bar = work.full(work.stage);\n"
+    "if (threadIdx.x == 0) {\ntv_barrier_expect(bar, tile::BYTES - tile::A_BYTES);\n"
+    "tv_box(t%u, to + tile::A_BYTES, bar, k, n0);\n}\n"
+    "windows.copy(tap, to, k, K, height, width);\ntv_copy_arrive(bar);\nwork.next();\n}\n}\n"
+    "} else {\nTV_REGISTERS(inc, 216);\n",
+    at);
+  print_wide_place(p);
+  tvi_cuda_matmul_print_put(p, s, s->vector);
+  P(p,
+    "float sums[tile::BN / 8][4];\ntv_wide_matmul<tile>(sums, work, steps);\n"
+    "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n",
+    s->vector);
+  variant->block = WIDE_BLOCK;
+  variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
+  const trivet_dim_t rows = binary(p, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm));
+  const trivet_dim_t columns = binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn));
+  const trivet_dim_t tiles = binary(p, TRIVET_DIM_MUL, rows, columns);
+  variant->grid =
+      tvi_cuda_parameter(p, binary(p, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS)));
+}
+
+// What the form for Hopper does where addresses are not multiples of 16 bytes.
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0};
+
+// How much of a window is kept in a table; 0: it is too large, or an image's extent is.
+static int64_t table_depth(const tvi_cuda_printer_t* p, const window_t* w, uint32_t tile) {
+  int64_t depth = 0, low, high;
+  for (uint32_t a = 0; a < 2; ++a) {
+    tvi_dim_range(p->program->dims, w->input[a], &low, &high);
+    if (high > INT16_MAX / 2) return 0;
+  }
+  if (p->is_wide || !tvi_dim_is_constant(w->shape.depth, &depth) || depth > MAX_TABLE) return 0;
+  return (depth + tile - 1) / tile * tile;
+}
+
 static void print_product(tvi_cuda_printer_t* p, const void* argument,
                           tvi_cuda_variant_t* variant) {
   const window_t* w = (const window_t*)argument;
   const tvi_cuda_matmul_shape_t* s = &w->shape;
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[w->form->tile];
+  if (t->slab && variant->alignment == 16) {
+    print_wide(p, w, t, variant);
+    return;
+  }
+  if (t->slab) t = &plain_tile;
   const bool aligned = variant->alignment > 1;
   const uint32_t vector = aligned ? s->vector : 1;
   P(p, "TV_MEMORY(memory);\n");
@@ -373,11 +466,19 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   } else {
     tvi_cuda_matmul_print_put(p, s, vector);
   }
-  P(p,
-    "float sums[tile::FM][tile::FN][4] = {};\n"
-    "tv_convolve<tile, %u, %u>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, first, "
-    "last);\ntv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n",
-    aligned ? w->vector_x : 1, aligned ? w->vector_w : 1, vector);
+  P(p, "float sums[tile::FM][tile::FN][4] = {};\n");
+  if (aligned && w->vector_x == 8) {
+    P(p,
+      "tv_convolve<tile, %u>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, first, "
+      "last);\n",
+      w->vector_w);
+  } else {
+    P(p,
+      "tv_convolve_singly<tile, %u, %lld>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, "
+      "K, first, last);\n",
+      aligned ? w->vector_w : 1, (long long)table_depth(p, w, t->kt));
+  }
+  P(p, "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n", vector);
   tvi_cuda_matmul_set_grid(p, s, t, w->form->splits, variant);
 }
 
@@ -445,10 +546,12 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   if (p->status) return TRIVET_OK;
   if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no convolution: %s", reason);
   const uint32_t splits = w->is_depthwise ? 1 : w->form->splits;
-  if (!w->is_depthwise && tvi_cuda_matmul_tiles[w->form->tile].slab)
-    return TRIVET_STATUS(UNIMPLEMENTED, "no form of a convolution for the copy engine");
+  const bool is_wide = !w->is_depthwise && tvi_cuda_matmul_tiles[w->form->tile].slab != 0;
+  if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8))
+    return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
   tvi_cuda_matmul_set_workspace(p, &w->shape, splits);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
+  if (is_wide) tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_convolution_text);
   TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(
       p, &w->shape, 0, w->is_depthwise ? print_channels : print_product, w));

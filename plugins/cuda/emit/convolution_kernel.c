@@ -17,7 +17,7 @@
 #include "plugins/cuda/emit/cuda_run.h"
 #include "plugins/cuda/emit/cuda_write.h"
 
-#define MAX_PROPOSALS 6u
+#define MAX_PROPOSALS 8u
 #define MAX_SPLITS 16u
 #define MAX_ACROSS 4u
 // Bytes of partial sums beyond which splitting is not worth asking.
@@ -186,7 +186,7 @@ static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across
   return 1500 + (busy > latency ? busy : latency);
 }
 
-static uint32_t enumerate(const asked_t* a, candidate_t best[MAX_PROPOSALS]) {
+static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best[MAX_PROPOSALS]) {
   const tvi_cuda_matmul_problem_t* p = &a->problem.product;
   uint32_t count = 0;
   if (a->problem.is_depthwise) {
@@ -198,7 +198,12 @@ static uint32_t enumerate(const asked_t* a, candidate_t best[MAX_PROPOSALS]) {
   }
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
-    if (t->slab) continue;
+    if (t->slab) {
+      if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8) continue;
+      candidate_t c = {{tile, 1, 1}, tvi_cuda_matmul_wide_price(p, t)};
+      insert(&c, best, &count);
+      continue;
+    }
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
       const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * splits;
       const double partial = (double)p->m * (double)p->n * 4 * splits;
@@ -231,7 +236,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     return TRIVET_OK;
   }
   candidate_t best[MAX_PROPOSALS];
-  const uint32_t count = enumerate(&a, best);
+  const uint32_t count = enumerate(&a, region->target, best);
   for (uint32_t i = 0; i < count; ++i) {
     const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[best[i].form.tile];
     tvi_tactic_t tactic;
@@ -245,7 +250,8 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
       snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u split %u", tile->bm, tile->bn,
                best[i].form.splits);
     } else {
-      snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u", tile->bm, tile->bn);
+      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u", tile->slab ? "wgmma" : "mma", tile->bm,
+               tile->bn);
     }
     TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
   }

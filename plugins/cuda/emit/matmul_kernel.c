@@ -155,7 +155,8 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
 
 // The form for Hopper: blocks take tile after tile, and nothing but the first tile waits for
 // memory.
-static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t) {
+double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
+                                  const tvi_cuda_matmul_tile_t* t) {
   const double multiprocessors = 132;
   const double tiles = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
   const double waves = larger(1, (double)(int64_t)(tiles / multiprocessors + 0.999));
@@ -168,7 +169,7 @@ static double wide_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matm
   return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 16000;
 }
 
-static bool is_hopper(const char* target) {
+bool tvi_cuda_is_hopper(const char* target) {
   const char* colon = target ? strchr(target, ':') : NULL;
   return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
 }
@@ -177,7 +178,7 @@ static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_pr
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
   if (t->slab)
-    return form->splits == 1 && is_hopper(region->target) && p->can_map_a &&
+    return form->splits == 1 && tvi_cuda_is_hopper(region->target) && p->can_map_a &&
            (p->can_map_b || form->is_packed) && p->k > 0;
   if (form->splits == 1) return true;
   const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
@@ -201,7 +202,7 @@ static uint32_t enumerate(const trivet_region_t* region, const tvi_cuda_matmul_p
       if (!is_candidate(region, problem, &c.form)) continue;
       const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
       c.price =
-          t->slab ? wide_price(problem, t) : tvi_cuda_matmul_price(problem, t, splits, packed);
+          t->slab ? tvi_cuda_matmul_wide_price(problem, t) : tvi_cuda_matmul_price(problem, t, splits, packed);
       uint32_t at = count < MAX_PROPOSALS ? count++ : MAX_PROPOSALS;
       while (at > 0 && c.price < best[at - 1].price) {
         if (at < MAX_PROPOSALS) best[at] = best[at - 1];

@@ -21,6 +21,12 @@ TV_DEVICE void tv_barrier_expect(void* p, int bytes) {
 TV_DEVICE void tv_barrier_arrive(void* p) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(tv_shared(p)) : "memory");
 }
+// One arrival once the copies that the thread has begun (tv_copy_async) are there.
+TV_DEVICE void tv_copy_arrive(void* p) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(tv_shared(p)) : "memory");
+}
+// What threads have written to shared memory, before wgmma reads it.
+TV_DEVICE void tv_proxy_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 TV_DEVICE void tv_barrier_wait(void* p, unsigned parity) {
   int done;
   do {
@@ -146,6 +152,8 @@ struct tv_wide {
   typedef T type;
   static const int BM = 128, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_;
   static const bool AK = AK_, BK = BK_;
+  // Threads that bring the first factor themselves; 0: the copy engine brings it.
+  static const int GATHERERS = 0;
   static const int A_BYTES = BM * KT * 2, BYTES = A_BYTES + BN * KT * 2;
   static const int SLAB_FLOATS = 16 * TV_SLAB(SLAB);
 };
@@ -165,7 +173,7 @@ struct tv_wide_memory {
   TV_DEVICE void begin() {
     if (threadIdx.x == 0) {
       for (int s = 0; s < Tile::STAGES; ++s) {
-        tv_barrier_init(full(s), 1);
+        tv_barrier_init(full(s), 1 + Tile::GATHERERS);
         tv_barrier_init(empty(s), 8);
       }
       tv_barrier_publish();
@@ -188,6 +196,7 @@ TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::BN / 8][4], tv_wide_memory<Tile
   TV_UNROLL_BY(1)
   for (int s = 0; s < steps; ++s) {
     tv_barrier_wait(m.full(m.stage), m.parity);
+    if (Tile::GATHERERS) tv_proxy_fence();
     const unsigned long long a = tv_describe(m.data() + group * 64 * Tile::KT * 2, 512);
     const unsigned long long b = tv_describe(m.data() + Tile::A_BYTES, 512);
     tv_wide_begin();

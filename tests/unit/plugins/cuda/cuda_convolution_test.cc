@@ -224,6 +224,25 @@ TEST_F(Convolution, SingleChannels) {
   }
 }
 
+// The form for Hopper, whose instructions are on that device alone.
+TEST_F(Convolution, WideTiles) {
+  const auto* device = (const tvi_cuda_device_t*)Device::get().state;
+  if (device && device->major != 9) GTEST_SKIP() << "the device is no Hopper";
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    if (!tvi_cuda_matmul_tiles[tile].slab) continue;
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    use({tile, 1, 1});
+    Case c;
+    c.channels = 24, c.features = 40, c.stride = 2;
+    check_case(c);
+    if (HasFailure()) return;
+    if (!device && tile + 1 < tvi_cuda_matmul_tile_count) continue;  // emulated they take long
+    c.channels = 64, c.features = 136, c.batch = 3, c.stride = 1;
+    check_epilogue(c);
+    if (HasFailure()) return;
+  }
+}
+
 // Any number of images.
 TEST_F(Convolution, SymbolicBatch) {
   for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1}, {7, 2, 1}}) {
