@@ -474,7 +474,8 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
       w->vector_w);
   } else {
     P(p,
-      "tv_convolve_singly<tile, %u, %lld>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, "
+      "tv_convolve_singly<tile, %u, %lld>(sums, memory, at, tap, b_at, height, width, m0, n0, M, "
+      "N, "
       "K, first, last);\n",
       aligned ? w->vector_w : 1, (long long)table_depth(p, w, t->kt));
   }

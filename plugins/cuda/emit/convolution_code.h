@@ -27,7 +27,8 @@ typedef struct tvi_cuda_convolution_problem_s {
 } tvi_cuda_convolution_problem_t;
 
 // How to compute it. A matrix product: |tile|, and the blocks that share a sum; the form for Hopper
-// needs operands of which eight elements are moved at once, and shares none. Depthwise: the neighbours along a row that a thread computes, 1 to 8.
+// needs operands of which eight elements are moved at once, and shares none. Depthwise: the
+// neighbours along a row that a thread computes, 1 to 8.
 typedef struct tvi_cuda_convolution_form_s {
   uint32_t tile, splits;
   uint32_t across;

@@ -201,8 +201,8 @@ static uint32_t enumerate(const trivet_region_t* region, const tvi_cuda_matmul_p
       candidate_t c = {{tile, splits, packed}, 0};
       if (!is_candidate(region, problem, &c.form)) continue;
       const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
-      c.price =
-          t->slab ? tvi_cuda_matmul_wide_price(problem, t) : tvi_cuda_matmul_price(problem, t, splits, packed);
+      c.price = t->slab ? tvi_cuda_matmul_wide_price(problem, t)
+                        : tvi_cuda_matmul_price(problem, t, splits, packed);
       uint32_t at = count < MAX_PROPOSALS ? count++ : MAX_PROPOSALS;
       while (at > 0 && c.price < best[at - 1].price) {
         if (at < MAX_PROPOSALS) best[at] = best[at - 1];

@@ -16,6 +16,7 @@
 extern "C" {
 #include "core/base/string_view.h"
 #include "core/dimension/dimension.h"
+#include "plugins/cuda/emit/convolution_code.h"
 #include "plugins/cuda/emit/emit_code.h"
 #include "plugins/cuda/emit/matmul_code.h"
 }
@@ -59,8 +60,8 @@ std::string Print(const std::string& name) {
   // What symbols are for may be any number up to 4096.
   for (uint32_t i = 0; !status && i < tvi_dim_symbol_count(dims); ++i)
     status = tvi_dim_symbol_restrict(dims, tvi_dim_symbol_at(dims, i), 1, 4096, 1);
-  // The names of matrix products say which form they take.
-  const bool is_matmul = name.find("matmul") == 0;
+  // The names of matrix products and convolutions say which form they take.
+  const bool is_matmul = name.find("matmul") == 0, is_convolution = name.find("convolution") == 0;
   const bool is_wide = name.find("wide") != std::string::npos;
   const uint32_t splits = name.find("split") == std::string::npos ? 1 : 4;
   if (!status && is_matmul) {
@@ -69,6 +70,11 @@ std::string Print(const std::string& name) {
       while (!tile->slab) ++tile;
     status = tvi_cuda_matmul_code(program, &options, tile, splits, &arena,
                                   trivet_allocator_system(), &code);
+  } else if (!status && is_convolution) {
+    tvi_cuda_convolution_form_t form = {3, splits, 2};
+    while (is_wide && !tvi_cuda_matmul_tiles[form.tile].slab) ++form.tile;
+    status = tvi_cuda_convolution_code(program, &options, &form, &arena, trivet_allocator_system(),
+                                       &code);
   } else if (!status) {
     status = tvi_cuda_code_make(program, &options, &arena, trivet_allocator_system(), &code);
   }
@@ -79,13 +85,13 @@ std::string Print(const std::string& name) {
   } else {
     EXPECT_EQ(std::string(code.source.data).find(tvi_cuda_prelude), 0u);
     text = code.source.data + strlen(tvi_cuda_prelude);
-    if (is_matmul) {
-      EXPECT_EQ(text.find(tvi_cuda_matmul_text), 0u);
-      text = text.substr(strlen(tvi_cuda_matmul_text));
-      if (is_wide) {
-        EXPECT_EQ(text.find(tvi_cuda_wgmma_text), 0u);
-        text = text.substr(strlen(tvi_cuda_wgmma_text));
-      }
+    std::vector<const char*> parts;
+    if (is_matmul || is_convolution) parts.push_back(tvi_cuda_matmul_text);
+    if (is_wide) parts.push_back(tvi_cuda_wgmma_text);
+    if (is_convolution) parts.push_back(tvi_cuda_convolution_text);
+    for (const char* part : parts) {
+      EXPECT_EQ(text.find(part), 0u);
+      text = text.substr(strlen(part));
     }
     for (size_t i = 0; i < code.launches.count; ++i) {
       const tvi_cuda_variant_t& variant = code.launches.data[i].variants[0];

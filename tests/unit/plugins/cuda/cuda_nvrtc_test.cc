@@ -8,6 +8,7 @@
 #include "tests/unit/plugins/cpu/tile_test_util.h"
 
 extern "C" {
+#include "plugins/cuda/emit/convolution_code.h"
 #include "plugins/cuda/emit/cuda_nvrtc.h"
 #include "plugins/cuda/emit/matmul_code.h"
 }
@@ -219,6 +220,51 @@ TEST_F(Compile, CodeOfPlugins) {
   EXPECT_NE(message.find("scalar function acme.halve of plugin their_plugin(1)"), std::string::npos)
       << message;
   EXPECT_NE(message.find("nowhere"), std::string::npos) << message;
+}
+
+// |channels| of an image to as many or to 96; depthwise with a window of five, else three.
+std::string print_convolution(int64_t channels, bool is_depthwise, uint32_t dtype,
+                              const tvi_cuda_convolution_form_t& form) {
+  Program p;
+  const int64_t features = is_depthwise ? channels : 96, window = is_depthwise ? 5 : 3;
+  auto x = p.input(dtype, {8, 28, 28, channels});
+  auto w = is_depthwise ? p.input(dtype, {window, window, 1, channels})
+                        : p.input(dtype, {features, window, window, channels});
+  auto y = p.output(dtype, {8, 28, 28, features});
+  Stage s = p.reduce({8, 28, 28, features}, {is_depthwise ? 1 : channels, window, window});
+  auto place = [&](int64_t out, int64_t in) {
+    return s.op(TVI_KIR_SUB, I64, s.op(TVI_KIR_ADD, I64, s.index(out), s.index(in)),
+                s.i(window / 2));
+  };
+  Ref channel = s.index(is_depthwise ? 3 : 4);
+  Ref a = s.load(x, {s.index(0), place(1, 5), place(2, 6), channel}, s.f(0, dtype));
+  Ref b = is_depthwise ? s.load(w, {s.index(5), s.index(6), s.index(4), s.index(3)})
+                       : s.load(w, {s.index(3), s.index(5), s.index(6), s.index(4)});
+  s.finish({y}, {s.op(TVI_KIR_MUL, dtype, a, b)}, p.monoid(TVI_KIR_SUM, dtype));
+  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr};
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, trivet_allocator_system(), 0);
+  tvi_cuda_code_t code = {};
+  trivet_status_t status =
+      tvi_cuda_convolution_code(p.get(), &options, &form, &arena, trivet_allocator_system(), &code);
+  tvi_arena_deinit(&arena);
+  check(status);
+  const std::string text(code.source.data, code.source.size);
+  tvi_cuda_code_deinit(&code);
+  return text;
+}
+
+TEST_F(Compile, Convolutions) {
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    const bool is_wide = tvi_cuda_matmul_tiles[tile].slab != 0;
+    expect_text_compiles(print_convolution(64, false, tile % 2 ? F16 : BF16, {tile, 1, 1}),
+                         tile == 3, is_wide ? "sm_90a" : nullptr);
+    if (HasFailure()) return;
+  }
+  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1}), true, nullptr);
+  for (uint32_t across : {1, 2, 4})
+    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across}), across == 4, nullptr);
 }
 
 TEST(CompileErrors, NameTheArchitectureAndTheLog) {
