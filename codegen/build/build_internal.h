@@ -35,10 +35,16 @@ struct trivet_network_s {
 
 typedef TVI_VECTOR(const char*) tvi_name_list_t;
 
+typedef enum tvi_pass_place_e {
+  TVI_PASS_AFTER = 0,
+  TVI_PASS_BEFORE = 1,
+  TVI_PASS_INSTEAD = 2,
+} tvi_pass_place_t;
+
 typedef struct tvi_pass_insertion_s {
   const char* name;
   const char* anchor;
-  bool before;
+  tvi_pass_place_t place;
 } tvi_pass_insertion_t;
 
 typedef struct tvi_profile_shape_s {

@@ -164,15 +164,63 @@ trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* 
   return tvi_vector_push(&config->disabled, kept);
 }
 
+static trivet_status_t push_insertion(trivet_config_t* config, const char* name, const char* anchor,
+                                      tvi_pass_place_t place) {
+  tvi_pass_insertion_t insertion = {NULL, NULL, place};
+  TRIVET_RETURN_IF_ERROR(copy_text(config, name, &insertion.name));
+  TRIVET_RETURN_IF_ERROR(copy_text(config, anchor, &insertion.anchor));
+  return tvi_vector_push(&config->insertions, insertion);
+}
+
+// Name of definition |index| if it is a pass or a rewrite, else NULL.
+static const char* pass_name(const trivet_plugin_t* plugin, uint64_t index) {
+  const trivet_header_t* header = plugin->definitions[index];
+  if (header->struct_type == TRIVET_STRUCT_PASS) return ((const trivet_pass_t*)header)->name;
+  if (header->struct_type == TRIVET_STRUCT_REWRITE) return ((const trivet_rewrite_t*)header)->name;
+  return NULL;
+}
+
+static trivet_status_t insert_plugin(trivet_config_t* config, const char* name, const char* anchor,
+                                     tvi_pass_place_t place) {
+  const tvi_registry_t* registry = config->builder->registry;
+  const trivet_plugin_t* plugin = NULL;
+  for (uint32_t i = 0; i < tvi_registry_plugin_count(registry) && !plugin; ++i) {
+    const trivet_plugin_t* each = tvi_registry_plugin(registry, i);
+    if (strcmp(each->name, name) == 0) plugin = each;
+  }
+  if (!plugin) return TRIVET_STATUS(NOT_FOUND, "there is no plugin \"%s\" loaded", name);
+  bool found = false;
+  // Each lands next to the anchor, so what comes behind it is pushed backwards.
+  for (uint64_t i = 0; i < plugin->definition_count; ++i) {
+    uint64_t index = place == TVI_PASS_AFTER ? plugin->definition_count - 1 - i : i;
+    const char* each = pass_name(plugin, index);
+    if (!each) continue;
+    TRIVET_RETURN_IF_ERROR(push_insertion(config, each, anchor, place));
+    found = true;
+  }
+  if (found) return TRIVET_OK;
+  return TRIVET_STATUS(NOT_FOUND, "plugin \"%s\" brings no pass", name);
+}
+
 trivet_status_t trivet_config_insert_pass(trivet_config_t* config, const char* name,
                                           const char* anchor, uint32_t before) {
   if (!config || !name || !anchor)
     return TRIVET_STATUS(INVALID_ARGUMENT,
                          "inserting a pass needs a config, its name and an anchor");
-  tvi_pass_insertion_t insertion = {NULL, NULL, before != 0};
-  TRIVET_RETURN_IF_ERROR(copy_text(config, name, &insertion.name));
-  TRIVET_RETURN_IF_ERROR(copy_text(config, anchor, &insertion.anchor));
-  return tvi_vector_push(&config->insertions, insertion);
+  static const char kPlugin[] = "plugin:";
+  tvi_pass_place_t place = before != 0 ? TVI_PASS_BEFORE : TVI_PASS_AFTER;
+  if (strncmp(name, kPlugin, sizeof(kPlugin) - 1) == 0) {
+    return insert_plugin(config, name + sizeof(kPlugin) - 1, anchor, place);
+  }
+  return push_insertion(config, name, anchor, place);
+}
+
+trivet_status_t trivet_config_replace_pass(trivet_config_t* config, const char* name,
+                                           const char* replacement) {
+  if (!config || !name || !replacement)
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "replacing a pass needs a config, its name and another's");
+  return push_insertion(config, replacement, name, TVI_PASS_INSTEAD);
 }
 
 trivet_status_t trivet_config_set_flags(trivet_config_t* config, uint32_t flags) {
@@ -264,9 +312,16 @@ static bool insert(const char* pipeline, const tvi_pass_insertion_t* insertion,
     trivet_string_view_t name = {start, size};
     bool here = strlen(insertion->anchor) == size && memcmp(insertion->anchor, start, size) == 0;
     found = found || here;
-    if (here && insertion->before) tvi_string_builder_appendf(out, "%s,", insertion->name);
+    if (here && insertion->place == TVI_PASS_BEFORE) {
+      tvi_string_builder_appendf(out, "%s,", insertion->name);
+    }
+    if (here && insertion->place == TVI_PASS_INSTEAD) {
+      name = (trivet_string_view_t){insertion->name, strlen(insertion->name)};
+    }
     tvi_string_builder_append(out, name);
-    if (here && !insertion->before) tvi_string_builder_appendf(out, ",%s", insertion->name);
+    if (here && insertion->place == TVI_PASS_AFTER) {
+      tvi_string_builder_appendf(out, ",%s", insertion->name);
+    }
   }
   return found;
 }
@@ -308,7 +363,7 @@ trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
   } lowering[] = {{TRIVET_DTYPE_BF16, "lower-to-bf16"}, {TRIVET_DTYPE_F16, "lower-to-f16"}};
   for (size_t i = 0; i < 2 && config->pipeline == NULL; ++i) {
     if (!uses_precision(config, lowering[i].dtype)) continue;
-    const tvi_pass_insertion_t insertion = {lowering[i].name, "merge-siblings", false};
+    const tvi_pass_insertion_t insertion = {lowering[i].name, "merge-siblings", TVI_PASS_AFTER};
     TRIVET_RETURN_IF_ERROR(insert_everywhere(config, &insertion, out_pipeline));
   }
   for (size_t i = 0; i < config->insertions.count; ++i) {

@@ -243,6 +243,13 @@ trivet_status_t tvi_graph_merge_origins(trivet_graph_t* graph, tvi_node_id_t int
 // Removes nodes, constants and captures that nobody uses, also in subgraphs; inputs stay. IMPURE
 // nodes stay.
 trivet_status_t tvi_graph_remove_dead(trivet_graph_t* graph, uint32_t* out_removed);
+// Removes |node| if nobody uses it, and then what only it used. |into| takes the origins; 0: none
+// does.
+trivet_status_t tvi_graph_sweep(trivet_graph_t* graph, tvi_node_id_t node, tvi_node_id_t into);
+// Puts |replacement| in the place of |value|, which a node makes: uses, names and origins move, and
+// what nobody uses afterwards is removed.
+trivet_status_t tvi_graph_supersede(trivet_graph_t* graph, tvi_value_id_t value,
+                                    tvi_value_id_t replacement);
 // Moves a node before |before| (0: to the end). The caller keeps the order right.
 void tvi_graph_move_node(trivet_graph_t* graph, tvi_node_id_t node, tvi_node_id_t before);
 // Records that a == b must hold when shapes are bound. Two different numbers: INVALID_ARGUMENT.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/dtype.h"
+#include "core/base/vector.h"
 #include "core/graph/graph_internal.h"
 
 static void retarget_capture(trivet_graph_t* subgraph, tvi_value_id_t from, tvi_value_id_t to) {
@@ -201,4 +202,57 @@ trivet_status_t tvi_graph_remove_dead(trivet_graph_t* graph, uint32_t* out_remov
   }
   if (out_removed != NULL) *out_removed = removed;
   return TRIVET_OK;
+}
+
+static bool node_is_needed(const trivet_graph_t* graph, const tvi_node_t* node) {
+  if (!tvi_node_is_pure(node)) return true;
+  for (uint32_t i = 0; i < node->output_count; ++i) {
+    if (node->outputs[i] != 0 && value_is_needed(graph->values[node->outputs[i]])) return true;
+  }
+  return false;
+}
+
+typedef TVI_VECTOR(tvi_node_id_t) node_list_t;
+
+// A list instead of recursion: chains of nodes can be as long as the model makes them.
+static trivet_status_t sweep(trivet_graph_t* graph, node_list_t* pending, tvi_node_id_t into) {
+  while (pending->count != 0) {
+    tvi_node_id_t id = pending->data[--pending->count];
+    const tvi_node_t* node = graph->nodes[id];
+    if (node->dead || id == into || node_is_needed(graph, node)) continue;
+    if (into != 0) TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, into, id));
+    for (uint32_t i = 0; i < node->input_count; ++i) {
+      if (node->inputs[i] == 0) continue;
+      tvi_node_id_t producer = graph->values[node->inputs[i]]->producer;
+      if (producer != 0) TRIVET_RETURN_IF_ERROR(tvi_vector_push(pending, producer));
+    }
+    tvi_graph_remove_node(graph, id);
+  }
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_graph_sweep(trivet_graph_t* graph, tvi_node_id_t node, tvi_node_id_t into) {
+  node_list_t pending;
+  tvi_vector_init(&pending, graph->allocator);
+  trivet_status_t status = tvi_vector_push(&pending, node);
+  if (status == NULL) status = sweep(graph, &pending, into);
+  tvi_vector_deinit(&pending);
+  return status;
+}
+
+trivet_status_t tvi_graph_supersede(trivet_graph_t* graph, tvi_value_id_t value,
+                                    tvi_value_id_t replacement) {
+  tvi_node_id_t from = graph->values[value]->producer;
+  tvi_node_id_t into = graph->values[replacement]->producer;
+  if (into != 0) {
+    TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, into, from));
+  } else if (graph->values[replacement]->constant == NULL) {
+    // An input has no producer to carry the origins: those who read the value do.
+    const tvi_value_t* old = graph->values[value];
+    for (uint32_t i = 0; i < old->use_count; ++i) {
+      TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, old->uses[i].node, from));
+    }
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_graph_replace_value(graph, value, replacement));
+  return tvi_graph_sweep(graph, from, into);
 }

@@ -97,7 +97,5 @@ const char* tvi_node_label(const trivet_graph_t* graph, const tvi_node_t* node, 
 trivet_status_t tvi_graph_infer_all(trivet_graph_t* graph);
 // The declared default is not applied.
 const trivet_attribute_t* tvi_node_own_attribute(const tvi_node_t* node, const char* name);
-// "f32[batch, 3]".
-void tvi_type_print(const trivet_type_t* type, tvi_string_builder_t* builder);
 
 #endif  // TRIVET_CORE_GRAPH_GRAPH_INTERNAL_H_

@@ -11,6 +11,7 @@
 #include "core/base/vector.h"
 #include "core/graph/graph_constant_text.h"
 #include "core/graph/graph_internal.h"
+#include "core/graph/graph_report.h"
 #include "core/graph/graph_text.h"
 #include "core/graph/graph_text_lexer.h"
 

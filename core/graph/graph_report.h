@@ -19,5 +19,7 @@ trivet_status_t tvi_graph_node_error(const trivet_graph_t* graph, tvi_node_id_t 
 // Puts "node conv1 (ai.onnx.Conv): " before the message of |status|; consumes it.
 trivet_status_t tvi_graph_annotate_error(const trivet_graph_t* graph, tvi_node_id_t node,
                                          trivet_status_t status);
+// "f32[batch, 3]".
+void tvi_type_print(const trivet_type_t* type, tvi_string_builder_t* builder);
 
 #endif  // TRIVET_CORE_GRAPH_GRAPH_REPORT_H_

@@ -13,11 +13,15 @@ extern "C" {
 
 // What a pass gets: who it is, and scratch memory.
 struct trivet_pass_context_s {
+  const trivet_pass_api_t* api;  // first, as plugin.h says
   tvi_pass_manager_t* manager;
   const char* name;
   tvi_arena_t* scratch;
   uint32_t changes;
+  bool edited;  // through |api|, by a pass that we have not tested: the graph is verified
 };
+
+extern const trivet_pass_api_t tvi_pass_api;
 
 // Runs a rewrite over one graph, once from first to last node.
 trivet_status_t tvi_rewrite_run(const trivet_rewrite_t* rewrite, trivet_pass_context_t* context,

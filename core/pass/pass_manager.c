@@ -429,7 +429,8 @@ static trivet_status_t run_pass(tvi_pass_manager_t* manager, const item_t* item,
   const char* name = item_name(item);
   tvi_arena_t scratch;
   tvi_arena_init(&scratch, manager->allocator, 0);
-  trivet_pass_context_t context = {.manager = manager, .name = name, .scratch = &scratch};
+  trivet_pass_context_t context = {
+      .api = &tvi_pass_api, .manager = manager, .name = name, .scratch = &scratch};
   trivet_graph_t* root = graph->root;
   const char* outer = root->current_pass;
   root->current_pass = name;
@@ -447,12 +448,15 @@ static trivet_status_t run_pass(tvi_pass_manager_t* manager, const item_t* item,
     manager->failure = NULL;
   }
   TRIVET_RETURN_IF_ERROR_ANNOTATED(status, "pass '%s'", name);
-  if (here == 0 && context.changes == 0) return TRIVET_OK;
-  *changed = true;
-  tvi_log(manager->logger, TRIVET_SEVERITY_VERBOSE, "pass %s: %u changes", name, context.changes);
-  if (manager->options.verify != 0) {
+  bool changed_here = here != 0 || context.changes != 0;
+  if (changed_here) {
+    *changed = true;
+    tvi_log(manager->logger, TRIVET_SEVERITY_VERBOSE, "pass %s: %u changes", name, context.changes);
+  }
+  if (context.edited || (changed_here && manager->options.verify != 0)) {
     TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_graph_verify(root), "after pass '%s'", name);
   }
+  if (!changed_here) return TRIVET_OK;
   if (manager->dump_folder != NULL) TRIVET_RETURN_IF_ERROR(dump(manager, name, root));
   return TRIVET_OK;
 }

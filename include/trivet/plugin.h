@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 #define TRIVET_ABI_MAJOR 0u  // bumped by any change that is not an append
-#define TRIVET_ABI_MINOR 2u  // bumped by every append
+#define TRIVET_ABI_MINOR 3u  // bumped by every append
 
 // Struct types (trivet_header_t.struct_type). Values are never reused.
 #define TRIVET_STRUCT_PLUGIN 0x54500001u
@@ -338,6 +338,114 @@ typedef struct trivet_frontend_s {
 // -------------------------------------------------------------------------------------------------
 typedef struct trivet_graph_s trivet_graph_t;
 typedef struct trivet_pass_context_s trivet_pass_context_t;
+
+typedef uint32_t trivet_node_t;  // id of a node of a graph; 0: none
+
+// What a pass asks and does. Every function takes the context and the graph that run received (run
+// is called once for each graph, bodies of control flow included). Ids of nodes and values belong
+// to one graph; NULL, 0 or a status answers an id that is none. Pointers are valid until the next
+// change of the graph, those of dimensions as long as the graph. After a pass that changed
+// something the host verifies the whole graph: a pass that breaks one is an error with its name.
+typedef struct trivet_pass_api_s {
+  uint32_t struct_size;
+  uint32_t abi_minor;
+  // In the order in which nodes run: the one behind |node|, the first for 0; 0: no further. Also for
+  // a node that this pass has removed.
+  trivet_node_t (*next_node)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                             trivet_node_t node);
+  // "std.Add". NULL: no such node.
+  const char* (*node_operator)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                               trivet_node_t node, uint32_t* out_version);
+  // Values that it reads (0: absent) and makes (0: not asked for).
+  const trivet_value_t* (*node_inputs)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                       trivet_node_t node, uint32_t* out_count);
+  const trivet_value_t* (*node_outputs)(trivet_pass_context_t* context,
+                                        const trivet_graph_t* graph, trivet_node_t node,
+                                        uint32_t* out_count);
+  // With the declared default applied; its kind says which type |data| has. NULL: absent or not
+  // declared.
+  const trivet_attribute_t* (*node_attribute)(trivet_pass_context_t* context,
+                                              const trivet_graph_t* graph, trivet_node_t node,
+                                              const char* name);
+  // The node that makes |value|; 0: an input, constant or value of an enclosing graph. |out_index|
+  // (may be NULL): which of its outputs.
+  trivet_node_t (*producer)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                            trivet_value_t value, uint32_t* out_index);
+  const trivet_type_t* (*value_type)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                     trivet_value_t value);
+  // How many places read |value|: operands of nodes, then results of the graph.
+  uint32_t (*use_count)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                        trivet_value_t value);
+  // Node and operand of use |index|; 0: a result of the graph, or a body that captures it.
+  trivet_node_t (*use)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                       trivet_value_t value, uint32_t index, uint32_t* out_operand);
+  // A constant as a tensor in host memory, in any alignment. 0: it is none.
+  uint32_t (*value_constant)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                             trivet_value_t value, trivet_tensor_t* out_tensor);
+  // 1 and the number, if |value| is a constant whose elements are all that number.
+  uint32_t (*value_number)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                           trivet_value_t value, double* out_number);
+  // Contents of a small integer value as dimensions, computed ones too; NULL: unknown.
+  const trivet_dim_t* (*value_ints)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                    trivet_value_t value, uint64_t* out_count);
+  // Inputs (kind 0) and results (kind 1) of the graph; 0 past the end.
+  trivet_value_t (*graph_value)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                uint32_t kind, uint32_t index);
+  // Dimensions. Equal expressions are the same pointer, so == asks whether two are equal.
+  trivet_dim_t (*dim_constant)(trivet_pass_context_t* context, trivet_graph_t* graph,
+                               int64_t value);
+  trivet_dim_t (*dim_binary)(trivet_pass_context_t* context, trivet_graph_t* graph, uint32_t op,
+                             trivet_dim_t a, trivet_dim_t b);
+  uint32_t (*dim_value)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                        trivet_dim_t dim, int64_t* out_value);
+  void (*dim_range)(trivet_pass_context_t* context, const trivet_graph_t* graph, trivet_dim_t dim,
+                    int64_t* out_min, int64_t* out_max);
+  // A number that certainly divides |dim|; 0 for the constant 0.
+  int64_t (*dim_divisor)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                         trivet_dim_t dim);
+  // 1 if a <= b for all values of the symbols. 0: not known.
+  uint32_t (*dim_at_most)(trivet_pass_context_t* context, trivet_graph_t* graph, trivet_dim_t a,
+                          trivet_dim_t b);
+  const char* (*dim_text)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                          trivet_dim_t dim);  // "2*batch + 1"; valid until run returns
+  // The rewrite holds only where a == b: checked whenever shapes are bound.
+  trivet_status_t (*assume)(trivet_pass_context_t* context, trivet_graph_t* graph, trivet_node_t at,
+                            trivet_dim_t a, trivet_dim_t b);
+  // May the pass rewrite |node|? Asked when a match is complete, before the first change; the user
+  // may have excluded the node, or bisects.
+  uint32_t (*may_change)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                         trivet_node_t node);
+  // Adds a node before |at|, with the origins of that one; version 0: the newest. Operands and
+  // attributes are checked, types are inferred. Data of attributes is copied.
+  trivet_status_t (*add_node)(trivet_pass_context_t* context, trivet_graph_t* graph,
+                              trivet_node_t at, const char* op, uint32_t version,
+                              const trivet_value_t* inputs, uint32_t input_count,
+                              const trivet_attribute_t* attributes, uint32_t attribute_count,
+                              uint32_t output_count, trivet_value_t* out_outputs);
+  // A constant with a copy of the bytes; an i64 vector of dimensions.
+  trivet_status_t (*add_constant)(trivet_pass_context_t* context, trivet_graph_t* graph,
+                                  const trivet_tensor_t* tensor, trivet_value_t* out_value);
+  trivet_status_t (*add_ints)(trivet_pass_context_t* context, trivet_graph_t* graph,
+                              const trivet_dim_t* dims, uint64_t count, trivet_value_t* out_value);
+  // Puts |replacement| in the place of |value|, which a node makes, and reports that with the reason
+  // given. Both have the same type, or the status names both types and nothing has changed. Uses,
+  // names and origins move; nodes that nobody needs any more are removed.
+  trivet_status_t (*replace)(trivet_pass_context_t* context, trivet_graph_t* graph,
+                             trivet_value_t value, trivet_value_t replacement, const char* format,
+                             ...) TRIVET_PRINTF_FORMAT(5, 6);
+  // A near miss: the pattern was almost there. Shown by --explain, in words of the model.
+  void (*decline)(trivet_pass_context_t* context, const trivet_graph_t* graph, trivet_node_t node,
+                  const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5);
+  // Whether the target that is built for has a kernel for |node| as it stands, other than its
+  // general one; no without a target.
+  trivet_status_t (*accepts)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                             trivet_node_t node, uint32_t* out_accepted);
+  // Memory that lives until the pass has ended.
+  trivet_status_t (*scratch)(trivet_pass_context_t* context, uint64_t size, void** out_memory);
+  trivet_status_t (*error)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                           trivet_node_t node, uint32_t code, const char* format, ...)
+      TRIVET_PRINTF_FORMAT(5, 6);
+} trivet_pass_api_t;
 
 typedef struct trivet_pass_s {
   trivet_header_t header;
@@ -756,6 +864,17 @@ typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major,
       0,                                                                      \
       0}
 
+// TRIVET_PASS(variable, "acme-merge", "summary", run): a pass in C, without demands on its place.
+#define TRIVET_PASS(variable, pass_name, pass_summary, pass_run) \
+  static const trivet_pass_t variable = {                        \
+      TRIVET_HEADER(trivet_pass_t, TRIVET_STRUCT_PASS),          \
+      (pass_name),                                               \
+      (pass_summary),                                            \
+      0,                                                         \
+      0,                                                         \
+      0,                                                         \
+      (pass_run)}
+
 // -------------------------------------------------------------------------------------------------
 // Inline helpers over the handles.
 // -------------------------------------------------------------------------------------------------
@@ -833,6 +952,53 @@ static inline trivet_status_t trivet_view_set_output(trivet_node_view_t* v, uint
 // v->api->error(v, code, "...", ...).
 #define TRIVET_VIEW_EMIT(view, ...) ((view)->api->emit((view), __VA_ARGS__))
 #define TRIVET_VIEW_ERROR(view, code, ...) ((view)->api->error((view), (code), __VA_ARGS__))
+
+// Passes. The context begins with a pointer to its table.
+static inline const trivet_pass_api_t* trivet_pass_api(const trivet_pass_context_t* context) {
+  return *(const trivet_pass_api_t* const*)(const void*)context;
+}
+// 1 if |node| is of operator |op|, "std.Add", in any version.
+static inline uint32_t trivet_pass_is(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                      trivet_node_t node, const char* op) {
+  const char* name = trivet_pass_api(context)->node_operator(context, graph, node, 0);
+  if (!name) return 0;
+  while (*name && *name == *op) ++name, ++op;
+  return *name == *op;
+}
+// Operand |index| of |node|, and output |index|; 0: absent, or no such.
+static inline trivet_value_t trivet_pass_input(trivet_pass_context_t* context,
+                                               const trivet_graph_t* graph, trivet_node_t node,
+                                               uint32_t index) {
+  uint32_t count = 0;
+  const trivet_value_t* v = trivet_pass_api(context)->node_inputs(context, graph, node, &count);
+  return index < count ? v[index] : 0;
+}
+static inline trivet_value_t trivet_pass_output(trivet_pass_context_t* context,
+                                                const trivet_graph_t* graph, trivet_node_t node,
+                                                uint32_t index) {
+  uint32_t count = 0;
+  const trivet_value_t* v = trivet_pass_api(context)->node_outputs(context, graph, node, &count);
+  return index < count ? v[index] : 0;
+}
+// A single number of an attribute; |fallback| where it is absent or of another kind.
+static inline int64_t trivet_pass_attr_i64(trivet_pass_context_t* context,
+                                           const trivet_graph_t* graph, trivet_node_t node,
+                                           const char* name, int64_t fallback) {
+  const trivet_attribute_t* a =
+      trivet_pass_api(context)->node_attribute(context, graph, node, name);
+  return a && a->kind == TRIVET_ATTR_I64 && a->count ? ((const int64_t*)a->data)[0] : fallback;
+}
+static inline double trivet_pass_attr_f64(trivet_pass_context_t* context,
+                                          const trivet_graph_t* graph, trivet_node_t node,
+                                          const char* name, double fallback) {
+  const trivet_attribute_t* a =
+      trivet_pass_api(context)->node_attribute(context, graph, node, name);
+  return a && a->kind == TRIVET_ATTR_F32 && a->count ? ((const double*)a->data)[0] : fallback;
+}
+#define TRIVET_PASS_REPLACE(context, graph, value, replacement, ...) \
+  (trivet_pass_api(context)->replace((context), (graph), (value), (replacement), __VA_ARGS__))
+#define TRIVET_PASS_DECLINE(context, graph, node, ...) \
+  (trivet_pass_api(context)->decline((context), (graph), (node), __VA_ARGS__))
 
 // Build half of kernels. Regions, proposals and emissions begin with a pointer to their table too.
 static inline const trivet_region_api_t* trivet_region_api(const trivet_region_t* region) {

@@ -7,9 +7,6 @@
 #include <string.h>
 
 #include "core/base/dtype.h"
-#include "core/base/vector.h"
-
-typedef TVI_VECTOR(tvi_node_id_t) node_list_t;
 
 trivet_status_t tvi_edit_run(trivet_pass_context_t* context, trivet_graph_t* graph,
                              tvi_edit_visit_t visit, uint32_t* out_changed) {
@@ -124,41 +121,8 @@ trivet_status_t tvi_edit_dims(tvi_edit_t* edit, const trivet_dim_t* dims, uint64
   return tvi_graph_add_dims_constant(edit->graph, &type, dims, out_value);
 }
 
-static bool is_needed(const trivet_graph_t* graph, const tvi_node_t* node) {
-  if (!tvi_node_is_pure(node)) return true;
-  for (uint32_t i = 0; i < node->output_count; ++i) {
-    if (node->outputs[i] == 0) continue;
-    const tvi_value_t* value = graph->values[node->outputs[i]];
-    if (value->use_count != 0 || value->output_uses != 0 || value->observed) return true;
-  }
-  return false;
-}
-
-// A list instead of recursion: chains of nodes can be as long as the model makes them.
-static trivet_status_t sweep(tvi_edit_t* edit, node_list_t* pending, tvi_node_id_t into) {
-  trivet_graph_t* graph = edit->graph;
-  while (pending->count != 0) {
-    tvi_node_id_t id = pending->data[--pending->count];
-    const tvi_node_t* node = graph->nodes[id];
-    if (node->dead || id == into || is_needed(graph, node)) continue;
-    if (into != 0) TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, into, id));
-    for (uint32_t i = 0; i < node->input_count; ++i) {
-      if (node->inputs[i] == 0) continue;
-      tvi_node_id_t producer = graph->values[node->inputs[i]]->producer;
-      if (producer != 0) TRIVET_RETURN_IF_ERROR(tvi_vector_push(pending, producer));
-    }
-    tvi_graph_remove_node(graph, id);
-  }
-  return TRIVET_OK;
-}
-
 trivet_status_t tvi_edit_sweep(tvi_edit_t* edit, tvi_node_id_t node, tvi_node_id_t into) {
-  node_list_t pending;
-  tvi_vector_init(&pending, edit->graph->allocator);
-  trivet_status_t status = tvi_vector_push(&pending, node);
-  if (status == NULL) status = sweep(edit, &pending, into);
-  tvi_vector_deinit(&pending);
-  return status;
+  return tvi_graph_sweep(edit->graph, node, into);
 }
 
 bool tvi_edit_fits(tvi_edit_t* edit, tvi_value_id_t value, tvi_value_id_t replacement) {
@@ -172,18 +136,5 @@ bool tvi_edit_fits(tvi_edit_t* edit, tvi_value_id_t value, tvi_value_id_t replac
 
 trivet_status_t tvi_edit_replace_value(tvi_edit_t* edit, tvi_value_id_t value,
                                        tvi_value_id_t replacement) {
-  trivet_graph_t* graph = edit->graph;
-  tvi_node_id_t from = graph->values[value]->producer;
-  tvi_node_id_t into = graph->values[replacement]->producer;
-  if (into != 0) {
-    TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, into, from));
-  } else if (graph->values[replacement]->constant == NULL) {
-    // An input has no producer to carry the origins: those who read the value do.
-    const tvi_value_t* old = graph->values[value];
-    for (uint32_t i = 0; i < old->use_count; ++i) {
-      TRIVET_RETURN_IF_ERROR(tvi_graph_merge_origins(graph, old->uses[i].node, from));
-    }
-  }
-  TRIVET_RETURN_IF_ERROR(tvi_graph_replace_value(graph, value, replacement));
-  return tvi_edit_sweep(edit, from, into);
+  return tvi_graph_supersede(edit->graph, value, replacement);
 }

@@ -162,6 +162,54 @@ static trivet_status_t set_io_formats(trivet_config_t* config, const arguments_t
   return TRIVET_OK;
 }
 
+// Without ':' the passes of the libraries that --plugin names.
+static trivet_status_t insert_plugins(trivet_config_t* config, const arguments_t* arguments,
+                                      const option_t* option, uint32_t before) {
+  const option_t* plugins = find_option(arguments, "--plugin");
+  if (plugins->seen == 0) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "%s is ANCHOR:PASS, or ANCHOR beside --plugin, not '%s'",
+                         option->name, option->values[0]);
+  }
+  for (int i = 0; i < plugins->seen && i < 64; ++i) {
+    // The last one inserted stands next to an anchor before it.
+    const char* path = plugins->values[before ? i : plugins->seen - 1 - i];
+    const char* base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    const char* end = strrchr(base, '.');
+    char name[128];
+    snprintf(name, sizeof(name), "plugin:%.*s", (int)(end ? end - base : (long)strlen(base)), base);
+    TRIVET_RETURN_IF_ERROR(trivet_config_insert_pass(config, name, option->values[0], before));
+  }
+  return TRIVET_OK;
+}
+
+static trivet_status_t set_passes(trivet_config_t* config, const arguments_t* arguments) {
+  static const char* const kPlaces[] = {"--pass-after", "--pass-before", "--pass-replace"};
+  for (uint32_t place = 0; place < 3; ++place) {
+    const option_t* given = find_option(arguments, kPlaces[place]);
+    for (int i = 0; i < given->seen && i < 64; ++i) {
+      char anchor[128];
+      const char* colon = strchr(given->values[i], ':');
+      if (!colon && place < 2) {
+        option_t one = *given;
+        one.values[0] = given->values[i];
+        TRIVET_RETURN_IF_ERROR(insert_plugins(config, arguments, &one, place));
+        continue;
+      }
+      if (!colon || (size_t)(colon - given->values[i]) >= sizeof(anchor)) {
+        return TRIVET_STATUS(INVALID_ARGUMENT, "%s is ANCHOR:PASS, not '%s'", given->name,
+                             given->values[i]);
+      }
+      memcpy(anchor, given->values[i], (size_t)(colon - given->values[i]));
+      anchor[colon - given->values[i]] = 0;
+      TRIVET_RETURN_IF_ERROR(place == 2
+                                 ? trivet_config_replace_pass(config, anchor, colon + 1)
+                                 : trivet_config_insert_pass(config, colon + 1, anchor, place));
+    }
+  }
+  return TRIVET_OK;
+}
+
 static trivet_status_t configure(trivet_config_t* config, const arguments_t* arguments,
                                  bar_t* bar) {
   int64_t number = 0;
@@ -179,21 +227,7 @@ static trivet_status_t configure(trivet_config_t* config, const arguments_t* arg
   for (int i = 0; i < disabled->seen && i < 64; ++i) {
     TRIVET_RETURN_IF_ERROR(trivet_config_disable_pass(config, disabled->values[i]));
   }
-  for (int before = 0; before < 2; ++before) {
-    const option_t* inserted = find_option(arguments, before ? "--pass-before" : "--pass-after");
-    for (int i = 0; i < inserted->seen && i < 64; ++i) {
-      char anchor[128];
-      const char* colon = strchr(inserted->values[i], ':');
-      if (!colon || (size_t)(colon - inserted->values[i]) >= sizeof(anchor)) {
-        return TRIVET_STATUS(INVALID_ARGUMENT, "%s is ANCHOR:PASS, not '%s'", inserted->name,
-                             inserted->values[i]);
-      }
-      memcpy(anchor, inserted->values[i], (size_t)(colon - inserted->values[i]));
-      anchor[colon - inserted->values[i]] = 0;
-      TRIVET_RETURN_IF_ERROR(
-          trivet_config_insert_pass(config, colon + 1, anchor, (uint32_t)before));
-    }
-  }
+  TRIVET_RETURN_IF_ERROR(set_passes(config, arguments));
   if (option_given(arguments, "--passes")) {
     TRIVET_RETURN_IF_ERROR(
         trivet_config_set_pipeline(config, option_value(arguments, "--passes", NULL)));
@@ -280,6 +314,7 @@ static int run(int argc, char** argv) {
                         {"--passes", NULL, true, false, 0, {0}, 0},
                         {"--pass-after", NULL, true, true, 0, {0}, 0},
                         {"--pass-before", NULL, true, true, 0, {0}, 0},
+                        {"--pass-replace", NULL, true, true, 0, {0}, 0},
                         {"--skip-nodes", NULL, true, false, 0, {0}, 0},
                         {"--stop-after", NULL, true, false, 0, {0}, 0},
                         {"--dump", NULL, true, false, 0, {0}, 0},
@@ -352,7 +387,9 @@ const command_t kBuildCommand = {
     "passes:\n"
     "  --disable NAME         switches off a pass, fuser or kernel (repeatable)\n"
     "  --passes LIST          replaces the pipeline: \"a,(b,c)*,d\"\n"
-    "  --pass-after, --pass-before ANCHOR:PASS   inserts a pass (repeatable)\n"
+    "  --pass-after, --pass-before ANCHOR[:PASS]   inserts a pass, or those of --plugin "
+    "(repeatable)\n"
+    "  --pass-replace ANCHOR:PASS   runs PASS instead (repeatable)\n"
     "  --skip-nodes NAMES     nodes of the model that no pass may touch\n"
     "  --stop-after N         bisection: no pass changes anything after N changes\n"
     "  --dump FOLDER          the graph as text after each pass that changed it\n"
