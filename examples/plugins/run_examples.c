@@ -270,10 +270,13 @@ static int run_chain(trivet_builder_t* builder, trivet_runtime_t* runtime, const
   return statistics.step_count != 1 || !(fabs(memory[1][0] - wanted) < 1e-6);
 }
 
-// The pass put before one of the built-in ones, which would find the same; then switched off.
+// The pass put before one of the built-in ones, which would find the same; switched off; in the
+// place of that one; and by the name of its plugin.
 static int run_pass(trivet_builder_t* builder, const char* plan) {
+  static const char* const kWays[] = {"inserted", "switched off", "in the place of another",
+                                      "by its plugin"};
   int wrong = 0;
-  for (int disabled = 0; disabled < 2; ++disabled) {
+  for (int way = 0; way < 4; ++way) {
     trivet_network_t* network;
     trivet_config_t* config;
     trivet_report_t* report;
@@ -286,14 +289,20 @@ static int run_pass(trivet_builder_t* builder, const char* plan) {
     check(trivet_network_add_node(network, "std.Mul", operands, 2, NULL, 0, "m", 1, &y));
     check(trivet_network_mark_output(network, y, "y"));
     check(trivet_config_create(builder, &config));
-    check(trivet_config_insert_pass(config, "acme-silu", "recognize-swish", 1));
-    if (disabled) check(trivet_config_disable_pass(config, "acme-silu"));
+    if (way == 2) {
+      check(trivet_config_replace_pass(config, "recognize-swish", "acme-silu"));
+    } else {
+      check(trivet_config_insert_pass(config, way == 3 ? "plugin:swish_pass" : "acme-silu",
+                                      "recognize-swish", 1));
+    }
+    if (way == 1) check(trivet_config_disable_pass(config, "acme-silu"));
     check(trivet_config_set_flags(config, TRIVET_BUILD_EXPLAIN));
     check(trivet_build_file(network, config, plan, &report));
-    const char* found = strstr(trivet_report_text(report, TRIVET_REPORT_PASSES), "acme-silu");
+    const char* passes = trivet_report_text(report, TRIVET_REPORT_PASSES);
+    const char* found = strstr(passes, "acme-silu");
     long changes = found ? strtol(found + strlen("acme-silu"), NULL, 10) : 0;
-    printf("the pass acme-silu %s: %ld changes\n", disabled ? "switched off" : "inserted", changes);
-    wrong |= changes != !disabled;
+    printf("the pass acme-silu %s: %ld changes\n", kWays[way], changes);
+    wrong |= changes != (way != 1) || !strstr(passes, "recognize-swish") != (way == 2);
     trivet_report_destroy(report);
     trivet_config_destroy(config);
     trivet_network_destroy(network);

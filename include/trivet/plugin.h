@@ -349,8 +349,8 @@ typedef uint32_t trivet_node_t;  // id of a node of a graph; 0: none
 typedef struct trivet_pass_api_s {
   uint32_t struct_size;
   uint32_t abi_minor;
-  // In the order in which nodes run: the one behind |node|, the first for 0; 0: no further. Also for
-  // a node that this pass has removed.
+  // In the order in which nodes run: the one behind |node|, the first for 0; 0: no further. Also
+  // for a node that this pass has removed.
   trivet_node_t (*next_node)(trivet_pass_context_t* context, const trivet_graph_t* graph,
                              trivet_node_t node);
   // "std.Add". NULL: no such node.
@@ -359,9 +359,8 @@ typedef struct trivet_pass_api_s {
   // Values that it reads (0: absent) and makes (0: not asked for).
   const trivet_value_t* (*node_inputs)(trivet_pass_context_t* context, const trivet_graph_t* graph,
                                        trivet_node_t node, uint32_t* out_count);
-  const trivet_value_t* (*node_outputs)(trivet_pass_context_t* context,
-                                        const trivet_graph_t* graph, trivet_node_t node,
-                                        uint32_t* out_count);
+  const trivet_value_t* (*node_outputs)(trivet_pass_context_t* context, const trivet_graph_t* graph,
+                                        trivet_node_t node, uint32_t* out_count);
   // With the declared default applied; its kind says which type |data| has. NULL: absent or not
   // declared.
   const trivet_attribute_t* (*node_attribute)(trivet_pass_context_t* context,
@@ -427,9 +426,9 @@ typedef struct trivet_pass_api_s {
                                   const trivet_tensor_t* tensor, trivet_value_t* out_value);
   trivet_status_t (*add_ints)(trivet_pass_context_t* context, trivet_graph_t* graph,
                               const trivet_dim_t* dims, uint64_t count, trivet_value_t* out_value);
-  // Puts |replacement| in the place of |value|, which a node makes, and reports that with the reason
-  // given. Both have the same type, or the status names both types and nothing has changed. Uses,
-  // names and origins move; nodes that nobody needs any more are removed.
+  // Puts |replacement| in the place of |value|, which a node makes, and reports that with the
+  // reason given. Both have the same type, or the status names both types and nothing has changed.
+  // Uses, names and origins move; nodes that nobody needs any more are removed.
   trivet_status_t (*replace)(trivet_pass_context_t* context, trivet_graph_t* graph,
                              trivet_value_t value, trivet_value_t replacement, const char* format,
                              ...) TRIVET_PRINTF_FORMAT(5, 6);
@@ -865,15 +864,14 @@ typedef const trivet_plugin_t* (*trivet_plugin_query_fn_t)(uint32_t host_major,
       0}
 
 // TRIVET_PASS(variable, "acme-merge", "summary", run): a pass in C, without demands on its place.
-#define TRIVET_PASS(variable, pass_name, pass_summary, pass_run) \
-  static const trivet_pass_t variable = {                        \
-      TRIVET_HEADER(trivet_pass_t, TRIVET_STRUCT_PASS),          \
-      (pass_name),                                               \
-      (pass_summary),                                            \
-      0,                                                         \
-      0,                                                         \
-      0,                                                         \
-      (pass_run)}
+#define TRIVET_PASS(variable, pass_name, pass_summary, pass_run)                           \
+  static const trivet_pass_t variable = {TRIVET_HEADER(trivet_pass_t, TRIVET_STRUCT_PASS), \
+                                         (pass_name),                                      \
+                                         (pass_summary),                                   \
+                                         0,                                                \
+                                         0,                                                \
+                                         0,                                                \
+                                         (pass_run)}
 
 // -------------------------------------------------------------------------------------------------
 // Inline helpers over the handles.

@@ -217,11 +217,12 @@ TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* confi
 TRIVET_API trivet_status_t trivet_config_set_lock_output(trivet_config_t* config, const char* path);
 // Switches a pass, rewrite or fuser off by name; an unknown name is an error at build.
 TRIVET_API trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* name);
-// Inserts pass |name| after (or before) every |anchor| of the pipeline; "plugin:NAME": all passes of
-// the loaded plugin NAME, in its order. An anchor that the pipeline lacks is an error at build.
+// Inserts pass |name| after (or before) every |anchor| of the pipeline; "plugin:NAME": all passes
+// of the loaded plugin NAME, in its order. An anchor that the pipeline lacks is an error at build.
 TRIVET_API trivet_status_t trivet_config_insert_pass(trivet_config_t* config, const char* name,
                                                      const char* anchor, uint32_t before);
-// Runs pass |replacement| wherever the pipeline has |name|, which is an error at build if it has not.
+// Runs pass |replacement| wherever the pipeline has |name|, which is an error at build if it has
+// not.
 TRIVET_API trivet_status_t trivet_config_replace_pass(trivet_config_t* config, const char* name,
                                                       const char* replacement);
 // Replaces the whole pipeline.

@@ -61,13 +61,16 @@ TEST_F(RefusedPlugins, MissingFile) {
 
 TEST_F(RefusedPlugins, Entry) {
   Refuse("no_symbol", "exports no symbol trivet_plugin_query");
-  Refuse("null", "trivet_plugin_query(0, 2) returned NULL: not made for this version");
+  Refuse("null", "trivet_plugin_query(" + std::to_string(TRIVET_ABI_MAJOR) + ", " +
+                     std::to_string(TRIVET_ABI_MINOR) +
+                     ") returned NULL: not made for this version");
 }
 
 TEST_F(RefusedPlugins, Head) {
   Refuse("struct_type", "header.struct_type is 0x54500002, wanted 0x54500001 (plugin)");
   Refuse("major", "abi_major is 1, wanted 0");
-  Refuse("minor", "abi_minor is 3, wanted at most 2");
+  Refuse("minor", "abi_minor is " + std::to_string(TRIVET_ABI_MINOR + 1) + ", wanted at most " +
+                      std::to_string(TRIVET_ABI_MINOR));
   Refuse("struct_size", "header.struct_size is 32, wanted at least 72");
   Refuse("halves", "halves are 0x4, wanted 1, 2 or 3");
 }

@@ -164,11 +164,11 @@ static trivet_status_t set_io_formats(trivet_config_t* config, const arguments_t
 
 // Without ':' the passes of the libraries that --plugin names.
 static trivet_status_t insert_plugins(trivet_config_t* config, const arguments_t* arguments,
-                                      const option_t* option, uint32_t before) {
+                                      const char* option, const char* anchor, uint32_t before) {
   const option_t* plugins = find_option(arguments, "--plugin");
   if (plugins->seen == 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "%s is ANCHOR:PASS, or ANCHOR beside --plugin, not '%s'",
-                         option->name, option->values[0]);
+                         option, anchor);
   }
   for (int i = 0; i < plugins->seen && i < 64; ++i) {
     // The last one inserted stands next to an anchor before it.
@@ -178,7 +178,7 @@ static trivet_status_t insert_plugins(trivet_config_t* config, const arguments_t
     const char* end = strrchr(base, '.');
     char name[128];
     snprintf(name, sizeof(name), "plugin:%.*s", (int)(end ? end - base : (long)strlen(base)), base);
-    TRIVET_RETURN_IF_ERROR(trivet_config_insert_pass(config, name, option->values[0], before));
+    TRIVET_RETURN_IF_ERROR(trivet_config_insert_pass(config, name, anchor, before));
   }
   return TRIVET_OK;
 }
@@ -191,9 +191,8 @@ static trivet_status_t set_passes(trivet_config_t* config, const arguments_t* ar
       char anchor[128];
       const char* colon = strchr(given->values[i], ':');
       if (!colon && place < 2) {
-        option_t one = *given;
-        one.values[0] = given->values[i];
-        TRIVET_RETURN_IF_ERROR(insert_plugins(config, arguments, &one, place));
+        TRIVET_RETURN_IF_ERROR(
+            insert_plugins(config, arguments, given->name, given->values[i], place));
         continue;
       }
       if (!colon || (size_t)(colon - given->values[i]) >= sizeof(anchor)) {
