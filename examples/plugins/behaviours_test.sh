@@ -7,7 +7,7 @@ source examples/example_room.sh
 here=$PWD/examples/plugins trivet=$PWD/tools/trivet/trivet include=$PWD/include
 cd "$TEST_TMPDIR"
 options=()
-for name in two_versions other_clamp keep_positive windows int8_scales; do
+for name in two_versions other_clamp keep_positive windows int8_scales window_pool; do
   cc -shared -fPIC -Wall -Wextra -Werror -I "$include" "$here/$name.c" -o "$name.so"
   "$trivet" plugin check "./$name.so" --plugin-path "$plugins" | tail -1 | grep ' 0 faults' || { echo "FAILED: check $name"; exit 1; }
   options+=(--plugin "./$name.so")
@@ -31,5 +31,6 @@ means: f32[1x3] 2 5 2.33333
 firsts: f32[3] 1 2 3
 count: i64[1] 3
 sum: i8[6] -100 -1 0 1 100 127
+pooled: f32[1x2] 1.58114 4.52769
 WANT
 echo passed
