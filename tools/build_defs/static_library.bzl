@@ -1,8 +1,9 @@
 """NAME.a: the libraries and some plugins in one archive, for programs that load nothing.
 
 One object for everything in `deps`, of which only what TRIVET_API marks stays visible; one object for each plugin, of which
-only its query function does, as trivet_plugin_query_<plugin>. Plugins hold copies of the stateless code that they use, as
-their shared objects do. What lies outside of this project (libprotobuf-c) is named by the pkg-config file.
+only its query function does, as trivet_plugin_query_<plugin>; the objects of `tables`, which name plugins. Plugins hold copies
+of the stateless code that they use, as their shared objects do. What lies outside of this project (libprotobuf-c) is named by
+the pkg-config file.
 """
 
 _JOIN = """set -eu
@@ -47,6 +48,10 @@ def _impl(ctx):
                         (name, " ".join(own), " ".join(others)))
         commands.append("objcopy --keep-global-symbol=trivet_plugin_query $dir/plugin_%s.o" % name)
         commands.append("objcopy --redefine-sym trivet_plugin_query=trivet_plugin_query_%s $dir/plugin_%s.o" % (name, name))
+    for archive in _archives(ctx.attr.tables)[:1]:
+        # Objects of their own: a program that does not ask for a table does not link its plugins.
+        files[archive.path] = archive
+        commands.append("(here=$PWD; cd $dir && ar x $here/%s)" % archive.path)
     out = ctx.actions.declare_file(ctx.label.name)
     ctx.actions.run_shell(
         inputs = files.values(),
@@ -61,5 +66,6 @@ trivet_static_library = rule(
     attrs = {
         "deps": attr.label_list(providers = [CcInfo]),
         "plugins": attr.label_list(providers = [CcInfo]),
+        "tables": attr.label(providers = [CcInfo]),
     },
 )

@@ -178,7 +178,8 @@ TEST_F(PassApi, MistakesAreStatuses) {
         EXPECT_EQ(Take(api->add_constant(c, g, &four, &y)), "OK");
         EXPECT_NE(Take(api->add_constant(c, g, &wrong, &y)), "OK");
         EXPECT_EQ(Take(api->replace(c, g, a, y, "wrong")),
-                  "node test.Relu: a value of type f32[2*n, 4] cannot be replaced by one of type "
+                  "node of operator test.Relu: a value of type f32[2*n, 4] cannot be replaced by "
+                  "one of type "
                   "f32[4]");
         EXPECT_EQ(Take(api->replace(c, g, x, a, "wrong")),
                   "value " + std::to_string(x) + " cannot be replaced by value " +
@@ -197,7 +198,7 @@ TEST_F(PassApi, MistakesAreStatuses) {
         EXPECT_EQ(Take(api->add_ints(c, g, &missing, 1, &y)), "dimension 0 is none");
         return api->error(c, g, first, TRIVET_STATUS_UNIMPLEMENTED, "%s", "not today");
       }),
-      "pass 'body': node test.Relu: not today");
+      "pass 'body': node of operator test.Relu: not today");
 }
 
 // An operand that is made further behind: every change of a pass from outside is verified.
