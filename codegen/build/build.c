@@ -253,8 +253,8 @@ static trivet_status_t run_build(build_t* b, trivet_sink_t sink) {
   return progress(b, "done", 5);
 }
 
-trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config,
-                             trivet_sink_t sink, trivet_report_t** out_report) {
+static trivet_status_t build_plan(trivet_network_t* network, const trivet_config_t* config,
+                                  trivet_sink_t sink, trivet_report_t** out_report) {
   if (!network || !config || !sink.write)
     return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build needs a network, a config and a sink");
   if (network->built)
@@ -281,16 +281,30 @@ trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* c
   return status;
 }
 
-trivet_status_t trivet_build_file(trivet_network_t* network, const trivet_config_t* config,
-                                  const char* path, trivet_report_t** out_report) {
+static trivet_status_t build_plan_file(trivet_network_t* network, const trivet_config_t* config,
+                                       const char* path, trivet_report_t** out_report) {
   if (!network || !path)
     return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_build_file needs a network and a path");
   tvi_file_writer_t* writer = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_file_writer_open(path, network->allocator, &writer));
-  trivet_status_t status = trivet_build(network, config, tvi_file_writer_sink(writer), out_report);
+  trivet_status_t status = build_plan(network, config, tvi_file_writer_sink(writer), out_report);
   if (status) {
     tvi_file_writer_discard(writer);
     return status;
   }
   return tvi_file_writer_commit(writer);
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_build(trivet_network_t* network, const trivet_config_t* config,
+                             trivet_sink_t sink, trivet_report_t** out_report) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_build",
+                    build_plan(network, config, sink, out_report));
+}
+
+trivet_status_t trivet_build_file(trivet_network_t* network, const trivet_config_t* config,
+                                  const char* path, trivet_report_t** out_report) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_build_file",
+                    build_plan_file(network, config, path, out_report));
 }

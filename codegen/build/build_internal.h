@@ -18,6 +18,7 @@
 struct trivet_builder_s {
   trivet_allocator_t allocator;
   trivet_logger_t logger;
+  trivet_error_recorder_t recorder;
   tvi_registry_t* registry;      // build halves
   tvi_registry_t* run_registry;  // run halves, to measure and to fold constants with
 };

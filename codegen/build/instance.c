@@ -21,10 +21,14 @@ trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,
   }
   if (options && TRIVET_HAS_FIELD(options, trivet_builder_options_t, logger))
     logger = options->logger;
+  trivet_error_recorder_t recorder = {0};
+  if (options && TRIVET_HAS_FIELD(options, trivet_builder_options_t, error_recorder))
+    recorder = options->error_recorder;
   trivet_builder_t* builder = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*builder), &builder));
   builder->allocator = allocator;
   builder->logger = logger;
+  builder->recorder = recorder;
   tvi_registry_options_t build = {TRIVET_HALF_BUILD, 0, tvi_graph_operator_parser()},
                          run = {TRIVET_HALF_RUN, 0, NULL};
   trivet_status_t status = tvi_registry_create(&build, allocator, &builder->registry);
@@ -48,14 +52,14 @@ void trivet_builder_destroy(trivet_builder_t* builder) {
   tvi_free(allocator, builder, sizeof(*builder));
 }
 
-trivet_status_t trivet_builder_load_plugin(trivet_builder_t* builder, const char* path) {
+static trivet_status_t builder_load_plugin(trivet_builder_t* builder, const char* path) {
   if (!builder || !path)
     return TRIVET_STATUS(INVALID_ARGUMENT, "loading a plugin needs a builder and a path");
   TRIVET_RETURN_IF_ERROR(tvi_registry_load(builder->registry, path));
   return tvi_registry_load(builder->run_registry, path);
 }
 
-trivet_status_t trivet_builder_add_plugin(trivet_builder_t* builder,
+static trivet_status_t builder_add_plugin(trivet_builder_t* builder,
                                           trivet_plugin_query_fn_t query) {
   if (!builder || !query)
     return TRIVET_STATUS(INVALID_ARGUMENT,
@@ -64,7 +68,7 @@ trivet_status_t trivet_builder_add_plugin(trivet_builder_t* builder,
   return tvi_registry_add_linked(builder->run_registry, query);
 }
 
-trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder, const char* path_list) {
+static trivet_status_t builder_load_plugin_path(trivet_builder_t* builder, const char* path_list) {
   if (!builder || !path_list)
     return TRIVET_STATUS(INVALID_ARGUMENT, "loading plugins needs a builder and a list of folders");
   TRIVET_RETURN_IF_ERROR(tvi_registry_load_path(builder->registry, path_list));
@@ -106,4 +110,22 @@ trivet_status_t trivet_plugin_describe(const trivet_builder_t* builder, const ch
   if (!status && out_refused) *out_refused = is_refused;
   tvi_string_builder_deinit(&text);
   return status;
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_builder_load_plugin(trivet_builder_t* builder, const char* path) {
+  return tvi_record(builder ? &builder->recorder : NULL, "trivet_builder_load_plugin",
+                    builder_load_plugin(builder, path));
+}
+
+trivet_status_t trivet_builder_add_plugin(trivet_builder_t* builder,
+                                          trivet_plugin_query_fn_t query) {
+  return tvi_record(builder ? &builder->recorder : NULL, "trivet_builder_add_plugin",
+                    builder_add_plugin(builder, query));
+}
+
+trivet_status_t trivet_builder_load_plugin_path(trivet_builder_t* builder, const char* path_list) {
+  return tvi_record(builder ? &builder->recorder : NULL, "trivet_builder_load_plugin_path",
+                    builder_load_plugin_path(builder, path_list));
 }

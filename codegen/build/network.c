@@ -7,6 +7,7 @@
 
 #include "codegen/build/build_internal.h"
 #include "codegen/build/source.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/graph/graph_text.h"
 
@@ -121,7 +122,7 @@ static trivet_status_t check_empty(const trivet_network_t* network) {
                                         "an earlier failure left the network without a graph");
 }
 
-trivet_status_t trivet_network_parse_file(trivet_network_t* network, const char* path,
+static trivet_status_t network_parse_file(trivet_network_t* network, const char* path,
                                           const trivet_parse_options_t* options) {
   TRIVET_RETURN_IF_ERROR(check_empty(network));
   if (!path) return TRIVET_STATUS(INVALID_ARGUMENT, "no path given");
@@ -135,7 +136,7 @@ trivet_status_t trivet_network_parse_file(trivet_network_t* network, const char*
   return finish_parse(network, parse(network, path, mapping->data, mapping->size, options));
 }
 
-trivet_status_t trivet_network_parse_memory(trivet_network_t* network, const void* bytes,
+static trivet_status_t network_parse_memory(trivet_network_t* network, const void* bytes,
                                             uint64_t size, const trivet_parse_options_t* options) {
   TRIVET_RETURN_IF_ERROR(check_empty(network));
   if (!bytes && size) return TRIVET_STATUS(INVALID_ARGUMENT, "no bytes given");
@@ -145,7 +146,7 @@ trivet_status_t trivet_network_parse_memory(trivet_network_t* network, const voi
   return finish_parse(network, parse(network, name, (const uint8_t*)bytes, size, options));
 }
 
-trivet_status_t trivet_network_parse_text(trivet_network_t* network, const char* text,
+static trivet_status_t network_parse_text(trivet_network_t* network, const char* text,
                                           uint64_t size) {
   TRIVET_RETURN_IF_ERROR(check_empty(network));
   trivet_graph_t* graph = NULL;
@@ -182,7 +183,7 @@ trivet_status_t trivet_network_print(const trivet_network_t* network, uint32_t f
   return status;
 }
 
-trivet_status_t trivet_network_run_passes(trivet_network_t* network, const char* pipeline,
+static trivet_status_t network_run_passes(trivet_network_t* network, const char* pipeline,
                                           const trivet_config_t* config) {
   if (!network) return TRIVET_STATUS(INVALID_ARGUMENT, "running passes needs a network");
   tvi_string_builder_t own;
@@ -211,7 +212,7 @@ static trivet_status_t check_open(const trivet_network_t* network) {
                         : TRIVET_OK;
 }
 
-trivet_status_t trivet_network_add_input(trivet_network_t* network, const char* name,
+static trivet_status_t network_add_input(trivet_network_t* network, const char* name,
                                          trivet_dtype_t dtype, uint32_t rank, const int64_t* dims,
                                          const char* const* symbols, trivet_value_t* out_value) {
   TRIVET_RETURN_IF_ERROR(check_open(network));
@@ -245,7 +246,7 @@ trivet_status_t trivet_network_add_input(trivet_network_t* network, const char* 
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_network_add_constant(trivet_network_t* network, const char* name,
+static trivet_status_t network_add_constant(trivet_network_t* network, const char* name,
                                             const trivet_tensor_t* tensor, uint32_t flags,
                                             trivet_value_t* out_value) {
   TRIVET_RETURN_IF_ERROR(check_open(network));
@@ -256,7 +257,7 @@ trivet_status_t trivet_network_add_constant(trivet_network_t* network, const cha
                                                    tensor, flags, out_value);
 }
 
-trivet_status_t trivet_network_add_node(trivet_network_t* network, const char* op,
+static trivet_status_t network_add_node(trivet_network_t* network, const char* op,
                                         const trivet_value_t* inputs, uint32_t input_count,
                                         const trivet_attribute_t* attributes,
                                         uint32_t attribute_count, const char* name,
@@ -278,7 +279,7 @@ trivet_status_t trivet_network_add_node(trivet_network_t* network, const char* o
                                                out_outputs);
 }
 
-trivet_status_t trivet_network_mark_output(trivet_network_t* network, trivet_value_t value,
+static trivet_status_t network_mark_output(trivet_network_t* network, trivet_value_t value,
                                            const char* name) {
   TRIVET_RETURN_IF_ERROR(check_open(network));
   if (!name || !*name) return TRIVET_STATUS(INVALID_ARGUMENT, "an output needs a name");
@@ -292,7 +293,7 @@ trivet_status_t trivet_network_value_name(trivet_network_t* network, trivet_valu
   return network->graph_builder->api->name_value(network->graph_builder, value, view(name));
 }
 
-trivet_status_t trivet_network_observe(trivet_network_t* network, const char* name) {
+static trivet_status_t network_observe(trivet_network_t* network, const char* name) {
   TRIVET_RETURN_IF_ERROR(check_open(network));
   if (!name) return TRIVET_STATUS(INVALID_ARGUMENT, "no name given");
   tvi_value_id_t value = tvi_graph_find_value(network->graph, view(name));
@@ -359,4 +360,65 @@ trivet_status_t trivet_network_output(const trivet_network_t* network, uint32_t 
   const tvi_named_value_t* named = &network->graph->outputs[index];
   return describe(&tvi_graph_value(network->graph, named->value)->type, named->name.data,
                   TRIVET_TENSOR_OUTPUT, out_info);
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_network_parse_file(trivet_network_t* network, const char* path,
+                                          const trivet_parse_options_t* options) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_parse_file",
+                    network_parse_file(network, path, options));
+}
+
+trivet_status_t trivet_network_parse_memory(trivet_network_t* network, const void* bytes,
+                                            uint64_t size, const trivet_parse_options_t* options) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_parse_memory",
+                    network_parse_memory(network, bytes, size, options));
+}
+
+trivet_status_t trivet_network_parse_text(trivet_network_t* network, const char* text,
+                                          uint64_t size) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_parse_text",
+                    network_parse_text(network, text, size));
+}
+
+trivet_status_t trivet_network_run_passes(trivet_network_t* network, const char* pipeline,
+                                          const trivet_config_t* config) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_run_passes",
+                    network_run_passes(network, pipeline, config));
+}
+
+trivet_status_t trivet_network_add_input(trivet_network_t* network, const char* name,
+                                         trivet_dtype_t dtype, uint32_t rank, const int64_t* dims,
+                                         const char* const* symbols, trivet_value_t* out_value) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_add_input",
+                    network_add_input(network, name, dtype, rank, dims, symbols, out_value));
+}
+
+trivet_status_t trivet_network_add_constant(trivet_network_t* network, const char* name,
+                                            const trivet_tensor_t* tensor, uint32_t flags,
+                                            trivet_value_t* out_value) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_add_constant",
+                    network_add_constant(network, name, tensor, flags, out_value));
+}
+
+trivet_status_t trivet_network_add_node(trivet_network_t* network, const char* op,
+                                        const trivet_value_t* inputs, uint32_t input_count,
+                                        const trivet_attribute_t* attributes,
+                                        uint32_t attribute_count, const char* name,
+                                        uint32_t output_count, trivet_value_t* out_outputs) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_add_node",
+                    network_add_node(network, op, inputs, input_count, attributes, attribute_count,
+                                     name, output_count, out_outputs));
+}
+
+trivet_status_t trivet_network_mark_output(trivet_network_t* network, trivet_value_t value,
+                                           const char* name) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_mark_output",
+                    network_mark_output(network, value, name));
+}
+
+trivet_status_t trivet_network_observe(trivet_network_t* network, const char* name) {
+  return tvi_record(network ? &network->builder->recorder : NULL, "trivet_network_observe",
+                    network_observe(network, name));
 }

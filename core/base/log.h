@@ -32,6 +32,15 @@ void tvi_log(trivet_logger_t logger, trivet_severity_t severity, const char* for
 // Logs the message of a status and frees it: for errors that must not stop the caller.
 void tvi_log_status(trivet_logger_t logger, trivet_severity_t severity, trivet_status_t status);
 
+// Hands an error of the public call |call| to |recorder| (NULL: there is none) and returns it.
+static inline trivet_status_t tvi_record(const trivet_error_recorder_t* recorder, const char* call,
+                                         trivet_status_t status) {
+  if (status != 0 && recorder != 0 && recorder->record != 0) {
+    recorder->record(recorder->self, call, status);
+  }
+  return status;
+}
+
 #ifdef __cplusplus
 }
 #endif

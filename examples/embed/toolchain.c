@@ -2,8 +2,9 @@
 //
 // toolchain CPU_PLAN OTHER_PLAN TARGET [PLUGIN_FOLDER [PLUGIN]]: what a compiler that embeds Trivet
 // does. Makes a graph by calls, runs three passes of its choice, prints the graph before and after,
-// and builds it for the CPU and for TARGET. Memory, log, progress are its own. With EMBED_STATIC
-// the plugins of libtrivet_static.a are linked in; else those of PLUGIN_FOLDER are loaded.
+// and builds it for the CPU and for TARGET. Memory, log, progress and errors are its own. With
+// EMBED_STATIC the plugins of libtrivet_static.a are linked in, with EMBED_ALL oneDNN's and CUDA's
+// too; else those of PLUGIN_FOLDER are loaded.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,14 @@ static void write_log(void* self, trivet_severity_t severity, trivet_string_view
   if (severity >= TRIVET_SEVERITY_WARNING) {
     fprintf(stderr, "%.*s\n", (int)message.size, message.data);
   }
+}
+
+// The recorder: every error of the builder's calls, beside the status that a call returns.
+static unsigned recorded;
+static void record(void* self, const char* call, trivet_status_t status) {
+  (void)self;
+  ++recorded;
+  printf("recorded: %s: %s\n", call, trivet_status_message(status));
 }
 
 // Cancels where |self| says so.
@@ -104,6 +113,12 @@ static void build(trivet_builder_t* builder, const char* target, const char* pat
   trivet_network_destroy(network);
 }
 
+#ifdef EMBED_STATIC
+static void add_plugins(trivet_builder_t* builder, const trivet_plugin_query_fn_t* query) {
+  for (; *query; ++query) check(trivet_builder_add_plugin(builder, *query));
+}
+#endif
+
 int main(int argc, char** argv) {
   if (argc < 4) {
     fprintf(stderr, "toolchain CPU_PLAN OTHER_PLAN TARGET [PLUGIN_FOLDER [PLUGIN]]\n");
@@ -115,12 +130,16 @@ int main(int argc, char** argv) {
   options.header.struct_type = TRIVET_STRUCT_BUILDER_OPTIONS;
   options.allocator = (trivet_allocator_t){NULL, allocate, NULL, deallocate};
   options.logger = (trivet_logger_t){NULL, write_log, TRIVET_SEVERITY_WARNING, 0};
+  options.error_recorder = (trivet_error_recorder_t){NULL, record};
   trivet_builder_t* builder = NULL;
   check(trivet_builder_create(&options, &builder));
 #ifdef EMBED_STATIC
-  for (const trivet_plugin_query_fn_t* query = trivet_static_plugins(); *query; ++query) {
-    check(trivet_builder_add_plugin(builder, *query));
-  }
+  add_plugins(builder, trivet_static_plugins());
+#ifdef EMBED_ALL
+  add_plugins(builder, trivet_static_plugins_onednn());
+  add_plugins(builder, trivet_static_plugins_cuda());
+  printf("linked in: %u plugins\n", trivet_builder_plugin_count(builder));
+#endif
 #else
   if (argc > 4) check(trivet_builder_load_plugin_path(builder, argv[4]));
 #endif
@@ -139,5 +158,5 @@ int main(int argc, char** argv) {
   trivet_builder_destroy(builder);
   printf("memory: %llu allocations, %llu bytes are left\n", (unsigned long long)calls,
          (unsigned long long)held);
-  return held != 0;
+  return held != 0 || recorded != 1;  // the build that was cancelled
 }

@@ -205,6 +205,16 @@ typedef struct trivet_logger_t {
   uint32_t reserved;
 } trivet_logger_t;
 
+// Receives errors, beside the statuses that calls return: for programs that keep a list of what
+// went wrong. Passed by value; `self` must outlive every object that was given it.
+typedef struct trivet_error_recorder_t {
+  void* self;
+  // Optional: NULL means that nothing is recorded. Called once for each failing call of the objects
+  // that were made with it, in that call's thread, before it returns: `call` is its name,
+  // "trivet_build", and `status` what it returns, which stays the caller's.
+  void (*record)(void* self, const char* call, trivet_status_t status);
+} trivet_error_recorder_t;
+
 // Receives a stream of bytes in order (plans, dumps). Passed by value.
 typedef struct trivet_sink_t {
   void* self;
@@ -301,6 +311,7 @@ TRIVET_STATIC_ASSERT(sizeof(trivet_header_t) == 16, "frozen layout");
 TRIVET_STATIC_ASSERT(sizeof(trivet_string_view_t) == 16, "frozen layout");
 TRIVET_STATIC_ASSERT(sizeof(trivet_allocator_t) == 32, "frozen layout");
 TRIVET_STATIC_ASSERT(sizeof(trivet_logger_t) == 24, "frozen layout");
+TRIVET_STATIC_ASSERT(sizeof(trivet_error_recorder_t) == 16, "frozen layout");
 TRIVET_STATIC_ASSERT(sizeof(trivet_sink_t) == 16, "frozen layout");
 
 #ifdef __cplusplus

@@ -50,6 +50,8 @@ typedef struct trivet_runtime_options_s {
   // For weights, arenas, workspaces and what trivet_engine_allocate gives. Page-locked memory of
   // the host and what a driver keeps for itself do not go through it.
   trivet_device_allocator_t device_allocator;
+  // Gets the errors of loading plugins and plans, of tuning, and of preparing and running contexts.
+  trivet_error_recorder_t error_recorder;
 } trivet_runtime_options_t;
 
 // |options| may be NULL. The runtime holds the built-in kernels of the CPU.

@@ -39,6 +39,8 @@ typedef struct trivet_builder_options_s {
   trivet_header_t header;
   trivet_allocator_t allocator;  // all zero: the system's
   trivet_logger_t logger;        // log NULL: silent
+  // Gets the errors of loading plugins, reading and making networks, passes and builds.
+  trivet_error_recorder_t error_recorder;
 } trivet_builder_options_t;
 
 TRIVET_API trivet_status_t trivet_builder_create(const trivet_builder_options_t* options,

@@ -9,6 +9,7 @@
 
 #include "core/base/checked.h"
 #include "core/base/dtype.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/dimension/dim_code.h"
 
@@ -103,7 +104,7 @@ static trivet_status_t read_options(const trivet_context_options_t* from,
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_context_create(trivet_engine_t* engine,
+static trivet_status_t create_context(trivet_engine_t* engine,
                                       const trivet_context_options_t* options,
                                       trivet_context_t** out_context) {
   if (engine == NULL || out_context == NULL) {
@@ -179,7 +180,7 @@ static trivet_status_t find_tensor(const trivet_context_t* context, const char* 
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* name, uint32_t rank,
+static trivet_status_t context_set_shape(trivet_context_t* context, const char* name, uint32_t rank,
                                          const int64_t* dims) {
   uint32_t index;
   TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
@@ -216,7 +217,7 @@ trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* 
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name,
+static trivet_status_t context_set_address(trivet_context_t* context, const char* name,
                                            void* address) {
   uint32_t index;
   TRIVET_RETURN_IF_ERROR(find_tensor(context, name, &index));
@@ -338,4 +339,27 @@ trivet_status_t trivet_context_statistics(const trivet_context_t* context,
   return tvi_fill_struct(out_statistics, &statistics, TRIVET_STRUCT_CONTEXT_STATISTICS,
                          (uint32_t)offsetof(trivet_context_statistics_t, device_size),
                          (uint32_t)sizeof(statistics));
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_context_create(trivet_engine_t* engine,
+                                      const trivet_context_options_t* options,
+                                      trivet_context_t** out_context) {
+  return tvi_record(engine ? &engine->runtime->recorder : NULL, "trivet_context_create",
+                    create_context(engine, options, out_context));
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_context_set_shape(trivet_context_t* context, const char* name, uint32_t rank,
+                                         const int64_t* dims) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL,
+                    "trivet_context_set_shape", context_set_shape(context, name, rank, dims));
+}
+
+trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name,
+                                           void* address) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL,
+                    "trivet_context_set_address", context_set_address(context, name, address));
 }

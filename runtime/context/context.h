@@ -133,6 +133,8 @@ struct trivet_context_s {
 
 // --- bind_shapes.c -------------------------------------------------------------------------------
 
+// trivet_context_prepare for callers that report the error themselves.
+trivet_status_t tvi_context_prepare(trivet_context_t* context);
 // Symbols from the shapes of inputs, checked against everything that the plan says of them; then
 // all expressions that are not late.
 trivet_status_t tvi_context_bind_shapes(trivet_context_t* context);

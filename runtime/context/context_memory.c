@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/checked.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
 #include "runtime/context/context.h"
 
@@ -144,12 +145,12 @@ void tvi_context_close_device(trivet_context_t* context) {
 
 // --- For callers ---------------------------------------------------------------------------------
 
-trivet_status_t trivet_context_synchronize(trivet_context_t* context) {
+static trivet_status_t context_synchronize(trivet_context_t* context) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
   return tvi_context_finish(context);
 }
 
-trivet_status_t trivet_context_set_stream(trivet_context_t* context, void* stream) {
+static trivet_status_t context_set_stream(trivet_context_t* context, void* stream) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
   const tvi_open_device_t* device = context->device;
   if (device == NULL) {
@@ -168,4 +169,16 @@ trivet_status_t trivet_context_set_stream(trivet_context_t* context, void* strea
   }
   context->stream = stream;
   return TRIVET_OK;
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_context_synchronize(trivet_context_t* context) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL,
+                    "trivet_context_synchronize", context_synchronize(context));
+}
+
+trivet_status_t trivet_context_set_stream(trivet_context_t* context, void* stream) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL,
+                    "trivet_context_set_stream", context_set_stream(context, stream));
 }

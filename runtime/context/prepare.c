@@ -8,6 +8,7 @@
 #include "core/base/checked.h"
 #include "core/base/clock.h"
 #include "core/base/dtype.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/plan/memory_planner.h"
@@ -385,7 +386,7 @@ static trivet_status_t prepare(trivet_context_t* context) {
                           TVI_CONTEXT_ALIGNMENT, &context->workspace);
 }
 
-trivet_status_t trivet_context_prepare(trivet_context_t* context) {
+trivet_status_t tvi_context_prepare(trivet_context_t* context) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
   if (context->is_prepared) return TRIVET_OK;
   context->is_resolved = false;
@@ -402,4 +403,11 @@ trivet_status_t trivet_context_prepare(trivet_context_t* context) {
   context->is_prepared = true;
   ++context->prepare_count;
   return TRIVET_OK;
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_context_prepare(trivet_context_t* context) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL, "trivet_context_prepare",
+                    tvi_context_prepare(context));
 }

@@ -4,6 +4,7 @@
 // Nothing is allocated, locked or looked up by name here, but for steps that depend on computed
 // extents: those are prepared when their turn comes.
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
 #include "runtime/context/context.h"
 
@@ -108,7 +109,7 @@ trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
 }
 
 static trivet_status_t enqueue(trivet_context_t* context) {
-  TRIVET_RETURN_IF_ERROR(trivet_context_prepare(context));
+  TRIVET_RETURN_IF_ERROR(tvi_context_prepare(context));
   TRIVET_RETURN_IF_ERROR(tvi_device_enter(context->device));
   // Addresses that stay have a graph of their own from the second run on.
   bool is_again = context->current == &context->spare && context->spare.run_count != 0;
@@ -122,12 +123,12 @@ static trivet_status_t enqueue(trivet_context_t* context) {
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_context_enqueue(trivet_context_t* context) {
+static trivet_status_t enqueue_context(trivet_context_t* context) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
   return enqueue(context);
 }
 
-trivet_status_t trivet_context_run(trivet_context_t* context) {
+static trivet_status_t run_context(trivet_context_t* context) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
   trivet_status_t status = enqueue(context);
   // Also after an error: nothing of a run that failed goes on behind the caller's back.
@@ -155,4 +156,16 @@ trivet_status_t trivet_context_elapsed(trivet_context_t* context, uint64_t* out_
   }
   return tvi_device_call(context->device, elapsed, context->marks[0], context->marks[1],
                          out_nanoseconds);
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_context_enqueue(trivet_context_t* context) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL, "trivet_context_enqueue",
+                    enqueue_context(context));
+}
+
+trivet_status_t trivet_context_run(trivet_context_t* context) {
+  return tvi_record(context ? &context->engine->runtime->recorder : NULL, "trivet_context_run",
+                    run_context(context));
 }

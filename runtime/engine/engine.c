@@ -310,7 +310,7 @@ static trivet_status_t make_engine(trivet_runtime_t* runtime,
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
+static trivet_status_t engine_load(trivet_runtime_t* runtime, const char* path,
                                    const trivet_engine_options_t* options,
                                    trivet_engine_t** out_engine) {
   if (runtime == NULL || path == NULL || out_engine == NULL) {
@@ -333,7 +333,7 @@ trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
+static trivet_status_t engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
                                           uint64_t size, const trivet_engine_options_t* options,
                                           trivet_engine_t** out_engine) {
   if (runtime == NULL || (bytes == NULL && size != 0) || out_engine == NULL) {
@@ -370,4 +370,20 @@ void trivet_engine_destroy(trivet_engine_t* engine) {
   tvi_free_aligned(engine->allocator, engine->copy, engine->copy_size, TVI_PLAN_WEIGHT_ALIGNMENT);
   tvi_arena_deinit(&engine->arena);
   tvi_free(engine->allocator, engine, sizeof(*engine));
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_engine_load(trivet_runtime_t* runtime, const char* path,
+                                   const trivet_engine_options_t* options,
+                                   trivet_engine_t** out_engine) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_engine_load",
+                    engine_load(runtime, path, options, out_engine));
+}
+
+trivet_status_t trivet_engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
+                                          uint64_t size, const trivet_engine_options_t* options,
+                                          trivet_engine_t** out_engine) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_engine_load_memory",
+                    engine_load_memory(runtime, bytes, size, options, out_engine));
 }

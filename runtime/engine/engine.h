@@ -21,6 +21,7 @@ extern "C" {
 struct trivet_runtime_s {
   trivet_allocator_t allocator;
   trivet_logger_t logger;
+  trivet_error_recorder_t recorder;
   tvi_registry_t* registry;   // run halves
   tvi_device_list_t devices;  // those that engines have opened
 };

@@ -49,11 +49,15 @@ trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
   trivet_allocator_t allocator = {0};
   trivet_logger_t logger = tvi_logger_null();
   trivet_device_allocator_t memory = {0};
+  trivet_error_recorder_t recorder = {0};
   if (options != NULL) {
     allocator = options->allocator;
     logger = options->logger;
     if (TRIVET_HAS_FIELD(options, trivet_runtime_options_t, device_allocator)) {
       memory = options->device_allocator;
+    }
+    if (TRIVET_HAS_FIELD(options, trivet_runtime_options_t, error_recorder)) {
+      recorder = options->error_recorder;
     }
   }
   if ((memory.allocate == NULL) != (memory.release == NULL)) {
@@ -65,6 +69,7 @@ trivet_status_t trivet_runtime_create(const trivet_runtime_options_t* options,
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*runtime), &runtime));
   runtime->allocator = allocator;
   runtime->logger = logger;
+  runtime->recorder = recorder;
   trivet_status_t status = tvi_device_list_init(&runtime->devices, allocator);
   if (status != NULL) {
     tvi_free(allocator, runtime, sizeof(*runtime));
@@ -91,7 +96,7 @@ void trivet_runtime_destroy(trivet_runtime_t* runtime) {
   tvi_free(runtime->allocator, runtime, sizeof(*runtime));
 }
 
-trivet_status_t trivet_runtime_load_plugin(trivet_runtime_t* runtime, const char* path) {
+static trivet_status_t runtime_load_plugin(trivet_runtime_t* runtime, const char* path) {
   if (runtime == NULL || path == NULL) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", runtime == NULL ? "runtime" : "path");
   }
@@ -100,14 +105,14 @@ trivet_status_t trivet_runtime_load_plugin(trivet_runtime_t* runtime, const char
   return TRIVET_OK;
 }
 
-trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime, const char* path_list) {
+static trivet_status_t runtime_load_plugin_path(trivet_runtime_t* runtime, const char* path_list) {
   if (runtime == NULL || path_list == NULL) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "%s is NULL", runtime == NULL ? "runtime" : "path_list");
   }
   return tvi_registry_load_path(runtime->registry, path_list);
 }
 
-trivet_status_t trivet_runtime_add_plugin(
+static trivet_status_t runtime_add_plugin(
     trivet_runtime_t* runtime,
     const struct trivet_plugin_s* (*query)(uint32_t host_major, uint32_t host_minor)) {
   if (runtime == NULL || query == NULL) {
@@ -123,7 +128,7 @@ const char* trivet_runtime_device_target(const trivet_runtime_t* runtime, uint32
   return device != NULL ? device->target : NULL;
 }
 
-trivet_status_t trivet_runtime_device(trivet_runtime_t* runtime, const char* target,
+static trivet_status_t runtime_device(trivet_runtime_t* runtime, const char* target,
                                       uint32_t ordinal, trivet_device_record_t* out_record) {
   if (runtime == NULL || target == NULL || out_record == NULL) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, target or out_record is NULL");
@@ -149,4 +154,29 @@ trivet_status_t trivet_runtime_device(trivet_runtime_t* runtime, const char* tar
 void trivet_string_free(trivet_runtime_t* runtime, char* text) {
   if (runtime == NULL || text == NULL) return;
   tvi_free(runtime->allocator, text, strlen(text) + 1);
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_runtime_load_plugin(trivet_runtime_t* runtime, const char* path) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_runtime_load_plugin",
+                    runtime_load_plugin(runtime, path));
+}
+
+trivet_status_t trivet_runtime_load_plugin_path(trivet_runtime_t* runtime, const char* path_list) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_runtime_load_plugin_path",
+                    runtime_load_plugin_path(runtime, path_list));
+}
+
+trivet_status_t trivet_runtime_add_plugin(
+    trivet_runtime_t* runtime,
+    const struct trivet_plugin_s* (*query)(uint32_t host_major, uint32_t host_minor)) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_runtime_add_plugin",
+                    runtime_add_plugin(runtime, query));
+}
+
+trivet_status_t trivet_runtime_device(trivet_runtime_t* runtime, const char* target,
+                                      uint32_t ordinal, trivet_device_record_t* out_record) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_runtime_device",
+                    runtime_device(runtime, target, ordinal, out_record));
 }

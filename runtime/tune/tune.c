@@ -11,6 +11,7 @@
 #include "core/base/cpu_info.h"
 #include "core/base/dtype.h"
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/plan/plan_select.h"
@@ -41,7 +42,7 @@ static trivet_status_t set_shapes(tvi_tune_t* tune, uint32_t profile) {
         trivet_engine_profile_shape(tune->engine, profile, name, 1, &rank, dims));
     TRIVET_RETURN_IF_ERROR(trivet_context_set_shape(tune->context, name, rank, dims));
   }
-  return trivet_context_prepare(tune->context);
+  return tvi_context_prepare(tune->context);
 }
 
 // Memory of the host for all inputs and outputs: the runtime brings it to the device.
@@ -246,7 +247,7 @@ static trivet_status_t tune_plan(tvi_tune_t* tune, const trivet_tune_options_t* 
   return write_pruned(tune, sink);
 }
 
-trivet_status_t trivet_plan_tune(trivet_runtime_t* runtime, const char* path,
+static trivet_status_t plan_tune(trivet_runtime_t* runtime, const char* path,
                                  const trivet_tune_options_t* options, trivet_sink_t sink) {
   if (runtime == NULL || path == NULL || sink.write == NULL) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "trivet_plan_tune needs a runtime, a plan and a sink");
@@ -268,4 +269,12 @@ trivet_status_t trivet_plan_tune(trivet_runtime_t* runtime, const char* path,
   trivet_engine_destroy(tune.engine);
   tvi_arena_deinit(&tune.arena);
   return status;
+}
+
+// --- Calls whose errors the caller's recorder gets --------------------------------------------
+
+trivet_status_t trivet_plan_tune(trivet_runtime_t* runtime, const char* path,
+                                 const trivet_tune_options_t* options, trivet_sink_t sink) {
+  return tvi_record(runtime ? &runtime->recorder : NULL, "trivet_plan_tune",
+                    plan_tune(runtime, path, options, sink));
 }

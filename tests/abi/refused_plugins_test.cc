@@ -153,8 +153,9 @@ TEST_F(RefusedPlugins, AcceptedIsDescribed) {
   EXPECT_EQ(Take(tvi_registry_describe(registry_, Path("accepted").c_str(), &builder)), "OK");
   trivet_string_view_t view = tvi_string_builder_view(&builder);
   EXPECT_EQ(std::string(view.data, view.size),
-            Path("accepted") +
-                ": plugin refused_accepted 1.0, ABI 0.2, build and run half\n  for tests\n"
+            Path("accepted") + ": plugin refused_accepted 1.0, ABI " +
+                std::to_string(TRIVET_ABI_MAJOR) + "." + std::to_string(TRIVET_ABI_MINOR) +
+                ", build and run half\n  for tests\n"
                 "  operator refused.First/1\n  operator accepted.Second/1\n");
   tvi_string_builder_deinit(&builder);
   EXPECT_EQ(tvi_registry_plugin_count(registry_), 0u);

@@ -47,6 +47,12 @@ if command -v pkg-config >/dev/null; then
     'application: 0 of 260 values are wrong'; do
     grep -q "$line" log || fail "no '$line' in: $(cat log)"
   done
+  grep -q 'recorded: trivet_build_file: ' log || fail "no recorded error in: $(cat log)"
+  # The same with oneDNN and CUDA linked in; where CUDA was not there at build time, four plugins and oneDNN's are.
+  make -C embed all.plan PREFIX="$prefix" >log 2>&1 || fail "$(cat log)"
+  grep -Eq '^linked in: [5-8] plugins' log && grep -q 'memory: .* 0 bytes are left' log || fail "$(cat log)"
+  # A program that names neither does not link them.
+  nm embed/toolchain_static | grep -E 'trivet_plugin_query_(cuda|cpu_onednn)' && fail "plugins that nobody asked for are linked"
   # What the static library shows is the public interface and the plugins' entries, no more.
   nm -g --defined-only "$prefix/lib/libtrivet_static.a" | awk 'NF == 3 && $3 !~ /^trivet_/ { print $3 }' >shown
   [[ ! -s shown ]] || fail "the static library shows $(head -5 shown | tr '\n' ' ')"
