@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
+#include "runtime/device/device.h"
 
 #define MIN_RUNS 5
 #define MAX_RUNS 50
@@ -284,6 +285,7 @@ static trivet_status_t measure(step_t* s, const tvi_tactic_t* tactic, double bes
   load.blob = (const uint8_t*)s->blob;
   load.blob_size = s->blob_size;
   load.allocator = allocator;
+  load.host_kernel = tvi_device_tile_kernel();
   tvi_measure_device_t* on_device = options->measure;
   if (on_device) {
     const tvi_open_device_t* device = tvi_measure_device_device(on_device);

@@ -98,6 +98,16 @@ static uint32_t dim_value(const trivet_region_t* region, trivet_dim_t dim, int64
 
 static const char* target(const trivet_region_t* region) { return region->target; }
 
+static const trivet_kernel_t* host_kernel(const trivet_region_t* region) {
+  const tvi_registry_t* registry = region->graph->registry;
+  for (uint32_t i = 0;; ++i) {
+    const trivet_kernel_t* kernel = tvi_registry_definition(registry, TRIVET_STRUCT_KERNEL, i);
+    if (!kernel) return NULL;
+    bool general = (kernel->flags & TRIVET_KERNEL_GENERAL) != 0 && kernel->propose && kernel->emit;
+    if (general && strcmp(kernel->target, "cpu") == 0) return kernel;
+  }
+}
+
 const trivet_region_api_t* tvi_region_api(void) {
   static const trivet_region_api_t api = {
       .struct_size = (uint32_t)sizeof(api),
@@ -113,6 +123,7 @@ const trivet_region_api_t* tvi_region_api(void) {
       .operand_type = operand_type,
       .dim_value = dim_value,
       .target = target,
+      .host_kernel = host_kernel,
   };
   return &api;
 }

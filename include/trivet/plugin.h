@@ -529,12 +529,17 @@ struct trivet_executor_s {
   const trivet_executor_api_t* api;
 };
 
+struct trivet_kernel_s;
+
 typedef struct trivet_kernel_load_s {
   trivet_header_t header;
   const uint8_t* blob;  // lives as long as the engine
   uint64_t blob_size;
   const trivet_allocator_t* allocator;
   void* device;  // of the target's device table; NULL on the host
+  // The run half of the host's general kernel, for addresses of the host; lives as long as the
+  // engine. NULL: there is none.
+  const struct trivet_kernel_s* host_kernel;
 } trivet_kernel_load_t;
 
 typedef struct trivet_kernel_prepare_s {
@@ -582,9 +587,12 @@ typedef struct trivet_region_api_s {
   const trivet_type_t* (*operand_type)(const trivet_region_t* region, uint32_t index);
   uint32_t (*dim_value)(const trivet_region_t* region, trivet_dim_t dim, int64_t* out_value);
   const char* (*target)(const trivet_region_t* region);  // "cpu", "cuda:sm_90"
+  // The general kernel of target "cpu", which has a program for every region; NULL: its plugin is
+  // not loaded. A target of a plugin may let its propose and emit work in the name of a kernel of
+  // its own (which they get as |kernel|), and run what was emitted with
+  // trivet_kernel_load_t.host_kernel.
+  const struct trivet_kernel_s* (*host_kernel)(const trivet_region_t* region);
 } trivet_region_api_t;
-
-struct trivet_kernel_s;
 
 // Proposal: what propose answers.
 typedef struct trivet_proposal_s trivet_proposal_t;

@@ -10,6 +10,7 @@
 #include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/plan/host_blob.h"
+#include "runtime/device/device.h"
 #include "runtime/engine/engine.h"
 
 #define SLOW_STEP_MS 1.0
@@ -56,6 +57,7 @@ static trivet_status_t load_launch(trivet_engine_t* engine, tvi_engine_alternati
       .blob_size = from->blob_size,
       .allocator = &engine->runtime->allocator,
       .device = engine->device != NULL ? engine->device->state : NULL,
+      .host_kernel = tvi_device_tile_kernel(),
   };
   TRIVET_RETURN_IF_ERROR(tvi_device_enter(engine->device));
   TRIVET_RETURN_IF_ERROR_ANNOTATED(

@@ -18,7 +18,7 @@ cp -L examples/embed/* "$room/embed/"
 cd "$room"
 
 grep -rl "$TEST_TMPDIR" "$prefix"/{include,share,lib/pkgconfig,lib/cmake} && fail "a file names the folder that it was installed to"
-for kind in operator pass kernel frontend; do
+for kind in operator pass kernel frontend target; do
   "$prefix/bin/trivet" plugin new "$kind" "acme_$kind"
   grep -rlE "template_|@PREFIX@|\.outside" "acme_$kind" && fail "the template shows through"
   make -s -C "acme_$kind" test
