@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A pass of 150 lines, to take the place of the built-in merge-siblings:
-//
-//   --pass-replace merge-siblings:acme-merge-products
-//
-// Products of one value with several constant matrices become one product with the matrices side by
-// side, and slices of its result. It pays where few rows meet wide matrices, so the pass asks how
-// many rows there can be, also where that is a symbol, and says why it left something alone.
+// A pass of 150 lines, for --pass-replace merge-siblings:acme-merge-products. Products of one value
+// with several constant matrices become one product with the matrices side by side, and slices of
+// its result. It pays where few rows meet wide matrices, so the pass asks how many rows there can
+// be, also where that is a symbol, and says why it left something alone.
 //
 //   %a = std.MatMul(%x, %wa)           %t = std.MatMul(%x, [wa, wb])
 //   %b = std.MatMul(%x, %wb)     ->    %a = std.Slice(%t, [0], [na], [last axis])

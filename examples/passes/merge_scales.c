@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pass in C: x * a * b with two numbers becomes x * (a * b). Text cannot compute a * b.
+// A pass in C: x * a * b with two numbers becomes x * (a * b), which text cannot compute.
+// Where the product in between is read elsewhere too, it says why it leaves it alone.
 #include "trivet/plugin.h"
-// The factor of a product with a number; |out_x| is the other operand. 0: |node| is no such.
 static trivet_value_t scale(trivet_pass_context_t* c, const trivet_graph_t* g, trivet_node_t node,
                             double* out_factor) {
   if (!trivet_pass_is(c, g, node, "std.Mul")) return 0;

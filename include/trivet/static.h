@@ -19,7 +19,8 @@ extern "C" {
 
 // Query functions, ended by NULL: passes, standard operators, the ONNX frontend, the CPU target.
 TRIVET_API const trivet_plugin_query_fn_t* trivet_static_plugins(void);
-// oneDNN's kernels for the CPU. Who calls this links oneDNN (`pkg-config --libs trivet-static-onednn`).
+// oneDNN's kernels for the CPU. Who calls this links oneDNN (`pkg-config --libs
+// trivet-static-onednn`).
 TRIVET_API const trivet_plugin_query_fn_t* trivet_static_plugins_onednn(void);
 // The CUDA target, cuBLASLt and cuDNN kernels, as far as their headers were there when Trivet was
 // built; they open the libraries when they are used. Loads nothing more into a program without a

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The entries of the plugins in libtrivet_static.a, as its rule names them. Each table of plugins is
-// an object of its own, so that a program links only the plugins that it asks for.
+// The entries of the plugins in libtrivet_static.a, as its rule names them. Each table of plugins
+// is an object of its own, so that a program links only the plugins that it asks for.
 #ifndef TRIVET_TOOLS_STATIC_PLUGIN_QUERIES_H_
 #define TRIVET_TOOLS_STATIC_PLUGIN_QUERIES_H_
 

@@ -8,12 +8,13 @@
 const trivet_plugin_query_fn_t* trivet_static_plugins_cuda(void) {
   static const trivet_plugin_query_fn_t kPlugins[] = {
 #if TRIVET_STATIC_CUDA
-      trivet_plugin_query_cuda,
-      trivet_plugin_query_cuda_blas,
+    trivet_plugin_query_cuda,
+    trivet_plugin_query_cuda_blas,
 #endif
 #if TRIVET_STATIC_CUDNN
-      trivet_plugin_query_cuda_dnn,
+    trivet_plugin_query_cuda_dnn,
 #endif
-      0};
+    0
+  };
   return kPlugins;
 }

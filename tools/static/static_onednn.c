@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The oneDNN kernels of libtrivet_static.a: who names them links oneDNN too.
+// The oneDNN kernels of libtrivet_static.a, in an object of their own: who names them links oneDNN
+// too, and nobody else does.
 #include "tools/static/plugin_queries.h"
 #include "trivet/static.h"
 

@@ -23,9 +23,8 @@ typedef struct author_s {
 static const char kHelp[] =
     "trivet plugin new KIND NAME [options]\n"
     "\n"
-    "Writes a folder NAME with a plugin of KIND operator, pass, kernel, frontend or target: a source "
-    "file\n"
-    "that works, a test, and build files for make, CMake and Bazel.\n"
+    "Writes a folder NAME with a plugin of KIND operator, pass, kernel, frontend or target:\n"
+    "a source file that works, a test, and build files for make, CMake and Bazel.\n"
     "\n"
     "  trivet plugin new operator acme && cd acme && make test\n"
     "\n"
