@@ -325,8 +325,8 @@ trivet_status_t tvi_registry_check_plugin(const tvi_registry_t* registry,
     return TRIVET_STATUS(INCOMPATIBLE, "header.struct_type is 0x%08x, wanted 0x%08x (plugin)",
                          plugin->header.struct_type, TRIVET_STRUCT_PLUGIN);
   }
-  if (plugin->abi_major != TRIVET_ABI_MAJOR) {
-    return TRIVET_STATUS(INCOMPATIBLE, "abi_major is %u, wanted %u", plugin->abi_major,
+  if (plugin->abi_major > TRIVET_ABI_MAJOR) {
+    return TRIVET_STATUS(INCOMPATIBLE, "abi_major is %u, wanted at most %u", plugin->abi_major,
                          TRIVET_ABI_MAJOR);
   }
   if (plugin->abi_minor > TRIVET_ABI_MINOR) {

@@ -28,6 +28,8 @@ static trivet_status_t check_candidate(const tvi_registry_t* registry,
                                        trivet_string_view_t base_name, bool built_in,
                                        candidate_t* candidate) {
   candidate->plugin = query(TRIVET_ABI_MAJOR, TRIVET_ABI_MINOR);
+  // A plugin compiled before major 1 asks for its own; 1 is what 0 had become.
+  if (candidate->plugin == NULL) candidate->plugin = query(0, TRIVET_ABI_MINOR);
   if (candidate->plugin == NULL) {
     return TRIVET_STATUS(INCOMPATIBLE, "%s(%u, %u) returned NULL: not made for this version",
                          TRIVET_PLUGIN_QUERY_SYMBOL, TRIVET_ABI_MAJOR, TRIVET_ABI_MINOR);

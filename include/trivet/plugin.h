@@ -16,7 +16,8 @@
 //  - Strings in definitions are NUL-terminated UTF-8 constants; elsewhere lifetimes are stated.
 //  - No C++ exception and no longjmp crosses. Every callback may be called from any thread;
 //    definitions are shared, so callbacks keep no mutable state outside the handles they are given.
-//  - The major version is 0: everything may still change until the ABI is declared stable.
+//  - The major version is 1: what is here stays. Only appends come, and plugins of the majors 0 and 1
+//    load into every later host of major 1 (docs/abi.md).
 #ifndef TRIVET_PLUGIN_H_
 #define TRIVET_PLUGIN_H_
 
@@ -26,8 +27,8 @@
 extern "C" {
 #endif
 
-#define TRIVET_ABI_MAJOR 0u  // bumped by any change that is not an append
-#define TRIVET_ABI_MINOR 3u  // bumped by every append
+#define TRIVET_ABI_MAJOR 1u  // bumped by any change that is not an append
+#define TRIVET_ABI_MINOR 3u  // bumped by every append; goes on where 0 ended
 
 // Struct types (trivet_header_t.struct_type). Values are never reused.
 #define TRIVET_STRUCT_PLUGIN 0x54500001u

@@ -41,6 +41,27 @@ TEST(StructLayout, SizesAndOffsetsAreGolden) {
   }
 }
 
+// What a plugin of the first headers wrote or reads is where it was; structs only grew.
+const Entry kFirst[] = {
+#define LAYOUT_STRUCT(type, golden) {#type, "", 0, 0, sizeof(type), golden},
+#define LAYOUT_FIELD(type, field, golden_offset, golden_size) \
+  {#type, #field, offsetof(type, field), golden_offset, sizeof(((type*)0)->field), golden_size},
+#include "tests/abi/struct_layout_0_1.inc"
+#undef LAYOUT_STRUCT
+#undef LAYOUT_FIELD
+};
+
+TEST(StructLayout, FieldsWereOnlyAppended) {
+  for (const Entry& entry : kFirst) {
+    if (entry.field[0] == '\0') {
+      EXPECT_GE(entry.size, entry.golden_size) << entry.name;
+      continue;
+    }
+    EXPECT_EQ(entry.offset, entry.golden_offset) << entry.name << " " << entry.field;
+    EXPECT_EQ(entry.size, entry.golden_size) << entry.name << " " << entry.field;
+  }
+}
+
 TEST(StructLayout, NoStructHasHoles) {
   std::string name;
   size_t end = 0, size = 0;

@@ -34,7 +34,7 @@ MAY_INCLUDE = {
     "plugins/ops_standard/": ["self", "trivet/plugin.h"],
     "plugins/onnx/": ["self", "trivet/plugin.h", "third_party/onnx/"],
     "plugins/template_": ["trivet/plugin.h"],
-    # Target plugins may include core until ABI 1, and the device interface that they implement.
+    # Target plugins of this tree may include core, and the device interface that they implement.
     "plugins/": ["plugins/", "core/", "runtime/device/", "trivet/"],
 }
 
