@@ -16,8 +16,8 @@
 //  - Strings in definitions are NUL-terminated UTF-8 constants; elsewhere lifetimes are stated.
 //  - No C++ exception and no longjmp crosses. Every callback may be called from any thread;
 //    definitions are shared, so callbacks keep no mutable state outside the handles they are given.
-//  - The major version is 1: what is here stays. Only appends come, and plugins of the majors 0 and 1
-//    load into every later host of major 1 (docs/abi.md).
+//  - The major version is 1: what is here stays. Only appends come; plugins of major 0 and 1 load
+//    into every later host of major 1 (docs/abi.md).
 #ifndef TRIVET_PLUGIN_H_
 #define TRIVET_PLUGIN_H_
 
