@@ -192,9 +192,6 @@ static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region
                                 const tvi_place_t* places, const tvi_tactic_t* tactic,
                                 tvi_sched_step_t* step) {
   step->kind = TVI_PLAN_STEP_LAUNCH;
-  step->kernel.data = tactic->kernel->name;
-  step->kernel.size = strlen(tactic->kernel->name);
-  step->kernel_version = tactic->kernel->version;
   step->made_by = region->made_by;
   step->price = tactic->price;
   trivet_string_view_t name = {tactic->name, strlen(tactic->name)};
@@ -205,8 +202,13 @@ static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region
   struct trivet_emission_s emission = {tvi_emission_api(), &emitter,    &scratch,
                                        emit_operand,       emit_absent, emit_packed,
                                        emit_parameter,     emit_blob,   emit_require};
-  trivet_status_t status = tactic->kernel->emit(tactic->kernel, region, tactic->id, &emission);
+  const trivet_kernel_t* kernel = tactic->kernel;
+  trivet_status_t status =
+      tvi_kernel_emit(s->tactics->registry, region, tactic, &emission, &kernel);
   tvi_arena_deinit(&scratch);
+  step->kernel.data = kernel->name;
+  step->kernel.size = strlen(kernel->name);
+  step->kernel_version = kernel->version;
   if (!status && step->output_count != region->output_count) {
     status = TRIVET_STATUS(INTERNAL, "kernel %s emitted %u outputs for a region of %u",
                            tactic->kernel->name, step->output_count, region->output_count);

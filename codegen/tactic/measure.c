@@ -274,7 +274,8 @@ static trivet_status_t measure(step_t* s, const tvi_tactic_t* tactic, double bes
   struct trivet_emission_s emission = {tvi_emission_api(), s,          &s->arena,
                                        add_operand,        add_absent, add_packed,
                                        add_parameter,      set_blob,   require};
-  TRIVET_RETURN_IF_ERROR(kernel->emit(kernel, s->bench->region, tactic->id, &emission));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_kernel_emit(s->bench->context->registry, s->bench->region, tactic, &emission, &kernel));
   const trivet_kernel_t* runner =
       tvi_registry_kernel(options->run_registry, kernel->name, kernel->version);
   if (!runner || !runner->load)
@@ -388,8 +389,8 @@ trivet_status_t tvi_tactic_compile_ahead(tvi_tactic_context_t* context,
                                        drop_parameter,     drop_blob,   require};
   context->code_cache.is_collecting = true;
   for (size_t i = 0; i < count; ++i) {
-    const trivet_kernel_t* kernel = tactics[i]->kernel;
-    trivet_status_free(kernel->emit(kernel, region, tactics[i]->id, &emission));
+    const trivet_kernel_t* kernel;
+    trivet_status_free(tvi_kernel_emit(context->registry, region, tactics[i], &emission, &kernel));
   }
   trivet_status_t status = tvi_code_cache_make_all(&context->code_cache, executor);
   tvi_arena_deinit(&arena);

@@ -108,6 +108,15 @@ static const trivet_kernel_t* host_kernel(const trivet_region_t* region) {
   }
 }
 
+static trivet_dim_t dim_constant(const trivet_region_t* region, int64_t value) {
+  return tvi_dim_constant(region->graph->dims, value);
+}
+
+static trivet_dim_t dim_binary(const trivet_region_t* region, uint32_t op, trivet_dim_t a,
+                               trivet_dim_t b) {
+  return a && b ? tvi_dim_binary(region->graph->dims, op, a, b) : NULL;
+}
+
 const trivet_region_api_t* tvi_region_api(void) {
   static const trivet_region_api_t api = {
       .struct_size = (uint32_t)sizeof(api),
@@ -124,6 +133,8 @@ const trivet_region_api_t* tvi_region_api(void) {
       .dim_value = dim_value,
       .target = target,
       .host_kernel = host_kernel,
+      .dim_constant = dim_constant,
+      .dim_binary = dim_binary,
   };
   return &api;
 }
@@ -206,6 +217,59 @@ static trivet_status_t emit_require(trivet_emission_t* emission, const char* req
   return emission->require(emission->self, requirement);
 }
 
+static trivet_status_t check_code(const trivet_device_code_t* code) {
+  if (!code || code->header.struct_type != TRIVET_STRUCT_DEVICE_CODE ||
+      code->header.struct_size < sizeof(*code))
+    return TRIVET_STATUS(INVALID_ARGUMENT, "device code without its header");
+  if ((code->source != NULL) == (code->binary != NULL))
+    return TRIVET_STATUS(INVALID_ARGUMENT, "device code has a source or a binary");
+  if (code->binary && (code->binary_size == 0 || !code->architecture))
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "device code: the binary has no size or no architecture");
+  if (!code->launches || code->launch_count == 0 || (!code->operands && code->operand_count > 0) ||
+      (!code->parameters && code->parameter_count > 0))
+    return TRIVET_STATUS(INVALID_ARGUMENT, "device code without launches, operands or parameters");
+  for (uint64_t i = 0; i < code->launch_count; ++i)
+    if (!code->launches[i].entry || !code->launches[i].grid || code->launches[i].block == 0)
+      return TRIVET_STATUS(INVALID_ARGUMENT,
+                           "device code: launch %llu lacks its entry, its grid or its threads",
+                           (unsigned long long)i);
+  return TRIVET_OK;
+}
+
+static trivet_status_t emit_device_code(trivet_emission_t* emission,
+                                        const trivet_device_code_t* code) {
+  if (!emission->coder)
+    return TRIVET_STATUS(UNIMPLEMENTED, "target %s takes no code from plugins",
+                         emission->region ? emission->region->target : "");
+  if (emission->is_coded) return TRIVET_STATUS(INVALID_ARGUMENT, "device code was given already");
+  TRIVET_RETURN_IF_ERROR(check_code(code));
+  emission->is_coded = true;
+  emission->code = code;
+  trivet_status_t status = emission->coder->emit(emission->coder, emission->region, 0, emission);
+  emission->code = NULL;
+  return status;
+}
+
+trivet_status_t tvi_kernel_emit(const tvi_registry_t* registry, const trivet_region_t* region,
+                                const tvi_tactic_t* tactic, trivet_emission_t* emission,
+                                const trivet_kernel_t** out_kernel) {
+  char name[64];
+  const char* colon = region->target ? strchr(region->target, ':') : NULL;
+  snprintf(name, sizeof(name), "%.*s.code", colon ? (int)(colon - region->target) : 32,
+           region->target ? region->target : "");
+  emission->coder = tvi_registry_kernel(registry, name, 0);
+  emission->region = region;
+  emission->is_coded = false;
+  *out_kernel = tactic->kernel;
+  trivet_status_t status = tactic->kernel->emit(tactic->kernel, region, tactic->id, emission);
+  if (status && emission->is_coded)
+    return trivet_status_annotate(status, "kernel %s", tactic->kernel->name);
+  if (status) return status;
+  if (emission->is_coded) *out_kernel = emission->coder;
+  return TRIVET_OK;
+}
+
 const trivet_emission_api_t* tvi_emission_api(void) {
   static const trivet_emission_api_t api = {
       .struct_size = (uint32_t)sizeof(api),
@@ -216,6 +280,7 @@ const trivet_emission_api_t* tvi_emission_api(void) {
       .parameter = emit_parameter,
       .blob = emit_blob,
       .require = emit_require,
+      .device_code = emit_device_code,
   };
   return &api;
 }

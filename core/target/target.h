@@ -105,7 +105,19 @@ struct trivet_emission_s {
   trivet_status_t (*set_blob)(void* self, const void* data, uint64_t size);
   // "isa:avx512_core", "plugin:cpu_onednn": without it load refuses the step.
   trivet_status_t (*require)(void* self, const char* requirement);
+  // Where the kernel left code for the device instead of a step: the kernel of the target that runs
+  // such code, "cuda.code", writes it. Set by tvi_kernel_emit.
+  const trivet_kernel_t* coder;
+  const trivet_region_t* region;
+  const trivet_device_code_t* code;  // during the coder's emit
+  bool is_coded;
 };
+
+// Has the kernel of |tactic| write its step. |out_kernel|: the kernel whose step it is, the
+// target's own where a kernel gave code for the device.
+trivet_status_t tvi_kernel_emit(const tvi_registry_t* registry, const trivet_region_t* region,
+                                const tvi_tactic_t* tactic, trivet_emission_t* emission,
+                                const trivet_kernel_t** out_kernel);
 
 // How plugins see the three, which know nothing of their layouts.
 const trivet_region_api_t* tvi_region_api(void);

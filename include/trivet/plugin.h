@@ -46,6 +46,7 @@ extern "C" {
 #define TRIVET_STRUCT_ORIGIN 0x5450000du
 #define TRIVET_STRUCT_DEVICE 0x5450000eu
 #define TRIVET_STRUCT_DEVICE_INFO 0x5450000fu
+#define TRIVET_STRUCT_DEVICE_CODE 0x54500010u
 
 // Halves of a definition: what it is needed for. A runtime without compiler ignores definitions
 // without TRIVET_HALF_RUN.
@@ -593,6 +594,10 @@ typedef struct trivet_region_api_s {
   // its own (which they get as |kernel|), and run what was emitted with
   // trivet_kernel_load_t.host_kernel.
   const struct trivet_kernel_s* (*host_kernel)(const trivet_region_t* region);
+  // Since 0.3. Expressions over the extents of operands, for grids and sizes; NULL: overflow.
+  trivet_dim_t (*dim_constant)(const trivet_region_t* region, int64_t value);
+  trivet_dim_t (*dim_binary)(const trivet_region_t* region, uint32_t op, trivet_dim_t a,
+                             trivet_dim_t b);
 } trivet_region_api_t;
 
 // Proposal: what propose answers.
@@ -609,6 +614,33 @@ typedef struct trivet_proposal_api_s {
   void (*decline)(trivet_proposal_t* proposal, const struct trivet_kernel_s* kernel,
                   const char* format, ...) TRIVET_PRINTF_FORMAT(3, 4);
 } trivet_proposal_api_t;
+
+// Code for a device: kernels in the language of the target, run by the target itself, so that a
+// plan needs no plugin for them. They are launched one after the other with the same arguments: the
+// addresses of |operands| in order, the workspace (a char*) where |workspace| is given,
+// |parameters| in order (long long each). A launch may not begin before the one ahead of it has
+// ended.
+typedef struct trivet_device_launch_s {
+  const char* entry;     // of CUDA: extern "C" __global__
+  trivet_dim_t grid;     // blocks; 0 of them: not launched
+  uint32_t block;        // threads
+  uint32_t shared_size;  // bytes of dynamic shared memory
+} trivet_device_launch_t;
+
+typedef struct trivet_device_code_s {
+  trivet_header_t header;
+  const char* source;  // CUDA C for NVRTC, which knows no headers; NULL: |binary|
+  const void* binary;  // a cubin
+  uint64_t binary_size;
+  const char* architecture;  // what |binary| was compiled for: "sm_90a"; plans for others refuse it
+  const trivet_device_launch_t* launches;
+  uint64_t launch_count;
+  const uint32_t* operands;  // of the region; all of its outputs are among them
+  uint64_t operand_count;
+  const trivet_dim_t* parameters;
+  uint64_t parameter_count;
+  trivet_dim_t workspace;  // bytes; NULL: none
+} trivet_device_code_t;
 
 // Emission: the step that emit writes. Operands in the kernel's own order, outputs last; what load,
 // prepare and run get is what was written here.
@@ -627,6 +659,9 @@ typedef struct trivet_emission_api_s {
   trivet_status_t (*blob)(trivet_emission_t* emission, const void* data, uint64_t size);  // copied
   // "isa:avx512f": where it does not hold the engine refuses the step.
   trivet_status_t (*require)(trivet_emission_t* emission, const char* requirement);
+  // Since 0.3. The whole step as code for the device, in place of everything above; the kernel then
+  // has a build half only. Read before emit returns. UNIMPLEMENTED: the target takes none.
+  trivet_status_t (*device_code)(trivet_emission_t* emission, const trivet_device_code_t* code);
 } trivet_emission_api_t;
 
 // The target's own kernel that runs every kernel-IR program; others are asked first.

@@ -101,8 +101,29 @@ P
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
   extend)
     shift
-    "$here/bin/run_examples" "$TRIVET_PLUGIN_PATH" "$here/examples" extend.plan "$TRIVET_TARGET" &&
-      exec "$PYTHON" "$here/bench/bench_extend.py" --target "$TRIVET_TARGET" --plugins "$here/examples" --check "$@"
+    failed=0
+    "$here/bin/run_examples" "$TRIVET_PLUGIN_PATH" "$here/examples" extend.plan "$TRIVET_TARGET" || failed=1
+    # Kernels of plugins: CUDA C in several forms, timed, and a callback that enqueues; beside what the texts mean.
+    network=$here/examples/device_kernels.txt plugins=(--plugin "$here/examples/device_code.so" --plugin "$here/examples/stream_callback.so")
+    "$PYTHON" -c 'import numpy as n; r = n.random.default_rng(1); n.savez("kernels_in.npz", x=r.normal(size=(4, 100000)).astype("f2"))'
+    "$TRIVET" build "$network" -o kernels_cpu.plan "${plugins[@]}" >/dev/null &&
+      "$TRIVET" run kernels_cpu.plan -i kernels_in.npz -o kernels_cpu.npz >/dev/null || failed=1
+    for tactics in heuristic timed; do
+      "$TRIVET" build "$network" -o kernels.plan --target "$TRIVET_TARGET" --tactics "$tactics" "${plugins[@]}" >/dev/null &&
+        "$TRIVET" inspect kernels.plan | grep -E "^    (cuda|stream_callback)\." &&
+        "$TRIVET" run kernels.plan --plugin "$here/examples/stream_callback.so" -i kernels_in.npz -o kernels.npz >/dev/null &&
+        "$PYTHON" - <<'P' || failed=1
+import numpy as np
+gpu, cpu = np.load("kernels.npz"), np.load("kernels_cpu.npz")
+for name in gpu.files:
+    a, b = gpu[name].astype(float), cpu[name].astype(float)
+    error = np.abs(a - b).max() / (1 + np.abs(b).max())
+    print(f"{name}: {a.shape}, error {error:.1e}")
+    assert error < 2e-3, name
+P
+    done
+    "$PYTHON" "$here/bench/bench_extend.py" --target "$TRIVET_TARGET" --plugins "$here/examples" --check "$@" || failed=1
+    [ "$failed" -eq 0 ]
     ;;
   matmul) shift; exec "$PYTHON" "$here/bench/bench_matmul.py" "$@" ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;

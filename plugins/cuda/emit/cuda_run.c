@@ -310,10 +310,7 @@ void tvi_cuda_kernel_release(const trivet_kernel_t* kernel, void* object,
 // Run
 // ---------------------------------------------------------------------------------------------
 
-trivet_status_t tvi_cuda_kernel_run(const trivet_kernel_t* kernel, void* object,
-                                    const trivet_kernel_launch_t* launch) {
-  (void)kernel;
-  prepared_t* p = (prepared_t*)object;
+static trivet_status_t run(prepared_t* p, const trivet_kernel_launch_t* launch, bool waits) {
   const tvi_cuda_blob_t* blob = &p->loaded->blob;
   const tvi_cuda_device_t* device = p->loaded->device;
   for (uint32_t i = 0; i < blob->argument_count; ++i) {
@@ -326,7 +323,7 @@ trivet_status_t tvi_cuda_kernel_run(const trivet_kernel_t* kernel, void* object,
   }
   if (blob->map_count && uses_maps(p, blob))
     TRIVET_RETURN_IF_ERROR(encode_maps(device, blob, launch, p));
-  // Kernels wait for those before them themselves, so they may begin early.
+  // Kernels that wait for those before them themselves may begin early.
   CUlaunchAttribute attribute;
   memset(&attribute, 0, sizeof(attribute));
   attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
@@ -342,9 +339,21 @@ trivet_status_t tvi_cuda_kernel_run(const trivet_kernel_t* kernel, void* object,
     config.sharedMemBytes = grid->shared_bytes;
     config.hStream = (CUstream)launch->stream;
     config.attrs = &attribute;
-    config.numAttrs = device->major >= 9 ? 1 : 0;
+    config.numAttrs = waits && device->major >= 9 ? 1 : 0;
     TVI_CUDA_RETURN_IF_ERROR(device, cuLaunchKernelEx(&config, grid->function,
                                                       p->pointers + grid->argument_first, NULL));
   }
   return TRIVET_OK;
+}
+
+trivet_status_t tvi_cuda_kernel_run(const trivet_kernel_t* kernel, void* prepared,
+                                    const trivet_kernel_launch_t* launch) {
+  (void)kernel;
+  return run((prepared_t*)prepared, launch, true);
+}
+
+trivet_status_t tvi_cuda_code_run(const trivet_kernel_t* kernel, void* prepared,
+                                  const trivet_kernel_launch_t* launch) {
+  (void)kernel;
+  return run((prepared_t*)prepared, launch, false);
 }

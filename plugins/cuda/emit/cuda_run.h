@@ -21,6 +21,9 @@ trivet_status_t tvi_cuda_kernel_prepare(const trivet_kernel_t* kernel, void* loa
                                         uint64_t* out_workspace_size, void** out_prepared);
 void tvi_cuda_kernel_release(const trivet_kernel_t* kernel, void* prepared,
                              const trivet_allocator_t* allocator);
+// The same for kernels that do not wait for those before them themselves.
+trivet_status_t tvi_cuda_code_run(const trivet_kernel_t* kernel, void* prepared,
+                                  const trivet_kernel_launch_t* launch);
 trivet_status_t tvi_cuda_kernel_run(const trivet_kernel_t* kernel, void* prepared,
                                     const trivet_kernel_launch_t* launch);
 

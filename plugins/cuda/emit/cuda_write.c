@@ -237,7 +237,10 @@ trivet_status_t tvi_cuda_write_packed(const trivet_region_t* region, tvi_cuda_co
     TRIVET_RETURN_IF_ERROR(emission->add_parameter(emission->self, code->parameters.data[i]));
   char architecture[32], requirement[48];
   architecture_of(region->target, architecture, sizeof(architecture));
+  if (code->cubin) snprintf(architecture, sizeof(architecture), "%s", code->architecture);
   snprintf(requirement, sizeof(requirement), "arch:%s", architecture);
   TRIVET_RETURN_IF_ERROR(emission->require(emission->self, requirement));
+  if (code->cubin)
+    return write_blob(region, code, code->cubin, code->cubin_size, operands, emission);
   return compile_and_write(region, code, architecture, operands, name, emission);
 }

@@ -63,6 +63,10 @@ typedef struct tvi_cuda_code_s {
   TVI_VECTOR(tvi_cuda_launch_t) launches;
   TVI_VECTOR(tvi_cuda_map_t) maps;
   uint32_t workspace;  // parameter: bytes
+  // Machine code that exists already and its architecture, in place of |source|; NULL: none.
+  const uint8_t* cubin;
+  size_t cubin_size;
+  const char* architecture;
 } tvi_cuda_code_t;
 
 struct tvi_cuda_printer_s;
