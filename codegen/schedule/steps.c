@@ -199,9 +199,15 @@ static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region
   tvi_arena_t scratch;
   tvi_arena_init(&scratch, s->allocator, 1 << 16);
   emitter_t emitter = {s, step, region, places};
-  struct trivet_emission_s emission = {tvi_emission_api(), &emitter,    &scratch,
-                                       emit_operand,       emit_absent, emit_packed,
-                                       emit_parameter,     emit_blob,   emit_require};
+  struct trivet_emission_s emission = {.api = tvi_emission_api(),
+                                       .self = &emitter,
+                                       .arena = &scratch,
+                                       .add_operand = emit_operand,
+                                       .add_absent = emit_absent,
+                                       .add_packed = emit_packed,
+                                       .add_parameter = emit_parameter,
+                                       .set_blob = emit_blob,
+                                       .require = emit_require};
   const trivet_kernel_t* kernel = tactic->kernel;
   trivet_status_t status =
       tvi_kernel_emit(s->tactics->registry, region, tactic, &emission, &kernel);

@@ -271,9 +271,15 @@ static trivet_status_t measure(step_t* s, const tvi_tactic_t* tactic, double bes
   const trivet_kernel_t* kernel = tactic->kernel;
   const tvi_tactic_options_t* options = &s->bench->context->options;
   const trivet_allocator_t* allocator = &s->bench->context->allocator;
-  struct trivet_emission_s emission = {tvi_emission_api(), s,          &s->arena,
-                                       add_operand,        add_absent, add_packed,
-                                       add_parameter,      set_blob,   require};
+  struct trivet_emission_s emission = {.api = tvi_emission_api(),
+                                       .self = s,
+                                       .arena = &s->arena,
+                                       .add_operand = add_operand,
+                                       .add_absent = add_absent,
+                                       .add_packed = add_packed,
+                                       .add_parameter = add_parameter,
+                                       .set_blob = set_blob,
+                                       .require = require};
   TRIVET_RETURN_IF_ERROR(
       tvi_kernel_emit(s->bench->context->registry, s->bench->region, tactic, &emission, &kernel));
   const trivet_kernel_t* runner =
@@ -384,9 +390,15 @@ trivet_status_t tvi_tactic_compile_ahead(tvi_tactic_context_t* context,
     return TRIVET_OK;
   tvi_arena_t arena;
   tvi_arena_init(&arena, context->allocator, 1 << 16);
-  struct trivet_emission_s emission = {tvi_emission_api(), NULL,        &arena,
-                                       drop_operand,       drop_absent, drop_packed,
-                                       drop_parameter,     drop_blob,   require};
+  struct trivet_emission_s emission = {.api = tvi_emission_api(),
+                                       .self = NULL,
+                                       .arena = &arena,
+                                       .add_operand = drop_operand,
+                                       .add_absent = drop_absent,
+                                       .add_packed = drop_packed,
+                                       .add_parameter = drop_parameter,
+                                       .set_blob = drop_blob,
+                                       .require = require};
   context->code_cache.is_collecting = true;
   for (size_t i = 0; i < count; ++i) {
     const trivet_kernel_t* kernel;

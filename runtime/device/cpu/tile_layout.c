@@ -22,6 +22,10 @@
 #define ROW_ELEMENTS 512u
 #define ROWS_TOGETHER 4u
 #define ROWS_ELEMENTS 2048u
+// Lanes that are joined by a body in the end: few of them, and rows together, as each halving of
+// the lanes costs as many calls as a tile does.
+#define FOLD_COLUMNS 64u
+#define FOLD_ELEMENTS 512u
 // Sides of a tile whose accesses disagree about the contiguous axis.
 #define TRANSPOSE_ROWS 16u
 #define TRANSPOSE_COLS 64u
@@ -198,6 +202,7 @@ static trivet_status_t layout_phase(tvi_tile_binder_t* binder, const tvi_tile_ph
     const tvi_tile_sink_t* sink = &program->sinks[phase->sink_first + s];
     if (sink->kind == TVI_TILE_SINK_SCAN) out->has_scan = 1;
     if (sink->kind != TVI_TILE_SINK_STORE && sink->join == TVI_TILE_JOIN_SERIAL) out->is_serial = 1;
+    if (sink->kind == TVI_TILE_SINK_REDUCE && sink->join >= TVI_TILE_JOIN_BODY) out->has_fold = 1;
   }
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(binder->temporary, phase->affine_count,
                                                       sizeof(*out->affines), &out->affines));
@@ -554,7 +559,11 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     return;
   }
   layout->col_loop = TVI_TILE_NONE;
-  const uint32_t wide = phases > 1 && tile < ROW_COLUMNS ? ROW_COLUMNS : tile;
+  bool folds = false;
+  for (uint32_t p = 0; p < phases; ++p) folds = folds || layout->phases[p].has_fold;
+  const uint32_t wide = folds                              ? FOLD_COLUMNS
+                        : phases > 1 && tile < ROW_COLUMNS ? ROW_COLUMNS
+                                                           : tile;
   uint32_t widest = 1;
   for (uint32_t p = 0; p < phases; ++p) {
     tvi_tile_phase_layout_t* phase = &layout->phases[p];
@@ -568,6 +577,7 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     uint32_t fit = (phases > 1 && tile < ROW_ELEMENTS ? ROW_ELEMENTS : tile) / widest;
     if (phases > 1 && fit < ROWS_TOGETHER && ROWS_ELEMENTS / widest > fit)
       fit = ROWS_ELEMENTS / widest < ROWS_TOGETHER ? ROWS_ELEMENTS / widest : ROWS_TOGETHER;
+    if (folds) fit = FOLD_ELEMENTS / widest;
     if (own_transposed != TVI_TILE_NONE) fit = TRANSPOSE_ROWS;
     layout->rows = min_extent(layout->extents[layout->row_loop], fit > 0 ? fit : 1);
     if (layout->rows == 1 && layout->extents[layout->row_loop] > 1)

@@ -52,6 +52,7 @@ typedef struct tvi_tile_phase_layout_t {
   uint32_t is_empty_reduction;  // some reduced extent is 0
   uint32_t has_scan;
   uint32_t is_serial;  // columns must not run along reduced loops
+  uint32_t has_fold;   // lanes of a row are joined by a body in the end
   uint32_t own_count;  // own loops with extent above 1, parallel ones first
   uint32_t own_parallel;
   uint32_t own[TVI_TILE_LOOPS];
