@@ -106,7 +106,7 @@ def main():
                     call(trivet, "bench", plans[side], *measuring, "--json", report)
                     best[side] = min(best[side], time_of(json.loads(report.read_text())))
             ratio = best[1] / best[0]
-            print(f"{case:24}{best[0]:9.4f} ms{best[1]:9.4f} ms{ratio:8.3f}  {' + '.join(kernels[1])}")
+            print(f"{case:24}{best[0]:9.4f} ms{best[1]:9.4f} ms{ratio:8.3f}  {' + '.join(kernels[1])}", flush=True)
             if kernels[0] != kernels[1]:
                 missed.append(f"{case}: {' + '.join(kernels[0])} with the built-in")
             if network is CHAIN and len(kernels[1]) != 1:

@@ -102,6 +102,7 @@ P
   extend)
     shift
     failed=0
+    "$PYTHON" "$here/bench/bench_extend.py" --target "$TRIVET_TARGET" --plugins "$here/examples" --check "$@" || failed=1
     "$here/bin/run_examples" "$TRIVET_PLUGIN_PATH" "$here/examples" extend.plan "$TRIVET_TARGET" || failed=1
     # Kernels of plugins: CUDA C in several forms, timed, and a callback that enqueues; beside what the texts mean.
     network=$here/examples/device_kernels.txt plugins=(--plugin "$here/examples/device_code.so" --plugin "$here/examples/stream_callback.so")
@@ -122,7 +123,6 @@ for name in gpu.files:
     assert error < 2e-3, name
 P
     done
-    "$PYTHON" "$here/bench/bench_extend.py" --target "$TRIVET_TARGET" --plugins "$here/examples" --check "$@" || failed=1
     [ "$failed" -eq 0 ]
     ;;
   matmul) shift; exec "$PYTHON" "$here/bench/bench_matmul.py" "$@" ;;
