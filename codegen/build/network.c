@@ -98,7 +98,9 @@ static trivet_status_t parse(trivet_network_t* network, const char* path, const 
   if (!status) status = frontend->parse(frontend, &source.base, network->graph_builder);
   if (!status) status = tvi_graph_verify(network->graph);
   tvi_source_deinit(&source);
-  return path ? trivet_status_annotate(status, "%s", path) : status;
+  // A frontend may have said it already.
+  const bool is_said = path && strncmp(trivet_status_message(status), path, strlen(path)) == 0;
+  return path && !is_said ? trivet_status_annotate(status, "%s", path) : status;
 }
 
 // What a failed frontend has built is dropped; the network is empty again. A mapped file must
