@@ -48,8 +48,8 @@ static bool divides(const tvi_cuda_printer_t* p, trivet_dim_t dim, uint32_t vect
 // As tvi_cuda_is_vector, whatever guards there are and parts that are computed.
 static bool is_contiguous(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
                           uint32_t loop, uint32_t vector) {
-  if (!access->coefficients[loop] || !tvi_dim_equals_constant(access->coefficients[loop], 1) ||
-      element_bits(p, access->value) < 8)
+  if ((vector & (vector - 1)) != 0 || !access->coefficients[loop] ||
+      !tvi_dim_equals_constant(access->coefficients[loop], 1) || element_bits(p, access->value) < 8)
     return false;
   // A value of the group itself is no access.
   if (access->load != TVI_KIR_NONE) {
@@ -226,6 +226,16 @@ static uint32_t crossing_loop(const tvi_cuda_printer_t* p) {
   return TVI_CUDA_NONE;
 }
 
+// The extent of a last loop of two to four, the three channels of pictures, say: a thread that has
+// them all reads what its neighbours' neighbours read, and writes no less than they. Otherwise 1.
+static uint32_t few_columns(const tvi_cuda_printer_t* p, int64_t points) {
+  int64_t extent;
+  if (!tvi_dim_is_constant(p->extents[p->loop_count - 1], &extent) || extent < 2 || extent > 4 ||
+      points / extent < ENOUGH_THREADS)
+    return 1;
+  return (uint32_t)extent;
+}
+
 void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p) {
   memset(&p->shape, 0, sizeof(p->shape));
   p->shape.vector = 1;
@@ -236,7 +246,7 @@ void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p) {
                                      p->options->symbols, p->options->symbol_count);
   // Few elements: rather more threads.
   while (vector > 4 && points / vector < ENOUGH_THREADS) vector /= 2;
-  p->shape.vector = vector;
+  p->shape.vector = vector == 1 ? few_columns(p, points) : vector;
   const uint32_t crossing = packed_store(p) ? TVI_CUDA_NONE : crossing_loop(p);
   const int64_t width = tvi_cuda_estimate(p->program->dims, p->extents[last], p->options->symbols,
                                           p->options->symbol_count);
