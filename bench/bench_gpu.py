@@ -126,17 +126,21 @@ def attempt(case, step, *rest):
         return False
 
 
-def torch_batch(cases, args):
-    """PyTorch's side of some cases: they compile side by side and measure one after the other."""
+def start_torch(cases, args):
+    """PyTorch's side of some cases: processes that compile side by side and then wait to be told to measure."""
     workers = []
     for case in cases:
         line = [sys.executable, HERE / "torch_worker.py", case.model, models.bring(case.entry), case.path("inputs.npz"),
-                case.path("torch.json"), "--precision", args.precision, "--modes", args.modes, "--wait"]
-        if case.path("ours.npz").exists():
-            line += ["--ours", case.path("ours.npz")]
+                case.path("torch.json"), "--precision", args.precision, "--modes", args.modes, "--wait", "--ours",
+                case.path("ours.npz")]
         log = open(case.path("torch.log"), "w")
         workers.append((case, log, subprocess.Popen([str(p) for p in line], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                                     stderr=log, text=True)))
+    return workers
+
+
+def finish_torch(workers, args):
+    """Waits until all have compiled, then lets one after the other measure."""
     end = time.monotonic() + args.compile_seconds
     for _, _, worker in workers:  # a process that ends or hangs is no longer waited for
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -206,6 +210,8 @@ def main():
                         help="times of tactics, read and added to (%(default)s)")
     parser.add_argument("--modes", default="eager,compile", help="of torch: eager, compile, max-autotune (%(default)s)")
     parser.add_argument("--compile-jobs", type=int, default=4, help="how many torch processes compile at once (%(default)s)")
+    parser.add_argument("--compile-beside", action="store_true",
+                        help="all torch processes compile while our plans are built: for times of tactics that are known")
     parser.add_argument("--compile-seconds", type=float, default=200, help="what they are given (%(default)s)")
     parser.add_argument("--no-torch", action="store_true", help="our side only")
     parser.add_argument("--torch", metavar="FILE", help="torch's figures from a file of --save")
@@ -227,20 +233,21 @@ def main():
             list(pool.map(models.bring, brought))
             list(pool.map(Case.write_inputs, cases))
         say(f"models and inputs there after {time.monotonic() - begin:.0f} s")
+        asks_torch = not args.no_torch and not args.torch
+        beside = start_torch(cases, args) if asks_torch and args.compile_beside else None
         # Measured tactics need the device for themselves.
         with concurrent.futures.ThreadPoolExecutor(1 if args.tactics == "timed" else 3) as pool:
             for case in pool.map(lambda c: our_plan(c, args), cases):
                 say(f"{case.name}: {case.row.get('error') or format(case.row['build_s'], '.1f') + ' s to build'}")
                 save(cases, args)
         say(f"our plans there after {time.monotonic() - begin:.0f} s")
-        for case in cases:
+        for case in cases if beside is None else []:
             attempt(case, measure_ours, args)
             say(f"{case.name}: {cell(case.row.get('ms'), '.3f', 1)} ms")
             save(cases, args)
-        if not args.no_torch and not args.torch:
-            for at in range(0, len(cases), args.compile_jobs):
-                torch_batch(cases[at:at + args.compile_jobs], args)
-                save(cases, args)
+        for at in range(0, len(cases) if asks_torch else 0, args.compile_jobs if beside is None else len(cases)):
+            finish_torch(beside or start_torch(cases[at:at + args.compile_jobs], args), args)
+            save(cases, args)
             say(f"torch measured after {time.monotonic() - begin:.0f} s")
         say(f"{'case':20s}{'ours ms':>9s}{'eager':>9s}{'compile':>9s}{'max-aut.':>9s}{'R':>7s}{'error':>10s}{'torch':>10s}"
             f"{'build s':>8s}{'load ms':>8s}{'host us':>8s}{'layers':>8s}")
@@ -248,9 +255,10 @@ def main():
             if case.name in known:
                 case.row["torch"] = {k: v for k, v in known[case.name].items() if k != "our_error"}
             elif "torch" in case.row:
-                attempt(case, measure_ours, args)  # beside torch's: the device's clock may have changed since
+                attempt(case, measure_ours, args)  # after torch's: the device's clock may have changed since
             finish(case)
             show(case)
+            save(cases, args)
     rows = [case.row for case in cases]
     save(cases, args)
     say(f"all done after {time.monotonic() - begin:.0f} s")
