@@ -5,6 +5,10 @@
 // while it is multiplied; windows of single channels are summed in registers. Where operands lie
 // comes as functions from the printed kernel.
 
+#ifndef TV_GRID
+#define TV_GRID gridDim.x
+#endif
+
 // Rows of a tile of the first factor: row m are the elements of the image under the window of pixel
 // m. |at|(m, &y, &x): address of its first element, at |y| and |x|, which may lie outside;
 // |tap|(k, &dy, &dx): how many elements behind, and how far down and right, the k-th one is.
@@ -130,6 +134,94 @@ TV_DEVICE void tv_convolve_singly(float (&acc)[Tile::FM][Tile::FN][4], unsigned 
       acc, memory,
       [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); }, b_at, n0, N,
       first, last);
+}
+
+// First layers: few channels, so that the lines of the image under a row of pixels fit into shared
+// memory, where they lie pixel by pixel. A line of a window is then RUN elements that follow each
+// other, of which the last may be none, and fragments are read from where they are. WARPS x 16
+// pixels, NB channels of the result.
+template <class T, int WARPS_, int NB_, int KY_, int KX_, int C_, int SX_, bool INSIDE_>
+struct tv_lines {
+  typedef T type;
+  static const int WARPS = WARPS_, NB = NB_, KY = KY_, KX = KX_, C = C_, SX = SX_;
+  static const bool INSIDE = INSIDE_;
+  static const int THREADS = WARPS * 32, P = WARPS * 16, USED = KX * C, RUN = (USED + 1) / 2 * 2;
+  static const int DEPTH = (KY * RUN + 15) / 16 * 16, PITCH = DEPTH + 8;
+  static const int WIDE = (P - 1) * SX + KX, LINE = (WIDE * C + 3) / 2 * 2;
+  static const int WEIGHTS = NB * PITCH * 2, LINES = (KY * LINE * 2 + 15) / 16 * 16;
+  static const int SLAB = 16 * TV_SLAB(NB) * 4;
+};
+
+// |at|(n, ky, kx, c): a weight. Rows of the channels of the result.
+template <class L, class At>
+TV_DEVICE void tv_lines_weights(unsigned char* memory, At at, int N) {
+  typename L::type* to = (typename L::type*)memory;
+  TV_UNROLL_BY(4)
+  for (int i = (int)threadIdx.x; i < L::NB * L::DEPTH; i += L::THREADS) {
+    const int n = i / L::DEPTH, k = i % L::DEPTH, ky = k / L::RUN, j = k % L::RUN;
+    typename L::type v;
+    v.u = 0;
+    if (n < N && ky < L::KY && j < L::USED) v = at(n, ky, j / L::C, j % L::C);
+    to[n * L::PITCH + k] = v;
+  }
+}
+
+// The lines from (y, x) on; |at|(y, x, c): an element of the image.
+template <class L, class At>
+TV_DEVICE void tv_lines_load(unsigned char* memory, At at, int y, int x, int height, int width) {
+  typename L::type* to = (typename L::type*)(memory + L::WEIGHTS);
+  TV_UNROLL_BY(8)
+  for (int i = (int)threadIdx.x; i < L::KY * L::WIDE * L::C; i += L::THREADS) {
+    const int ky = i / (L::WIDE * L::C), rest = i % (L::WIDE * L::C);
+    const int px = L::INSIDE ? rest / L::C : rest % L::WIDE;
+    const int c = L::INSIDE ? rest % L::C : rest / L::WIDE;
+    typename L::type v;
+    v.u = 0;
+    if ((unsigned)(y + ky) < (unsigned)height && (unsigned)(x + px) < (unsigned)width)
+      v = at(y + ky, x + px, c);
+    to[ky * L::LINE + px * L::C + c] = v;
+  }
+}
+
+template <class L>
+TV_DEVICE void tv_lines_multiply(float (&acc)[L::NB / 8][4], const unsigned char* memory) {
+  const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+  const int in = lane % 8, low = lane / 8 % 2, high = lane / 16;
+  const unsigned char* lines =
+      memory + L::WEIGHTS + (warp * 16 + lane / 4) * (L::SX * L::C * 2);
+  TV_UNROLL
+  for (int k = 0; k < L::DEPTH; k += 16) {
+    unsigned a[4];
+    TV_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const int at = k + h * 8 + lane % 4 * 2, ky = at / L::RUN, j = at % L::RUN;
+      const bool ok = ky < L::KY;
+      const unsigned char* from = lines + (ok ? ky * L::LINE + j : 0) * 2;
+      // What is in no window may be anything.
+      const unsigned mask = !ok ? 0u : j + 1 < L::USED ? 0xffffffffu : 0xffffu;
+      a[h * 2] = *(const unsigned*)from & mask;
+      a[h * 2 + 1] = *(const unsigned*)(from + 8 * (L::SX * L::C * 2)) & mask;
+    }
+    TV_UNROLL
+    for (int j = 0; j < L::NB / 8; j += 2) {
+      unsigned r[4];
+      tv_load_matrices<false>(
+          r, memory + ((j * 8 + high * 8 + in) * L::PITCH + k + low * 8) * 2);
+      const unsigned b0[2] = {r[0], r[1]}, b1[2] = {r[2], r[3]};
+      tv_multiply(acc[j], a, b0, typename L::type());
+      tv_multiply(acc[j + 1], a, b1, typename L::type());
+    }
+  }
+}
+
+// Pixels from m0 on, of a row that ends before |end|.
+template <class L, int V, class Put>
+TV_DEVICE void tv_lines_put(const float (&acc)[L::NB / 8][4], unsigned char* memory, int m0,
+                            int end, int N, Put put) {
+  const int warp = (int)threadIdx.x / 32;
+  float* slab = (float*)(memory + L::WEIGHTS + L::LINES + warp * L::SLAB);
+  tv_keep_rows<L::NB>(acc, slab);
+  tv_put_rows<16, L::NB, V>(slab, m0 + warp * 16, 0, end, N, put);
 }
 
 // Windows of single channels: sums[t][c] for ACROSS pixels from (y, x) of the window's corner on,

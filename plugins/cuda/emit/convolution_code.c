@@ -18,6 +18,12 @@
 #define MAX_UNROLLED 15  // depthwise: a window is printed as it is
 #define MAX_TABLE 512
 #define WIDE_BLOCK 384u
+// First layers: warps of a block, blocks that stay, and what is worth it.
+#define LINE_WARPS 8
+#define LINE_BLOCKS (2 * 132)
+#define MAX_LINE_FEATURES 128
+#define MAX_LINE_DEPTH 512
+#define MAX_LINE_BYTES (200 * 1024)
 #define MULTIPROCESSORS 132
 #define NO_DIM 255u  // of a match: a dimension that is absent
 #define X_MULTIPLE 8
@@ -244,12 +250,12 @@ static void read_window(tvi_cuda_printer_t* p, window_t* w, const char** out_rea
     *out_reason = "a transposed convolution";
     return;
   }
-  if (c->x.dtype != c->weight.dtype ||
-      (c->x.dtype != TRIVET_DTYPE_F16 && c->x.dtype != TRIVET_DTYPE_BF16)) {
+  const uint32_t type = c->weight.dtype;
+  if (c->x.dtype != type || (type != TRIVET_DTYPE_F16 && type != TRIVET_DTYPE_BF16)) {
     *out_reason = "operands that are not both f16 or both bf16";
     return;
   }
-  if (c->accumulate_dtype != c->x.dtype && c->accumulate_dtype != TRIVET_DTYPE_F32) {
+  if (c->accumulate_dtype != type && c->accumulate_dtype != TRIVET_DTYPE_F32) {
     *out_reason = "a sum in another type";
     return;
   }
@@ -474,13 +480,94 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
       w->vector_w);
   } else {
     P(p,
-      "tv_convolve_singly<tile, %u, %lld>(sums, memory, at, tap, b_at, height, width, m0, n0, M, "
-      "N, "
-      "K, first, last);\n",
+      "tv_convolve_singly<tile, %u, %lld>(sums, memory, at, tap, b_at, height, width, m0, n0, "
+      "M, N, K, first, last);\n",
       aligned ? w->vector_w : 1, (long long)table_depth(p, w, t->kt));
   }
   P(p, "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n", vector);
   tvi_cuda_matmul_set_grid(p, s, t, w->form->splits, variant);
+}
+
+// First layers. What the tile is follows from the sizes of the convolution.
+static uint32_t line_warps(const window_t* w) {
+  int64_t pixels;
+  if (!tvi_dim_is_constant(w->output[1], &pixels) || pixels < 1) return LINE_WARPS;
+  const int64_t segments = (pixels + LINE_WARPS * 16 - 1) / (LINE_WARPS * 16);
+  return (uint32_t)(((pixels + segments - 1) / segments + 15) / 16);
+}
+
+static int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// Bytes of shared memory, the same sums as those of tv_lines; 0: a convolution that is none of
+// these.
+static uint32_t line_bytes(const window_t* w) {
+  int64_t features;
+  if (w->is_depthwise || w->dilations[0] != 1 || w->dilations[1] != 1 ||
+      w->strides[1] * w->channels % 2 != 0 || w->channels > 4 || w->vector_x == 8 ||
+      !tvi_dim_is_constant(w->shape.columns, &features) || features > MAX_LINE_FEATURES)
+    return 0;
+  const int64_t pixels = (int64_t)line_warps(w) * 16, columns = round_up(features, 16);
+  const int64_t depth = round_up(w->window[0] * round_up(w->window[1] * w->channels, 2), 16);
+  if (depth > MAX_LINE_DEPTH) return 0;
+  const int64_t wide = (pixels - 1) * w->strides[1] + w->window[1];
+  const int64_t line = (wide * w->channels + 3) / 2 * 2;
+  const int64_t bytes = columns * (depth + 8) * 2 + round_up(w->window[0] * line * 2, 16) +
+                        pixels * (columns + 8) * 4;
+  return bytes <= MAX_LINE_BYTES ? (uint32_t)bytes : 0;
+}
+
+static void print_lines(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_variant_t* variant) {
+  const window_t* w = (const window_t*)argument;
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const uint32_t vector = variant->alignment > 1 ? s->vector : 1;
+  const uint32_t warps = line_warps(w);
+  const char* type = tvi_cuda_index_type(p);
+  int64_t features = 1;
+  if (!tvi_dim_is_constant(s->columns, &features)) features = 1;
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  print_geometry(p, w);
+  P(p, "(void)K;\ntypedef tv_lines<%s, %u, %lld, %lld, %lld, %lld, %lld, %s> lines;\n",
+    tvi_cuda_storage_type(p->program->values[s->b.value].dtype), warps,
+    (long long)round_up(features, 16), (long long)w->window[0], (long long)w->window[1],
+    (long long)w->channels, (long long)w->strides[1], w->channels_inside ? "true" : "false");
+  P(p,
+    "tv_lines_weights<lines>(memory, [&](const int x, const int ky, const int kx, const int "
+    "channel) { return ");
+  tvi_cuda_print_pointer(p, s->b.value);
+  const char* walked[] = {"x", "ky", "kx", "channel"};
+  for (uint32_t i = 0; i < 4; ++i) {
+    P(p, "%s(%s)%s * ", i ? " + " : "[", type, walked[i]);
+    tvi_cuda_print_dim(p, w->w_strides[i]);
+  }
+  P(p,
+    "]; }, N);\nconst unsigned segments = (unsigned)(pixels + lines::P - 1) / lines::P;\n"
+    "const unsigned tiles = (unsigned)M / (unsigned)pixels * segments;\n"
+    "for (unsigned number = blockIdx.x; number < tiles; number += TV_GRID) {\n"
+    "const int line = (int)(number / segments), pixel = (int)(number %% segments) * lines::P;\n");
+  tvi_cuda_matmul_print_put(p, s, vector);
+  P(p,
+    "const auto image = [&](const int y, const int x, const int c) { return "
+    "(");
+  tvi_cuda_print_pointer(p, s->a.value);
+  P(p,
+    " + (%s)(line / rows) * x_image)[y * x_row + x * x_pixel + c * x_channel]; };\n"
+    "__syncthreads();\n"
+    "tv_lines_load<lines>(memory, image, line %% rows * %lld - down, pixel * %lld - across, "
+    "height, "
+    "width);\n__syncthreads();\nfloat sums[lines::NB / 8][4] = {};\n"
+    "tv_lines_multiply<lines>(sums, memory);\n"
+    "tv_lines_put<lines, %u>(sums, memory, line * pixels + pixel, (line + 1) * pixels, N, put);\n"
+    "}\n",
+    type, (long long)w->strides[0], (long long)w->strides[1], vector);
+  variant->block = warps * 32;
+  variant->shared_bytes = line_bytes(w);
+  trivet_dim_t tiles = binary(p, TRIVET_DIM_CEILDIV, w->output[1], number(p, warps * 16));
+  tiles = binary(p, TRIVET_DIM_MUL, tiles, w->output[0]);
+  tiles = binary(p, TRIVET_DIM_MUL, tiles, w->match.batch);
+  variant->grid = tvi_cuda_parameter(p, binary(p, TRIVET_DIM_MIN, tiles, number(p, LINE_BLOCKS)));
 }
 
 static void print_sum(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_variant_t* variant) {
@@ -547,15 +634,20 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   if (p->status) return TRIVET_OK;
   if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no convolution: %s", reason);
   const uint32_t splits = w->is_depthwise ? 1 : w->form->splits;
-  const bool is_wide = !w->is_depthwise && tvi_cuda_matmul_tiles[w->form->tile].slab != 0;
+  if (w->form->by_lines && line_bytes(w) == 0)
+    return TRIVET_STATUS(UNIMPLEMENTED, "no lines of few channels");
+  const bool is_wide =
+      !w->is_depthwise && !w->form->by_lines && tvi_cuda_matmul_tiles[w->form->tile].slab != 0;
   if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8))
     return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
   tvi_cuda_matmul_set_workspace(p, &w->shape, splits);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
   if (is_wide) tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_convolution_text);
-  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(
-      p, &w->shape, 0, w->is_depthwise ? print_channels : print_product, w));
+  const tvi_cuda_matmul_print_fn_t print = w->is_depthwise     ? print_channels
+                                           : w->form->by_lines ? print_lines
+                                                               : print_product;
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(p, &w->shape, 0, print, w));
   return splits > 1 ? tvi_cuda_matmul_print_launch(p, &w->shape, 1, print_sum, w) : TRIVET_OK;
 }
 
@@ -597,6 +689,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   const tvi_cuda_matmul_shape_t* s = &w.shape;
   out->match = w.match;
   out->is_depthwise = w.is_depthwise;
+  out->has_lines = line_bytes(&w) != 0;
   out->x = p->code->operands.data[p->operand_of_value[s->a.value]];
   out->weight = p->code->operands.data[p->operand_of_value[s->b.value]];
   int64_t wish[4];
@@ -612,7 +705,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   product->n = estimate(p, s->columns);
   product->k = estimate(p, s->depth);
   product->batch = 1;
-  product->dtype = w.match.x.dtype;
+  product->dtype = w.match.weight.dtype;
   product->a = out->x;
   product->b = out->weight;
   product->vector_a = w.vector_x;

@@ -20,6 +20,7 @@ typedef struct tvi_cuda_convolution_problem_s {
   tvi_cuda_matmul_problem_t product;  // m: pixels, n: channels of the result, k: of a window
   tvi_kir_convolution_t match;        // of the program that was scheduled
   bool is_depthwise;                  // a window of one channel for each channel
+  bool has_lines;                     // few channels: the form for first layers can compute it
   uint32_t x, weight;                 // values of the given program
   // How weights are read best: strides by dimension of their value, in elements, and how many those
   // of an output channel (of a place of the window) then take.
@@ -32,6 +33,7 @@ typedef struct tvi_cuda_convolution_problem_s {
 typedef struct tvi_cuda_convolution_form_s {
   uint32_t tile, splits;
   uint32_t across;
+  bool by_lines;  // the form for first layers: lines of the image in shared memory; nothing else
 } tvi_cuda_convolution_form_t;
 
 // Reads |program| without printing. Scratch memory from |arena|.

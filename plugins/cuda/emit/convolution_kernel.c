@@ -24,14 +24,16 @@
 #define MAX_WORKSPACE ((double)(32 << 20))
 
 static uint64_t number_of(const tvi_cuda_convolution_form_t* form) {
-  return form->tile | (uint64_t)form->splits << 8 | (uint64_t)form->across << 16;
+  return form->tile | (uint64_t)form->splits << 8 | (uint64_t)form->across << 16 |
+         (uint64_t)form->by_lines << 24;
 }
 
 static bool form_of(uint64_t number, tvi_cuda_convolution_form_t* out_form) {
   const tvi_cuda_convolution_form_t form = {(uint32_t)(number & 255), (uint32_t)(number >> 8 & 255),
-                                            (uint32_t)(number >> 16 & 255)};
+                                            (uint32_t)(number >> 16 & 255),
+                                            (number >> 24 & 1) != 0};
   if (form.tile >= tvi_cuda_matmul_tile_count || form.splits == 0 || form.splits > MAX_SPLITS ||
-      form.across == 0 || form.across > MAX_ACROSS || number >> 24)
+      form.across == 0 || form.across > MAX_ACROSS || number >> 25)
     return false;
   *out_form = form;
   return true;
@@ -186,21 +188,32 @@ static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across
   return 1500 + (busy > latency ? busy : latency);
 }
 
+// First layers: tiles of a hundred pixels, each of which waits for its lines.
+static double lines_price(const tvi_cuda_matmul_problem_t* p) {
+  const double tiles = (double)p->m / 112, waves = tiles < 264 ? 1 : tiles / 264;
+  const double bytes = (p->factor_bytes + p->epilogue_bytes) / 2200;
+  return 3000 + (bytes > waves * 3000 ? bytes : waves * 3000);
+}
+
 static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best[MAX_PROPOSALS]) {
   const tvi_cuda_matmul_problem_t* p = &a->problem.product;
   uint32_t count = 0;
   if (a->problem.is_depthwise) {
     for (uint32_t across = 1; across <= MAX_ACROSS; across *= 2) {
-      candidate_t c = {{0, 1, across}, channels_price(p, across)};
+      candidate_t c = {{0, 1, across, false}, channels_price(p, across)};
       insert(&c, best, &count);
     }
     return count;
+  }
+  if (a->problem.has_lines) {
+    const candidate_t c = {{0, 1, 1, true}, lines_price(p)};
+    insert(&c, best, &count);
   }
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
     if (t->slab) {
       if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8) continue;
-      candidate_t c = {{tile, 1, 1}, tvi_cuda_matmul_wide_price(p, t)};
+      candidate_t c = {{tile, 1, 1, false}, tvi_cuda_matmul_wide_price(p, t)};
       insert(&c, best, &count);
       continue;
     }
@@ -209,7 +222,9 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
       const double partial = (double)p->m * (double)p->n * 4 * splits;
       if (splits > 1 && (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
         continue;
-      candidate_t c = {{tile, splits, 1}, tvi_cuda_matmul_price(p, t, splits, false)};
+      // Gathered one by one: fitted to a first layer.
+      const double price = tvi_cuda_matmul_price(p, t, splits, false);
+      candidate_t c = {{tile, splits, 1, false}, p->vector_a == 8 ? price : price * 1.8};
       insert(&c, best, &count);
     }
   }
@@ -246,6 +261,8 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.price = best[i].price;
     if (a.problem.is_depthwise) {
       snprintf(tactic.name, sizeof(tactic.name), "channels x%u", best[i].form.across);
+    } else if (best[i].form.by_lines) {
+      snprintf(tactic.name, sizeof(tactic.name), "lines");
     } else if (best[i].form.splits > 1) {
       snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u split %u", tile->bm, tile->bn,
                best[i].form.splits);

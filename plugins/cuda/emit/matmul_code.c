@@ -87,7 +87,7 @@ void tvi_cuda_matmul_print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
     "tv_order<8>(blockIdx.x, (M + tile::BM - 1) / tile::BM, (N + tile::BN - 1) / tile::BN, &row, "
     "&column, &rest);\n"
     "const int m0 = row * tile::BM, n0 = column * tile::BN;\n",
-    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->kt, t->wm, t->wn,
+    tvi_cuda_storage_type(p->program->values[s->b.value].dtype), t->bm, t->bn, t->kt, t->wm, t->wn,
     t->stages, a_inner_k ? "true" : "false", b_inner_k ? "true" : "false");
   if (splits > 1) {
     P(p,

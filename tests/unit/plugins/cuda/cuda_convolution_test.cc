@@ -95,8 +95,11 @@ void check_case(const Case& c) {
                {w, random_tensor(c.dtype, c.weights(), 2, -1, 1)}});
 }
 
+void check_epilogue(const Case& c);
+
 TEST_F(Convolution, Windows) {
-  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1}, {7, 1, 1}}) {
+  for (tvi_cuda_convolution_form_t form :
+       {tvi_cuda_convolution_form_t{6, 1, 1, false}, {7, 1, 1, false}}) {
     use(form);
     Case c;
     check_case(c);
@@ -118,7 +121,7 @@ TEST_F(Convolution, EveryTile) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (tvi_cuda_matmul_tiles[tile].slab) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1});
+    use({tile, 1, 1, false});
     Case c;
     c.channels = 24, c.features = 72, c.batch = 3;
     check_case(c);
@@ -128,7 +131,7 @@ TEST_F(Convolution, EveryTile) {
 
 // Channels that are no multiple of eight are gathered one by one, whatever lies together.
 TEST_F(Convolution, OddChannelsAndOrders) {
-  use({6, 1, 1});
+  use({6, 1, 1, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 34, c.window = 7, c.pad = 3, c.stride = 2, c.height = 13;
@@ -143,9 +146,29 @@ TEST_F(Convolution, OddChannelsAndOrders) {
   check_case(c);
 }
 
+// Lines of the image in shared memory.
+TEST_F(Convolution, FirstLayers) {
+  use({0, 1, 1, true});
+  for (int orders = 0; orders < 4; ++orders) {
+    Case c;
+    c.channels = 3, c.features = 32, c.window = 7, c.pad = 3, c.stride = 2;
+    c.height = 13, c.width = 41;
+    c.is_plain = (orders & 1) != 0, c.weights_plain = (orders & 2) != 0;
+    check_case(c);
+    c.window = 3, c.pad = 1, c.features = 40, c.dtype = BF16;
+    check_epilogue(c);
+    if (HasFailure()) return;
+  }
+  Case c;  // rows of several pieces
+  c.batch = 1, c.channels = 1, c.features = 24, c.stride = 2, c.height = 3, c.width = 300;
+  check_case(c);
+  c.channels = 2, c.stride = 1, c.pad = 0, c.features = 20;
+  check_case(c);
+}
+
 // Windows that follow each other: whole lines of them are moved at once.
 TEST_F(Convolution, Patches) {
-  use({6, 1, 1});
+  use({6, 1, 1, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 40, c.window = c.stride = 8, c.pad = 0;
@@ -160,7 +183,7 @@ TEST_F(Convolution, Patches) {
 
 TEST_F(Convolution, PartsOfTheSum) {
   for (uint32_t splits : {2, 3, 8}) {
-    use({7, splits, 1});
+    use({7, splits, 1, false});
     Case c;
     c.batch = 1, c.channels = 72, c.height = 4;
     check_case(c);
@@ -191,13 +214,13 @@ void check_epilogue(const Case& c) {
 TEST_F(Convolution, Epilogues) {
   Case c;
   for (uint32_t splits : {1, 2}) {
-    use({6, splits, 1});
+    use({6, splits, 1, false});
     check_epilogue(c);
     if (HasFailure()) return;
   }
   c.is_depthwise = true, c.features = c.channels;
   for (uint32_t across : {1, 4}) {
-    use({0, 1, across});
+    use({0, 1, across, false});
     check_epilogue(c);
     if (HasFailure()) return;
   }
@@ -205,7 +228,7 @@ TEST_F(Convolution, Epilogues) {
 
 TEST_F(Convolution, SingleChannels) {
   for (uint32_t across : {1, 2, 4}) {
-    use({0, 1, across});
+    use({0, 1, across, false});
     for (int64_t channels : {24, 12, 5}) {
       Case c;
       c.is_depthwise = true;
@@ -231,7 +254,7 @@ TEST_F(Convolution, WideTiles) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (!tvi_cuda_matmul_tiles[tile].slab) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1});
+    use({tile, 1, 1, false});
     Case c;
     c.channels = 24, c.features = 40, c.stride = 2;
     check_case(c);
@@ -245,7 +268,8 @@ TEST_F(Convolution, WideTiles) {
 
 // Any number of images.
 TEST_F(Convolution, SymbolicBatch) {
-  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1}, {7, 2, 1}}) {
+  for (tvi_cuda_convolution_form_t form :
+       {tvi_cuda_convolution_form_t{6, 1, 1, false}, {7, 2, 1, false}}) {
     use(form);
     Program p;
     trivet_dim_t n = p.symbol("n");

@@ -258,13 +258,15 @@ TEST_F(Compile, Convolutions) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     SCOPED_TRACE("tile " + std::to_string(tile));
     const bool is_wide = tvi_cuda_matmul_tiles[tile].slab != 0;
-    expect_text_compiles(print_convolution(64, false, tile % 2 ? F16 : BF16, {tile, 1, 1}),
+    expect_text_compiles(print_convolution(64, false, tile % 2 ? F16 : BF16, {tile, 1, 1, false}),
                          tile == 3, is_wide ? "sm_90a" : nullptr);
     if (HasFailure()) return;
   }
-  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1}), true, nullptr);
+  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1, false}), true, nullptr);
+  expect_text_compiles(print_convolution(4, false, F16, {0, 1, 1, true}), true, nullptr);
   for (uint32_t across : {1, 2, 4})
-    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across}), across == 4, nullptr);
+    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across, false}), across == 4,
+                         nullptr);
 }
 
 TEST(CompileErrors, NameTheArchitectureAndTheLog) {
