@@ -15,6 +15,8 @@
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices,
 #                                    and what a run costs the host
 #   run.sh sanitize [SECONDS]        the same small network under compute-sanitizer, each tool for at most so long
+#   run.sh sanitize-operators TOOL [OPTIONS]  operators of ONNX (as in conformance) under memcheck, racecheck, initcheck
+#   run.sh memory [OPTIONS]          kernels that move memory beside copies and PyTorch (bench/bench_memory.py)
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
 #   run.sh extend [OPTIONS]          operators of plugins: values of every type and rank, then beside built-in ones
@@ -87,6 +89,24 @@ P
       echo "$tool: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|Error|not supported' "sanitize_$tool.log" | tail -1)"
     done
     [ "$failed" -eq 0 ]
+    ;;
+  sanitize-operators)
+    # Every process of the runner is watched; what it finds stands in sanitize_TOOL.*.log.
+    tool=$2
+    shift 2
+    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+    rm -f "sanitize_$tool".*.log
+    printf '#!/bin/sh\nexec %s --tool %s --target-processes all --log-file %s/sanitize_%s.%%p.log %s "$@"\n' "$sanitizer" "$tool" \
+      "$PWD" "$tool" "$TRIVET_NODE_RUNNER" >"sanitize_runner.sh"
+    chmod +x sanitize_runner.sh
+    TRIVET_NODE_RUNNER=$PWD/sanitize_runner.sh "$PYTHON" "$here/tests/conformance/onnx_node_tests.py" "$@" | tail -3
+    cat "sanitize_$tool".*.log 2>/dev/null | grep -E '^=+ (Invalid|Uninit|Error|Warning|Race|Program hit|    at )' | sed 's/+0x[0-9a-f]*.*//' |
+      sort | uniq -c | sort -rn | head -20
+    echo "$tool: $(cat "sanitize_$tool".*.log 2>/dev/null | awk '/SUMMARY/ { ++n; for (i = 1; i < NF; ++i) if ($(i + 1) ~ /^(errors|hazards)/) e += $i } END { printf "%d processes, %d findings", n, e }')"
+    ;;
+  memory)
+    shift
+    "$PYTHON" "$here/bench/bench_memory.py" make memory && exec "$PYTHON" "$here/bench/bench_memory.py" bench memory "$@"
     ;;
   tune)
     name=$2 path=$(model_path "$2")

@@ -216,7 +216,8 @@ static void merge_loops(tvi_cuda_printer_t* p) {
 }
 
 bool tvi_cuda_is_wide(const tvi_cuda_printer_t* p, double points) {
-  const double limit = 2147480000.0;
+  // A step of a loop past the end must not overflow.
+  const double limit = 2130700000.0;
   int64_t low, high;
   if (points >= limit) return true;
   for (size_t i = 0; i < p->accesses.count; ++i) {

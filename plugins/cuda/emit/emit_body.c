@@ -976,6 +976,10 @@ static void print_declared_join(tvi_cuda_printer_t* p, const tvi_kir_monoid_t* m
     P(p, "r.m%u = j%u;\n", i, monoid->join_results[i]);
 }
 
+uint32_t tvi_cuda_state_bytes(const tvi_cuda_printer_t* p, uint32_t stage) {
+  return 8 * state_count(p->program->stages[stage].monoid);
+}
+
 void tvi_cuda_print_monoid(tvi_cuda_printer_t* p, uint32_t stage) {
   const tvi_kir_monoid_t* monoid = p->program->stages[stage].monoid;
   const uint32_t dtype = monoid->dtypes[0];

@@ -108,6 +108,21 @@ static trivet_status_t place_temporaries(tvi_cuda_printer_t* p) {
     size = tvi_dim_binary(dims, TRIVET_DIM_ADD, size, bytes);
     if (!size) return TRIVET_STATUS(OUT_OF_RANGE, "the workspace overflows 64 bits");
   }
+  for (uint32_t g = 0; g < p->schedule->group_count && !p->status; ++g) {
+    p->group = &p->schedule->groups[g];
+    tvi_cuda_collect_accesses(p);
+    choose_shape(p);
+    for (uint32_t i = 0; i < p->group->stage_count && p->shape.parts > 1; ++i) {
+      const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+      if (p->program->stages[stage].kind != TVI_KIR_REDUCE) continue;
+      p->state_offsets[stage] = size;
+      trivet_dim_t bytes = tvi_cuda_states_size(p, stage);
+      bytes = tvi_dim_binary(dims, TRIVET_DIM_MUL, alignment,
+                             tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, bytes, alignment));
+      size = tvi_dim_binary(dims, TRIVET_DIM_ADD, size, bytes);
+      if (!size) return TRIVET_STATUS(OUT_OF_RANGE, "the workspace overflows 64 bits");
+    }
+  }
   p->code->workspace = tvi_cuda_parameter(p, size);
   return TRIVET_OK;
 }
@@ -186,7 +201,9 @@ static uint32_t variant_alignment(const tvi_cuda_printer_t* p) {
 
 static void print_variant(tvi_cuda_printer_t* p, uint32_t number, tvi_cuda_variant_t* variant) {
   snprintf(variant->name, sizeof(variant->name), "%s_%u%s", p->options->name, number,
-           variant->alignment == 1 && p->shape.vector == 1 ? "" : "_v");
+           p->shape.is_joining                               ? "_joined"
+           : variant->alignment == 1 && p->shape.vector == 1 ? ""
+                                                             : "_v");
   variant->shared_bytes = 0;
   if (p->group->is_scan) {
     tvi_cuda_print_scan(p, variant);
@@ -218,23 +235,12 @@ void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* vari
   tvi_string_builder_deinit(&indented);
 }
 
-static trivet_status_t print_group(tvi_cuda_printer_t* p, uint32_t number) {
+// The kernel of the group with |p->shape|, and a second variant of it for any addresses.
+static trivet_status_t print_launch(tvi_cuda_printer_t* p, uint32_t number) {
   tvi_cuda_code_t* code = p->code;
   tvi_string_builder_t* bodies[2];
   tvi_string_builder_t first;
-  p->group = &p->schedule->groups[number];
   tvi_vector_clear(&p->arguments);
-  tvi_cuda_collect_accesses(p);
-  if (p->status) return TRIVET_OK;
-  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
-    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    if (p->program->stages[stage].kind == TVI_KIR_MAP) continue;
-    tvi_string_builder_clear(&p->body);
-    TVI_CUDA_PRINT(p, "\n");
-    tvi_cuda_print_monoid(p, stage);
-    append_indented(&code->source, tvi_string_builder_view(&p->body));
-  }
-  choose_shape(p);
   tvi_cuda_launch_t launch;
   memset(&launch, 0, sizeof(launch));
   tvi_string_builder_init(&first, code->allocator);
@@ -266,6 +272,26 @@ static trivet_status_t print_group(tvi_cuda_printer_t* p, uint32_t number) {
   return tvi_vector_push(&code->launches, launch);
 }
 
+static trivet_status_t print_group(tvi_cuda_printer_t* p, uint32_t number) {
+  tvi_cuda_code_t* code = p->code;
+  p->group = &p->schedule->groups[number];
+  tvi_cuda_collect_accesses(p);
+  if (p->status) return TRIVET_OK;
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->program->stages[stage].kind == TVI_KIR_MAP) continue;
+    tvi_string_builder_clear(&p->body);
+    TVI_CUDA_PRINT(p, "\n");
+    tvi_cuda_print_monoid(p, stage);
+    append_indented(&code->source, tvi_string_builder_view(&p->body));
+  }
+  choose_shape(p);
+  TRIVET_RETURN_IF_ERROR(print_launch(p, number));
+  if (p->shape.parts < 2 || p->status) return TRIVET_OK;
+  tvi_cuda_choose_joining_shape(p);
+  return print_launch(p, number);
+}
+
 static trivet_status_t make(tvi_cuda_printer_t* p, const tvi_kir_program_t* given) {
   tvi_cuda_schedule_t schedule;
   uint32_t* operand_of_value = NULL;
@@ -282,6 +308,8 @@ static trivet_status_t make(tvi_cuda_printer_t* p, const tvi_kir_program_t* give
       tvi_arena_alloc_array_zeroed(p->arena, values, sizeof(*operand_of_value), &operand_of_value));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(p->arena, (size_t)p->program->stage_count + 1,
                                                       sizeof(*p->is_short), &p->is_short));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      p->arena, (size_t)p->program->stage_count + 1, sizeof(*p->state_offsets), &p->state_offsets));
   p->operand_of_value = operand_of_value;
   TRIVET_RETURN_IF_ERROR(place_operands(p, given, operand_of_value));
   if (p->options->print) {

@@ -41,6 +41,8 @@ typedef struct tvi_cuda_shape_s {
   uint32_t rows;    // rows of a block
   uint32_t vector;  // elements that a thread takes at once
   uint32_t chunks;  // times that a row is walked; 0: not known, it is walked in a loop
+  uint32_t parts;   // blocks that share a row; a second kernel joins their states. 0, 1: no
+  bool is_joining;  // that second kernel
   bool is_tiled;    // a map that reads along |tile_loop| through tiles in shared memory
   uint32_t tile_loop;
 } tvi_cuda_shape_t;
@@ -53,6 +55,7 @@ typedef struct tvi_cuda_printer_s {
   tvi_arena_t* arena;
   trivet_dim_t (*strides)[TRIVET_MAX_RANK];  // by value
   trivet_dim_t* workspace_offsets;           // by value; NULL: not stored
+  trivet_dim_t* state_offsets;               // by stage: states of parts of rows; NULL: none
   const uint32_t* operand_of_value;
   // The kernel under construction:
   const tvi_cuda_group_t* group;
@@ -117,6 +120,8 @@ void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage);
 void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref);
 // The struct of a monoid's state, "s<stage>_t", with its join, before the kernels.
 void tvi_cuda_print_monoid(tvi_cuda_printer_t* p, uint32_t stage);
+// At most so many bytes has a state.
+uint32_t tvi_cuda_state_bytes(const tvi_cuda_printer_t* p, uint32_t stage);
 // Statements that declare the state "s<stage>", join the results of a body to it, and make it what
 // the values of the stage are.
 void tvi_cuda_print_identity(tvi_cuda_printer_t* p, uint32_t stage);
@@ -162,6 +167,10 @@ void tvi_cuda_print_scan(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 // Chooses |p->shape| for a group with reductions, but for alignment.
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p);
 void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p);
+// Makes the shape of a row that blocks share that of the kernel that joins their states.
+void tvi_cuda_choose_joining_shape(tvi_cuda_printer_t* p);
+// Bytes for the states of |stage| of all parts of all rows; NULL on overflow.
+trivet_dim_t tvi_cuda_states_size(tvi_cuda_printer_t* p, uint32_t stage);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,10 @@
 // Elements of a row that a thread holds of each array.
 #define MAX_HELD 32
 #define ENOUGH_THREADS 67584
+// Threads that rows are shared among to use the whole bandwidth, and how often a thread must come
+// around for that.
+#define MANY_THREADS 270336
+#define LEAST_WALKS 16
 
 static uint32_t outer_count(const tvi_cuda_printer_t* p) {
   uint32_t count = 0;
@@ -44,6 +48,30 @@ static bool prefers_columns(const tvi_cuda_printer_t* p, uint32_t rows_end) {
     across += is_unit(access->coefficients[rows_end - 1]);
   }
   return across > along_row;
+}
+
+// How many blocks share a row, where there are too few rows and the reductions need nothing but the
+// row itself: each thread keeps so much of it that the second kernel pays.
+static uint32_t choose_parts(const tvi_cuda_printer_t* p, int64_t rows, int64_t row) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->schedule->stages[stage].has_inner) return 1;
+    if (p->program->stages[stage].kind != TVI_KIR_REDUCE) continue;
+    for (uint32_t k = 0; k < p->program->stages[stage].instr_count; ++k) {
+      const tvi_kir_instr_t* instr = &p->program->stages[stage].instrs[k];
+      if (instr->opcode != TVI_KIR_LOAD) continue;
+      const uint32_t producer = p->program->values[instr->imm.load->value].stage;
+      if (producer != TVI_KIR_NONE &&
+          &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
+        return 1;
+    }
+  }
+  const int64_t walks = row / ((int64_t)s->lanes * s->vector);
+  const int64_t threads = (rows + s->rows - 1) / s->rows * s->rows * s->lanes;
+  if (walks < LEAST_WALKS || threads >= ENOUGH_THREADS) return 1;
+  const int64_t wanted = (MANY_THREADS + threads - 1) / threads;
+  return (uint32_t)(wanted < walks / 4 ? wanted : walks / 4);
 }
 
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
@@ -89,6 +117,26 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   const int64_t chunks = most / per_chunk + (most % per_chunk != 0);
   if (chunks * s->vector <= MAX_HELD && (has_values || s->lanes > 1 || most <= 16))
     s->chunks = chunks ? (uint32_t)chunks : 1;
+  s->parts = s->chunks ? 1 : choose_parts(p, rows, row);
+  // Smaller blocks spread better over the device.
+  while (s->parts > 1 && !s->is_column && s->lanes > 256) s->lanes /= 2, s->parts *= 2;
+}
+
+void tvi_cuda_choose_joining_shape(tvi_cuda_printer_t* p) {
+  tvi_cuda_shape_t* s = &p->shape;
+  const uint32_t most = s->is_column ? 16 : 256;
+  s->is_joining = true;
+  s->vector = 1;
+  s->lanes = 1;
+  while (s->lanes < most && s->lanes < s->parts) s->lanes *= 2;
+  s->rows = s->is_column ? 32 : s->lanes < 128 ? 128 / s->lanes : 1;
+}
+
+trivet_dim_t tvi_cuda_states_size(tvi_cuda_printer_t* p, uint32_t stage) {
+  tvi_dim_context_t* dims = p->program->dims;
+  const trivet_dim_t rows = tvi_cuda_extent_product(p, 0, outer_count(p));
+  const int64_t bytes = (int64_t)p->shape.parts * tvi_cuda_state_bytes(p, stage);
+  return tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, tvi_dim_constant(dims, bytes));
 }
 
 // The loop over what this thread has of the row; ends with two braces.
@@ -108,10 +156,14 @@ static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
       P(p, ") {\n");
     }
   } else {
-    P(p, "{\n%sfor (%s k = lane * %u; k < ", s->is_column ? "_Pragma(\"unroll 8\")\n" : "", index,
-      s->vector);
+    const bool shares = s->parts > 1;
+    P(p, "{\n%sfor (%s k = %s * %u; k < ",
+      s->is_column ? "_Pragma(\"unroll 8\")\n"
+      : shares     ? "_Pragma(\"unroll 4\")\n"
+                   : "",
+      index, shares ? "place" : "lane", s->vector);
     tvi_cuda_print_dim(p, length);
-    P(p, "; k += %u) {\n", s->lanes * s->vector);
+    P(p, "; k += %u) {\n", s->lanes * s->vector * (shares ? s->parts : 1));
   }
   if (rows_end < p->loop_count) {
     P(p, "%s r = (%s)k%s;\n", tvi_cuda_count_type(p), tvi_cuda_count_type(p),
@@ -243,11 +295,54 @@ static void print_scalar_store(tvi_cuda_printer_t* p, const tvi_cuda_access_t* s
   P(p, "], ");
 }
 
-static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
+// Joins the states of the lanes of a row.
+static void print_lane_join(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_cuda_shape_t* shape = &p->shape;
+  if (shape->lanes == 1) return;
+  if (shape->is_column) {
+    P(p, "tv_join_column<%u, %u, s%u_t>(s%u, shared);\n", shape->lanes, shape->rows, stage, stage);
+  } else if (shape->lanes > 32) {
+    P(p, "tv_join_row<%u, s%u_t>(s%u, shared);\n", shape->lanes, stage, stage);
+  } else {
+    P(p, "tv_join_lanes<%u, s%u_t>(s%u);\n", shape->lanes, stage, stage);
+  }
+}
+
+// The states that the parts of rows leave in the workspace.
+static void print_states(tvi_cuda_printer_t* p, uint32_t stage) {
+  const uint32_t offset = tvi_cuda_parameter(p, p->state_offsets[stage]);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, offset);
+  P(p, "((s%u_t*)w%u)", stage, offset);
+}
+
+// What the state of a row is made, and stored.
+static void print_results(tvi_cuda_printer_t* p, uint32_t stage) {
   const tvi_kir_stage_t* s = &p->program->stages[stage];
+  tvi_cuda_print_finish(p, stage);
+  for (uint32_t i = 0; i < s->result_count; ++i) {
+    if (s->values[i] == TVI_KIR_NONE || !tvi_cuda_is_written(p, s->values[i])) continue;
+    print_scalar_store(p, store_of(p, stage, s->values[i]), "if (is_first) ");
+    P(p, "v%u);\n", s->values[i]);
+  }
+}
+
+// The second kernel: the states of all parts of a row.
+static void print_joining(tvi_cuda_printer_t* p, uint32_t stage, trivet_dim_t rows) {
+  tvi_cuda_print_identity(p, stage);
+  P(p, "for (int i = lane; i < %u; i += %u) s%u = s%u_t::join(s%u, ", p->shape.parts,
+    p->shape.lanes, stage, stage, stage);
+  print_states(p, stage);
+  P(p, "[at + i * (%s)", tvi_cuda_count_type(p));
+  tvi_cuda_print_dim(p, rows);
+  P(p, "]);\n");
+  print_lane_join(p, stage);
+  print_results(p, stage);
+}
+
+static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
   const tvi_cuda_shape_t* shape = &p->shape;
   tvi_cuda_print_identity(p, stage);
-  if (shape->lanes == 1 && shape->chunks == 0 && shape->vector == 1) {
+  if (shape->lanes == 1 && shape->chunks == 0 && shape->vector == 1 && shape->parts < 2) {
     for (uint32_t l = rows_end; l < p->loop_count; ++l) {
       if (l + 1 == p->loop_count) P(p, "_Pragma(\"unroll 4\")\n");
       P(p, "for (%s q%u = 0; q%u < ", tvi_cuda_index_type(p), l, l);
@@ -266,24 +361,15 @@ static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows
     tvi_cuda_print_body(p, stage);
     tvi_cuda_print_join(p, stage);
     P(p, "}\n}\n}\n");
-    if (shape->lanes > 1) {
-      const bool shares = shape->is_column || shape->lanes > 32;
-      if (shape->is_column) {
-        P(p, "tv_join_column<%u, %u, s%u_t>(s%u, shared);\n", shape->lanes, shape->rows, stage,
-          stage);
-      } else if (shares) {
-        P(p, "tv_join_row<%u, s%u_t>(s%u, shared);\n", shape->lanes, stage, stage);
-      } else {
-        P(p, "tv_join_lanes<%u, s%u_t>(s%u);\n", shape->lanes, stage, stage);
-      }
-    }
+    print_lane_join(p, stage);
   }
-  tvi_cuda_print_finish(p, stage);
-  for (uint32_t i = 0; i < s->result_count; ++i) {
-    if (s->values[i] == TVI_KIR_NONE || !tvi_cuda_is_written(p, s->values[i])) continue;
-    print_scalar_store(p, store_of(p, stage, s->values[i]), "if (is_first) ");
-    P(p, "v%u);\n", s->values[i]);
+  if (shape->parts > 1) {
+    P(p, "if (is_first) ");
+    print_states(p, stage);
+    P(p, "[at] = s%u;\n", stage);
+    return;
   }
+  print_results(p, stage);
 }
 
 static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
@@ -335,6 +421,13 @@ static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_e
   P(p, "}\n}\n");
 }
 
+// Rows, or parts of rows.
+static trivet_dim_t all_rows(tvi_cuda_printer_t* p, trivet_dim_t rows) {
+  if (p->shape.parts < 2 || p->shape.is_joining) return rows;
+  tvi_dim_context_t* dims = p->program->dims;
+  return tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, tvi_dim_constant(dims, p->shape.parts));
+}
+
 // Rows of the block, and their loops.
 static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
   const tvi_cuda_shape_t* s = &p->shape;
@@ -352,8 +445,16 @@ static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
       s->lanes, count, count, s->rows, s->lanes);
   }
   P(p, "const bool is_live = r < ");
-  tvi_cuda_print_dim(p, rows);
+  tvi_cuda_print_dim(p, all_rows(p, rows));
   P(p, ", is_first = is_live && lane == 0;\nif (!is_live) r = 0;\n");
+  if (s->parts > 1) P(p, "const %s at = r;\n", count);
+  if (s->parts > 1 && !s->is_joining) {
+    P(p, "const int place = (int)(r / (%s)", count);
+    tvi_cuda_print_dim(p, rows);
+    P(p, ") * %u + lane;\nr %%= (%s)", s->lanes, count);
+    tvi_cuda_print_dim(p, rows);
+    P(p, ";\n");
+  }
   tvi_cuda_print_unravel(p, 0, rows_end, 1, false);
   return rows;
 }
@@ -361,8 +462,8 @@ static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
 static void set_grid(tvi_cuda_printer_t* p, trivet_dim_t rows, tvi_cuda_variant_t* variant) {
   tvi_dim_context_t* dims = p->program->dims;
   variant->block = p->shape.lanes * p->shape.rows;
-  variant->grid = tvi_cuda_parameter(
-      p, tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, rows, tvi_dim_constant(dims, p->shape.rows)));
+  variant->grid = tvi_cuda_parameter(p, tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, all_rows(p, rows),
+                                                       tvi_dim_constant(dims, p->shape.rows)));
 }
 
 // Room for the states that lanes of several warps give each other, shared by all reductions.
@@ -383,13 +484,15 @@ void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
   const trivet_dim_t rows = print_rows(p, rows_end);
   print_shared(p);
   assign_arrays(p, rows_end);
-  print_cached_loads(p, rows_end);
+  if (!p->shape.is_joining) print_cached_loads(p, rows_end);
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {
     const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    if (p->program->stages[stage].kind == TVI_KIR_REDUCE) {
-      print_reduction(p, stage, rows_end);
+    if (p->program->stages[stage].kind != TVI_KIR_REDUCE) {
+      if (p->shape.parts < 2 || p->shape.is_joining) print_row_map(p, stage, rows_end);
+    } else if (p->shape.is_joining) {
+      print_joining(p, stage, rows);
     } else {
-      print_row_map(p, stage, rows_end);
+      print_reduction(p, stage, rows_end);
     }
   }
   set_grid(p, rows, variant);

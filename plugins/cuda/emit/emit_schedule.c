@@ -242,8 +242,9 @@ static bool join_group(grouper_t* g, uint32_t number) {
   if (!match(g, group, number, placed->loop_of_index, is_inner, &placed->has_inner)) return false;
   bool has_inner = false;
   for (uint32_t l = 0; l < group->loop_count; ++l) has_inner |= is_inner[l];
-  if (has_inner) {
-    // One block a row: with few and long rows the device would stand idle.
+  if (has_inner && (placed->has_inner || stage->kind == TVI_KIR_REDUCE)) {
+    // Few and long rows: blocks can share a row for one reduction, not for what needs its result at
+    // every point.
     if (product(g, group, is_inner, true) > LONG_ROW &&
         product(g, group, is_inner, false) < ENOUGH_ROWS)
       return false;

@@ -114,5 +114,67 @@ TEST(CudaShapes, FewLongRows) {
   expect_same(p, {}, {{x, random_tensor(F32, {2, 40000})}});
 }
 
+// Too few rows for the device: blocks share each, and a second kernel joins what they found.
+TEST(CudaShapes, SharedRows) {
+  for (int64_t n : {20001, 65540}) {
+    Program p;
+    auto x = p.input(F32, {2, n}), mean = p.output(F32, {2}), sum = p.temp(F32, {2});
+    auto at = p.output(I64, {2});
+    {
+      Stage s = p.reduce({2}, {n});
+      s.finish({sum}, {s.load(x, {s.index(0), s.index(1)})}, p.monoid(TVI_KIR_SUM, F32));
+    }
+    {
+      Stage s = p.map({2});
+      s.finish({mean}, {s.op(TVI_KIR_DIV, F32, s.at(sum), s.f(static_cast<double>(n), F32))});
+    }
+    Stage s = p.reduce({2}, {n});
+    s.finish({TVI_KIR_NONE, at}, {s.load(x, {s.index(0), s.index(1)}), s.index(1)},
+             p.monoid(TVI_KIR_ARGMAX, F32));
+    expect_same(p, {}, {{x, random_tensor(F32, {2, n})}});
+  }
+}
+
+TEST(CudaShapes, SharedColumnsAndVariances) {
+  Program p;
+  const int64_t n = 9001;
+  auto x = p.input(F32, {n, 6}), mean = p.output(F32, {6}), m2 = p.output(F32, {6});
+  Stage s = p.reduce({6}, {n});
+  s.finish({mean, m2, TVI_KIR_NONE}, {s.load(x, {s.index(1), s.index(0)})},
+           p.monoid(TVI_KIR_WELFORD, F32));
+  expect_same(p, {}, {{x, random_tensor(F32, {n, 6})}});
+}
+
+// Rows of a table: read in pieces, also where a position is out of bounds.
+TEST(CudaShapes, RowsOfTables) {
+  for (uint32_t dtype : {F16, F32, U8}) {
+    Program p;
+    auto table = p.input(dtype, {50, 64}), ids = p.input(I64, {33}), y = p.output(dtype, {33, 64});
+    Stage s = p.map({33, 64});
+    s.finish({y}, {s.load(table, {s.load(ids, {s.index(0)}), s.index(1)}, s.i(0, dtype),
+                          {TVI_KIR_WRAP_NEGATIVE, TVI_KIR_WRAP_NONE})});
+    Tensor t = random_tensor(I64, {33});
+    for (int64_t i = 0; i < 33; ++i) reinterpret_cast<int64_t*>(t.bytes.data())[i] = 3 * i - 60;
+    expect_same(p, {}, {{table, random_tensor(dtype, {50, 64})}, {ids, t}});
+  }
+}
+
+// Two operands beside each other: a piece lies within one of them, or (at 44) does not.
+TEST(CudaShapes, PiecesWithinBounds) {
+  for (int64_t border : {48, 44, 41}) {
+    Program p;
+    const int64_t rows = 20, width = 128;
+    auto a = p.input(F16, {rows, border}), b = p.input(F16, {rows, width - border});
+    auto y = p.output(F16, {rows, width});
+    Stage s = p.map({rows, width});
+    Ref i = s.index(0), k = s.index(1), at = s.i(border), none = s.f(0, F16);
+    s.finish({y}, {s.op(TVI_KIR_SELECT, F16, s.op(TVI_KIR_LT, BOOL, k, at), s.load(a, {i, k}, none),
+                        s.load(b, {i, s.op(TVI_KIR_SUB, I64, k, at)}, none))});
+    expect_same(p, {},
+                {{a, random_tensor(F16, {rows, border})},
+                 {b, random_tensor(F16, {rows, width - border}, 2)}});
+  }
+}
+
 }  // namespace
 }  // namespace tile_test
