@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Builds and runs the cases of onnx_node_tests.py: reads folder names from standard input and
-// leaves result.txt and the outputs in each folder. Some processes work through the cases, each
-// with one builder and one runtime, since opening a device and loading plugins takes longer than
-// most cases. A case that crashes ends its process: that is its result, and another process takes
-// over. Must not judge outputs, nor know any operator.
+// Builds and runs the cases of onnx_node_tests.py and operator_sweep.py: reads folder names from
+// standard input and leaves result.txt and the outputs in each folder. Some processes work through
+// the cases, each with one builder and one runtime, since opening a device and loading plugins
+// takes longer than most cases. A case that crashes ends its process: that is its result, and
+// another process takes over. Must not judge outputs, nor know any operator.
 
 #include <errno.h>
 #include <poll.h>
@@ -214,11 +214,24 @@ static trivet_status_t add_profile(const case_t* c, session_t* s) {
   return NULL;
 }
 
-static trivet_status_t build(const case_t* c, session_t* s) {
+// The network of a case: graph.txt, a graph as text, or model.onnx.
+static trivet_status_t parse(const case_t* c, session_t* s) {
   char path[MAX_PATH];
+  size_t size = 0;
+  path_of(c, "graph.txt", path);
+  char* text = read_file(path, &size);
+  if (text) {
+    trivet_status_t status = trivet_network_parse_text(s->network, text, size);
+    free(text);
+    return status;
+  }
   path_of(c, "model.onnx", path);
+  return trivet_network_parse_file(s->network, path, NULL);
+}
+
+static trivet_status_t build(const case_t* c, session_t* s) {
   RETURN_IF_ERROR(trivet_network_create(s->builder, "case", &s->network));
-  RETURN_IF_ERROR(trivet_network_parse_file(s->network, path, NULL));
+  RETURN_IF_ERROR(parse(c, s));
   RETURN_IF_ERROR(trivet_config_create(s->builder, &s->config));
   const char* target = getenv("TRIVET_TARGET");  // as for the other scripts; the host if not given
   if (target != NULL) RETURN_IF_ERROR(trivet_config_set_target(s->config, target));

@@ -107,7 +107,8 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
     s->vector = tvi_cuda_choose_vector(p, last);
     const int64_t pieces = (row + s->vector - 1) / s->vector;
     while (s->lanes < 32 && s->lanes < pieces) s->lanes *= 2;
-    while (s->lanes < 1024 && pieces > (int64_t)s->lanes * 4) s->lanes *= 2;
+    const int64_t held = s->vector < 4 ? 16 / s->vector : 4;
+    while (s->lanes < 1024 && pieces > (int64_t)s->lanes * held) s->lanes *= 2;
     while (s->lanes < 256 && pieces > s->lanes && rows * s->lanes < ENOUGH_THREADS / 4)
       s->lanes *= 2;
     s->rows = s->lanes >= 128 ? 1 : 128 / s->lanes;
