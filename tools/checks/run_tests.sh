@@ -90,6 +90,7 @@ outside() {
     return
   fi
   check "node tests of the onnx package" ./dev onnx-tests
+  check "operators in every element type" ./dev operators
   if ((!models)); then
     skip "models against onnxruntime and float64" "--no-models was given"
   elif ! ./dev models >&2; then

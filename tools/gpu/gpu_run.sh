@@ -10,6 +10,7 @@
 #   run.sh build MODEL [OPTIONS]     fills and compiles a model of tests/models/models.json into MODEL.plan
 #   run.sh compare [MODEL...]        outputs against the references, for the target
 #   run.sh conformance [OPTIONS]     every operator of ONNX against its published data (./dev onnx-tests --help)
+#   run.sh operators [OPTIONS]       every operator in every element type against numpy; conformance runs it too
 #   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
 #   run.sh gpu [CASE...]            beside PyTorch, in FP16 (bench/bench_gpu.py)
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices,
@@ -149,8 +150,11 @@ P
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
   conformance)
     shift
-    exec "$PYTHON" "$here/tests/conformance/onnx_node_tests.py" "$@"
+    "$PYTHON" "$here/tests/conformance/onnx_node_tests.py" "$@"
+    first=$?
+    "$PYTHON" "$here/tests/conformance/operator_sweep.py" --jobs 16 && [ "$first" -eq 0 ]
     ;;
+  operators) shift; exec "$PYTHON" "$here/tests/conformance/operator_sweep.py" "$@" ;;
   bench)
     name=$2
     shift 2
