@@ -14,8 +14,12 @@ static const char* chars(trivet_string_view_t text) { return text.data ? text.da
 static void explain(const tvi_pass_manager_t* passes, const tvi_tactic_context_t* tactics,
                     const tvi_schedule_t* schedule, tvi_string_builder_t* out) {
   if (schedule) {
-    tvi_string_builder_appendf(out, "%zu steps, %u copies that only change the layout\n",
-                               schedule->steps.count, schedule->reformat_count);
+    tvi_string_builder_appendf(
+        out,
+        "%zu steps, %u copies that only change the layout (%llu bytes), %u casts (%llu bytes)\n",
+        schedule->steps.count, schedule->reformat_count,
+        (unsigned long long)schedule->reformat_bytes, schedule->cast_count,
+        (unsigned long long)schedule->cast_bytes);
     for (size_t i = 0; i < schedule->steps.count; ++i) {
       const tvi_sched_step_t* step = &schedule->steps.data[i];
       tvi_string_builder_appendf(out, "%4zu  %-16s %.*s", i, step->made_by, width(step->kernel),
@@ -66,7 +70,14 @@ static trivet_string_view_t view(const char* text) {
 
 static void json(const tvi_pass_manager_t* passes, const tvi_tactic_context_t* tactics,
                  const tvi_schedule_t* schedule, tvi_string_builder_t* out) {
-  tvi_string_builder_append_cstr(out, "{\"steps\": [");
+  tvi_string_builder_append_cstr(out, "{");
+  if (schedule) {
+    tvi_string_builder_appendf(
+        out, "\"reformats\": %u, \"reformat_bytes\": %llu, \"casts\": %u, \"cast_bytes\": %llu,\n",
+        schedule->reformat_count, (unsigned long long)schedule->reformat_bytes,
+        schedule->cast_count, (unsigned long long)schedule->cast_bytes);
+  }
+  tvi_string_builder_append_cstr(out, "\"steps\": [");
   for (size_t i = 0; schedule && i < schedule->steps.count; ++i) {
     const tvi_sched_step_t* step = &schedule->steps.data[i];
     tvi_string_builder_append_cstr(out, i ? ",\n  {" : "\n  {");

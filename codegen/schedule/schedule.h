@@ -90,7 +90,12 @@ typedef struct tvi_schedule_s {
   tvi_map_t constant_by_hash;
   const uint32_t* constant_order;  // of the plan: which constants it holds
   uint64_t arena_lower_bound;
-  uint32_t reformat_count;  // copies that only change strides
+  // Steps that compute nothing, and the bytes that they read and write at the shapes to optimise
+  // for: copies that only change strides, and values brought to another element type.
+  uint32_t reformat_count;
+  uint32_t cast_count;
+  uint64_t reformat_bytes;
+  uint64_t cast_bytes;
 } tvi_schedule_t;
 
 trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* tactics,

@@ -8,6 +8,7 @@
 
 #include "codegen/schedule/programs.h"
 #include "codegen/schedule/schedule.h"
+#include "core/base/dtype.h"
 #include "core/base/hash.h"
 #include "core/base/status.h"
 #include "core/base/string_view.h"
@@ -307,6 +308,37 @@ static trivet_status_t emit_others(tvi_schedule_t* s, const trivet_region_t* reg
   return TRIVET_OK;
 }
 
+// Bytes of a value at the shapes to optimise for; 0 where they are not known.
+static uint64_t value_bytes(const tvi_schedule_t* s, const tvi_kir_value_t* value) {
+  uint64_t bytes = tvi_dtype_bytes(value->dtype);
+  for (uint32_t d = 0; d < value->rank; ++d) {
+    int64_t extent = 0;
+    trivet_status_t status = tvi_dim_evaluate(value->dims[d], s->tactics->options.symbols,
+                                              s->tactics->options.symbol_count, &extent);
+    trivet_status_free(status);
+    bytes *= (uint64_t)extent;
+  }
+  return bytes;
+}
+
+static void count_reformat(tvi_schedule_t* s, const tvi_kir_program_t* program) {
+  ++s->reformat_count;
+  for (uint32_t v = 0; v < program->value_count; ++v)
+    s->reformat_bytes += value_bytes(s, &program->values[v]);
+}
+
+// Counts a step whose result is what it loads, in another type.
+static void count_cast(tvi_schedule_t* s, const tvi_kir_program_t* program) {
+  if (!program || program->stage_count != 1 || program->stages[0].kind != TVI_KIR_MAP) return;
+  const tvi_kir_stage_t* stage = &program->stages[0];
+  const tvi_kir_instr_t* result = &stage->instrs[stage->results[0]];
+  if (result->opcode != TVI_KIR_CAST || stage->instrs[result->args[0]].opcode != TVI_KIR_LOAD)
+    return;
+  ++s->cast_count;
+  for (uint32_t v = 0; v < program->value_count; ++v)
+    s->cast_bytes += value_bytes(s, &program->values[v]);
+}
+
 static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* region,
                                  const tvi_place_t* places, const tvi_tactic_choice_t* choice,
                                  uint32_t region_id) {
@@ -325,7 +357,11 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
     }
   }
   if (!status) status = tvi_vector_push(&s->steps, step);
-  if (status) tvi_sched_step_deinit(&step);
+  if (status) {
+    tvi_sched_step_deinit(&step);
+  } else {
+    count_cast(s, region->program);
+  }
   return status;
 }
 
@@ -377,7 +413,7 @@ static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const
   describe_operand(s, value, from, false, &operands[0]);
   describe_operand(s, value, to, true, &operands[1]);
   tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
-  ++s->reformat_count;
+  count_reformat(s, program);
   return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by,
                      TVI_COVER_NONE);
 }
@@ -410,7 +446,7 @@ static trivet_status_t copy_reshaped(tvi_schedule_t* s, tvi_value_id_t id, tvi_v
   tvi_region_operand_t operands[2];
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, source, &places[1], true, &operands[1]);
-  ++s->reformat_count;
+  count_reformat(s, program);
   return run_program(s, program, &value->producer, 1, operands, 1, 1, places, "view",
                      TVI_COVER_NONE);
 }
@@ -466,7 +502,7 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   places[1] = s->places[id];
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, id, &places[1], true, &operands[1]);
-  ++s->reformat_count;
+  count_reformat(s, copy);
   return run_program(s, copy, &producer, 1, operands, 1, 1, places, "view", TVI_COVER_NONE);
 }
 
