@@ -3,7 +3,11 @@
 // Compiles what the printer writes with NVRTC for three architectures: every instruction in every
 // element type, and the kinds of kernels. Skipped, with the reason, where there is no NVRTC.
 
+#include <dirent.h>
+
+#include <fstream>
 #include <map>
+#include <sstream>
 
 #include "tests/unit/plugins/cpu/tile_test_util.h"
 
@@ -267,6 +271,29 @@ TEST_F(Compile, Convolutions) {
   for (uint32_t across : {1, 2, 4})
     expect_text_compiles(print_convolution(64, true, F16, {0, 1, across, false}), across == 4,
                          nullptr);
+}
+
+// What the golden texts hold is CUDA C for every architecture, each with the text that stands
+// before it. Products and convolutions are compiled above, in all their forms.
+TEST_F(Compile, GoldenTexts) {
+  const std::string folder = "tests/unit/plugins/cuda/golden/", suffix = ".out.txt";
+  DIR* dir = opendir(folder.c_str());
+  ASSERT_NE(dir, nullptr);
+  size_t count = 0;
+  while (const dirent* entry = readdir(dir)) {
+    const std::string name = entry->d_name;
+    if (name.size() <= suffix.size() || name.substr(name.size() - suffix.size()) != suffix ||
+        name.find("matmul") == 0 || name.find("convolution") == 0)
+      continue;
+    SCOPED_TRACE(name);
+    std::ifstream in(folder + name, std::ios::binary);
+    std::stringstream text;
+    text << tvi_cuda_prelude << in.rdbuf();
+    expect_text_compiles(text.str(), true);
+    ++count;
+  }
+  closedir(dir);
+  EXPECT_GE(count, 15u);
 }
 
 TEST(CompileErrors, NameTheArchitectureAndTheLog) {
