@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# More behaviours of plugins: a collection of operators, mixed types, quantised neighbours, an operand that says a shape; results
+# More behaviours of plugins: a collection of operators, mixed types, quantised neighbours, an operand that says a shape, a vectorised format; results
 # that need no copy; the life of a kernel as it tells it itself; what is said of a model whose operators nobody brings.
 source examples/example_room.sh
 here=$PWD/examples/plugins trivet=$PWD/tools/trivet/trivet include=$PWD/include model=$PWD/examples/custom_operator/scaled_swish.onnx
 cd "$TEST_TMPDIR"
 fail() { echo "FAILED: $*"; exit 1; }
 options=()
-for name in repository mixed_types shape_input every_hook; do
+for name in repository mixed_types shape_input vector_format every_hook; do
   cc -shared -fPIC -Wall -Wextra -Werror -I "$include" "$here/$name.c" -o "$name.so"
   "$trivet" plugin check "./$name.so" --plugin-path "$plugins" 2>/dev/null | tail -1 | grep ' 0 faults' || fail "check $name"
   options+=(--plugin "./$name.so")
@@ -18,6 +18,7 @@ import struct
 open("x.bin", "wb").write(struct.pack("5f", -1.5, 0.25, 2, -0.5, 2))
 open("ints.bin", "wb").write(struct.pack("5i", 0, 1, 2, 3, -1))
 open("q.bin", "wb").write(struct.pack("5b", -7, 0, 3, 127, -128))
+open("ten.bin", "wb").write(struct.pack("10b", 1, 2, 3, 4, 5, 6, 7, 8, 100, -100))
 open("picture.bin", "wb").write(struct.pack("4f", 1, 2, 3, 4))
 PY
 build() { "$trivet" build "$@" --plugin-path "$plugins" "${options[@]}"; }
@@ -42,6 +43,15 @@ pairs: f16[5x2] -1 -0.5 0.75 1.25 2.5 3 0 0.5 ...
 rows: f32[5] -1.5 2 5.5 0.5 5.5
 repeated: f32[10] -1.5 -0.5 0.25 2 2 -1.5 -0.5 0.25 ...
 WANT
+
+# Channels by fours, filled up with zeros: packing is part of the step behind it.
+build "$here/vector_format.txt" -o vector_format.plan
+"$trivet" run vector_format.plan --plugin-path "$plugins" -i x=ten.bin --shapes x:1x5x1x2 | tail -n +2 >got
+diff - got <<'WANT' || fail "the vectorised format"
+scaled: i8[1x2x1x2x4] 1 6 2 -7 2 8 3 -8 ...
+plain: i8[1x5x1x2] 1 2 6 8 2 3 -7 -8 ...
+WANT
+"$trivet" inspect vector_format.plan | grep -q 'LAUNCH "acme.PackChannels + acme.PackedScale"' || fail "packing is a step of its own"
 
 # An elementwise operator works in place, the end of a chain writes where the concatenation wants it, a reversed row is a view.
 build "$here/no_copies.txt" -o no_copies.plan
