@@ -5,6 +5,7 @@
 # that need no copy; the life of a kernel as it tells it itself; what is said of a model whose operators nobody brings.
 source examples/example_room.sh
 here=$PWD/examples/plugins trivet=$PWD/tools/trivet/trivet include=$PWD/include model=$PWD/examples/custom_operator/scaled_swish.onnx
+contexts=$PWD/examples/plugins/two_contexts
 cd "$TEST_TMPDIR"
 fail() { echo "FAILED: $*"; exit 1; }
 options=()
@@ -85,6 +86,29 @@ grep -q 'every_hook.stripes/1 "stripes slow"' times && grep -q 'every_hook.strip
 "$trivet" inspect fast.plan | grep -q 'stripes slow' && fail "the clock was not asked"
 "$trivet" run fast.plan --plugin-path "$plugins" --plugin ./every_hook.so -i x.bin --shapes x:5 2>/dev/null >fast.txt
 diff <(tail -1 slow.txt) <(tail -1 fast.txt) || fail "the two ways differ"
+# Two contexts of one engine: the table and what each step loads once, what is prepared for each; both run in turn.
+"$contexts" slow.plan "$plugins" ./every_hook.so 2>trace >got
+diff - got <<'WANT' || fail "two contexts"
+3 15 10.5 30 18
+4 20 14
+WANT
+sed 's/^every_hook: //' trace | diff - <(cat <<'WANT'
+the shared table is made
+load: slow
+load: slow
+prepare: 5 elements
+prepare: 5 elements
+prepare: 3 elements
+prepare: 3 elements
+release
+release
+release
+release
+unload
+unload
+the shared table is freed
+WANT
+) || fail "the order of calls of two contexts"
 # Its kernel is code: a plan is not run without it.
 "$trivet" run slow.plan --plugin-path "$plugins" --shapes x:5 >/dev/null 2>error && fail "ran without its kernel"
 grep -q 'every_hook' error || fail "not said what is missing: $(cat error)"
