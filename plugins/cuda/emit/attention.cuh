@@ -98,7 +98,7 @@ struct tva_place {
   int begin, end;                // keys that any row of the block may see
   int tile0, tile1;              // tiles of TVA_STEP keys
   int length;                    // keys that exist
-  long long shift;               // what lengths add to the bounds
+  int lower, upper;              // query i sees keys from i + lower up to before i + upper
 };
 
 TV_DEVICE int tva_head(const tva_args& a, const tva_place& p, int row) {
@@ -108,12 +108,15 @@ TV_DEVICE int tva_query(const tva_args& a, int row) { return TVA_PACK ? row / a.
 TV_DEVICE long long tva_least(long long a, long long b) { return a < b ? a : b; }
 TV_DEVICE long long tva_most(long long a, long long b) { return a > b ? a : b; }
 
-TV_DEVICE int tva_see_end(const tva_args& a, const tva_place& p, int query) {
-  return TVA_UPPER ? (int)tva_most(0, tva_least(p.length, query + a.upper + p.shift + 1))
-                   : p.length;
+TV_DEVICE int tva_see_end(const tva_place& p, int query) {
+  return TVA_UPPER ? max(0, min(p.length, query + p.upper)) : p.length;
 }
-TV_DEVICE int tva_see_begin(const tva_args& a, const tva_place& p, int query) {
-  return TVA_LOWER ? (int)tva_most(0, tva_least(p.length, query + a.lower + p.shift)) : 0;
+TV_DEVICE int tva_see_begin(const tva_place& p, int query) {
+  return TVA_LOWER ? max(0, min(p.length, query + p.lower)) : 0;
+}
+// Bounds beyond all sizes stay there.
+TV_DEVICE int tva_limit(long long bound) {
+  return (int)tva_least(1 << 30, tva_most(-(1 << 30), bound));
 }
 
 TV_DEVICE tva_place tva_find_place(const tva_args& a, int x) {
@@ -140,16 +143,18 @@ TV_DEVICE tva_place tva_find_place(const tva_args& a, int x) {
   p.key_head = TVA_PACK ? p.unit : p.unit / a.share;
   p.row0 = tile * TVA_BM;
   p.length = a.keys;
-  p.shift = 0;
+  long long shift = 0;
   if (TVA_LENGTH) {
     const long long n = a.lengths[p.b * a.lengths_b];
     if (TVA_LENGTH & 1) p.length = (int)tva_most(0, tva_least(n, a.keys));
-    if (TVA_LENGTH & 2) p.shift = n;
+    if (TVA_LENGTH & 2) shift = n;
   }
+  p.upper = TVA_UPPER ? tva_limit(a.upper + shift + 1) : 0;
+  p.lower = TVA_LOWER ? tva_limit(a.lower + shift) : 0;
   if (TVA_MASK_PART) p.length = (int)tva_least(p.length, a.mask_length);
   const int last = (int)tva_least(p.row0 + TVA_BM, p.rows) - 1;
-  p.begin = tva_see_begin(a, p, tva_query(a, p.row0));
-  p.end = tva_see_end(a, p, tva_query(a, last));
+  p.begin = tva_see_begin(p, tva_query(a, p.row0));
+  p.end = tva_see_end(p, tva_query(a, last));
   p.tile0 = p.begin / TVA_STEP;
   p.tile1 = p.end > p.begin ? (p.end + TVA_STEP - 1) / TVA_STEP : p.tile0;
   if (TVA_SPLIT) {
@@ -168,6 +173,18 @@ TV_DEVICE void tva_load_rows(tva_t* to, const tva_t* from, const tva_t* past, lo
                              int past_rows, int first, int end) {
   const int each = VECTOR ? 16 / (int)sizeof(tva_t) : 1, pieces = PADDED / each;
   const int count = TVA_STEP * pieces;
+  if (VECTOR && !TVA_PAST && TVA_THREADS % pieces == 0) {
+    // A thread stays in its column. Rows behind the end give zeros and are not read.
+    const int rows = TVA_THREADS / pieces, row = (int)threadIdx.x / pieces;
+    const int d = (int)threadIdx.x % pieces * each, left = d < WIDTH ? end - first - row : 0;
+    const tva_t* source = from + (first + row) * row_stride + d;
+    TV_UNROLL
+    for (int n = 0; n < TVA_STEP; n += rows) {
+      if (TVA_STEP % rows != 0 && n + row >= TVA_STEP) break;
+      tva_copy16(to + (n + row) * STRIDE + d, source + n * row_stride, n < left);
+    }
+    return;
+  }
   if (VECTOR) {
     TV_UNROLL
     for (int c0 = 0; c0 < count; c0 += TVA_THREADS) {
@@ -381,8 +398,8 @@ TV_DEVICE void tva_change(const tva_args& a, const tva_place& p,
   const int lane = (int)threadIdx.x & 31, g = lane >> 2, t = lane & 3;
   const int last = (int)tva_least(row0 + 16 * TVA_MT, p.rows) - 1;
   // Most tiles are seen whole.
-  const bool whole = key0 + TVA_BN <= tva_see_end(a, p, tva_query(a, row0)) &&
-                     key0 >= tva_see_begin(a, p, tva_query(a, last));
+  const bool whole = key0 + TVA_BN <= tva_see_end(p, tva_query(a, row0)) &&
+                     key0 >= tva_see_begin(p, tva_query(a, last));
   if (!TVA_MASK && !TVA_EXPLICIT && whole) return;
   TV_UNROLL
   for (int m = 0; m < TVA_MT; ++m) {
@@ -390,7 +407,7 @@ TV_DEVICE void tva_change(const tva_args& a, const tva_place& p,
     for (int half = 0; half < 2; ++half) {
       const int row = (int)tva_least(row0 + m * 16 + g + 8 * half, p.rows - 1);
       const int query = tva_query(a, row);
-      const int begin = tva_see_begin(a, p, query), end = tva_see_end(a, p, query);
+      const int begin = tva_see_begin(p, query), end = tva_see_end(p, query);
       const long long mask = TVA_MASK ? p.b * a.mask_b + tva_head(a, p, row) * a.mask_h +
                                             query * a.mask_i
                                       : 0;
@@ -416,7 +433,7 @@ TV_DEVICE void tva_change(const tva_args& a, const tva_place& p,
 
 // exp(x - most) where |x| may still have to be scaled: exp2 of what is in units of TVA_C.
 TV_DEVICE float tva_power(float x, float most) {
-  return TVA_EXPLICIT ? tva_exp2((x - most) * TVA_C) : tva_exp2(x * TVA_C - most * TVA_C);
+  return tva_exp2(TVA_EXPLICIT ? (x - most) * TVA_C : fmaf(x, TVA_C, -most * TVA_C));
 }
 
 // The softmax of a tile: s becomes exp(s - most), o and |sum| shrink as |most| grows.
@@ -567,8 +584,8 @@ TV_DEVICE void tva_forward(const tva_args& a, unsigned char* shared) {
     }
   }
   const int last = (int)tva_least(row0 + 16 * TVA_MT, p.rows) - 1;
-  const int begin = row0 < p.rows ? tva_see_begin(a, p, tva_query(a, row0)) : p.end;
-  const int end = row0 < p.rows ? tva_see_end(a, p, tva_query(a, last)) : 0;
+  const int begin = row0 < p.rows ? tva_see_begin(p, tva_query(a, row0)) : p.end;
+  const int end = row0 < p.rows ? tva_see_end(p, tva_query(a, last)) : 0;
   for (int tile = p.tile0; tile < p.tile1; ++tile) {
     const tva_t* stage = tiles + ((tile - p.tile0) & 1) * turn;
     if (VECTOR) tva_copies_wait();

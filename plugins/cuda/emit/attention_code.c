@@ -289,10 +289,13 @@ static void entry(printer_t* p, tvi_cuda_launch_t* launch, const char* name, con
   variant->grid = grid;
   variant->alignment = is_vector ? 16 : 1;
   tvi_string_builder_t* source = &p->code->source;
-  tvi_string_builder_appendf(
-      source, "\nextern \"C\" __global__ void __launch_bounds__(%u) %s(%.*s) {\n", variant->block,
-      variant->name, (int)tvi_string_builder_view(&p->signature).size,
-      tvi_string_builder_view(&p->signature).data);
+  tvi_string_builder_appendf(source, "\nextern \"C\" __global__ void __launch_bounds__(%u",
+                             variant->block);
+  if (is_vector && !is_gather && p->form->resident)
+    tvi_string_builder_appendf(source, ", %u", p->form->resident);
+  tvi_string_builder_appendf(source, ") %s(%.*s) {\n", variant->name,
+                             (int)tvi_string_builder_view(&p->signature).size,
+                             tvi_string_builder_view(&p->signature).data);
   tvi_string_builder_append_cstr(source, "  TV_BEGIN();\n  tva_args a = {};\n");
   tvi_string_builder_append(source, tvi_string_builder_view(&p->fill));
   tvi_string_builder_appendf(source,

@@ -19,9 +19,10 @@ extern "C" {
 // A way to compute it. A block has |wm| x |wn| warps; a warp has |mt| tiles of 16 rows and looks at
 // |bn| keys at a time; warps of the same rows look at different keys. |splits| > 1: so many blocks
 // share the keys of a row, and a second kernel joins what they have found, always in the same
-// order. |pack|: rows are queries of all heads that share a key head, not of one.
+// order. |pack|: rows are queries of all heads that share a key head, not of one. |resident|:
+// blocks of a multiprocessor that registers must suffice for; 0: as it comes.
 typedef struct tvi_cuda_attention_form_s {
-  uint32_t mt, wm, wn, bn, splits;
+  uint32_t mt, wm, wn, bn, splits, resident;
   bool pack;
 } tvi_cuda_attention_form_t;
 

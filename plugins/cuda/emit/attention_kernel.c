@@ -24,7 +24,7 @@
 #define TILE_NS 250.0           // until the products of a tile depend on its keys
 #define BYTES_PER_NS 3000.0
 
-#define MAX_FORMS 12u
+#define MAX_FORMS 16u
 
 typedef struct problem_s {
   tvi_attention_t attention;
@@ -101,8 +101,8 @@ static double price(const problem_t* p, const tvi_cuda_attention_form_t* f) {
 }
 
 static void add(list_t* list, uint32_t mt, uint32_t wm, uint32_t wn, uint32_t bn, uint32_t splits,
-                bool pack) {
-  const tvi_cuda_attention_form_t form = {mt, wm, wn, bn, splits, pack};
+                uint32_t resident, bool pack) {
+  const tvi_cuda_attention_form_t form = {mt, wm, wn, bn, splits, resident, pack};
   if (list->count < MAX_FORMS) list->forms[list->count++] = form;
 }
 
@@ -111,24 +111,26 @@ static void list_forms(const problem_t* p, list_t* list) {
   const double width = at_least(p->d, p->e);
   const bool pack = p->share > 1 && p->i < 16;
   list->count = 0;
+  const bool is_slim = width <= 64;
   if (p->is_narrow && width <= 128) {
-    add(list, 1, 4, 1, 64, 1, pack);
-    add(list, 1, 1, 4, width <= 64 ? 32 : 16, 1, pack);
-    add(list, 1, 2, 2, width <= 64 ? 64 : 32, 1, pack);
-    add(list, 1, 8, 1, 64, 1, pack);
-    if (width <= 64) {
-      add(list, 2, 4, 1, 64, 1, pack);
-      add(list, 1, 4, 1, 128, 1, pack);
+    add(list, 1, 4, 1, 64, 1, is_slim ? 4 : 0, pack);
+    add(list, 1, 1, 4, is_slim ? 32 : 16, 1, 0, pack);
+    add(list, 1, 2, 2, is_slim ? 64 : 32, 1, 0, pack);
+    add(list, 1, 8, 1, 64, 1, is_slim ? 2 : 0, pack);
+    add(list, 2, 4, 1, 32, 1, 2, pack);
+    if (is_slim) {
+      add(list, 2, 4, 1, 64, 1, 2, pack);
+      add(list, 1, 4, 1, 128, 1, 3, pack);
     } else {
-      add(list, 1, 4, 1, 32, 1, pack);
+      add(list, 1, 4, 1, 32, 1, 0, pack);
     }
   } else if (p->is_narrow) {
-    add(list, 1, 4, 1, 32, 1, pack);
-    add(list, 1, 1, 4, 16, 1, pack);
+    add(list, 1, 4, 1, 32, 1, 0, pack);
+    add(list, 1, 1, 4, 16, 1, 0, pack);
   } else {
-    add(list, 1, 4, 1, 32, 1, pack);
-    add(list, 1, 1, 4, 16, 1, pack);
-    add(list, 1, 2, 2, 16, 1, pack);
+    add(list, 1, 4, 1, 32, 1, 0, pack);
+    add(list, 1, 1, 4, 16, 1, 0, pack);
+    add(list, 1, 2, 2, 16, 1, 0, pack);
   }
   // Few rows: several blocks share the keys.
   const tvi_cuda_attention_form_t one = {.mt = 1, .wm = 1, .wn = 4, .splits = 1, .pack = pack};
@@ -136,7 +138,7 @@ static void list_forms(const problem_t* p, list_t* list) {
   const uint32_t bn = p->is_narrow && width <= 64 ? 32 : 16;
   for (uint32_t splits = 2; splits <= 32; splits *= 4) {
     if (blocks * splits / 2 < PROCESSORS * 2 && p->j >= 4.0 * bn * splits)
-      add(list, 1, 1, 4, bn, splits, pack);
+      add(list, 1, 1, 4, bn, splits, 0, pack);
   }
 }
 

@@ -29,6 +29,8 @@ static inline void tva_copy16(void* to, const void* from, bool valid) {
 }
 static inline void tva_copies_end() {}
 static inline void tva_copies_wait() {}
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
 static inline float tva_exp2(float x) { return exp2f(x); }
 
 static const void* tva_addresses[TV_MAX_THREADS];

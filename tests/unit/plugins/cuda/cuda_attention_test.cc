@@ -317,12 +317,15 @@ class CudaAttention : public RegionTest {
   uint32_t turn_ = 0;
 };
 
-// mt, wm, wn, bn, splits, pack
-const tvi_cuda_attention_form_t kTall = {1, 4, 1, 64, 1, false}, kWide = {1, 1, 4, 32, 1, false},
-                                kPair = {2, 4, 1, 64, 1, false}, kBoth = {1, 2, 2, 32, 1, false},
-                                kSplit = {1, 1, 4, 16, 3, false}, kPacked = {1, 1, 4, 16, 1, true},
-                                kPackedSplit = {1, 1, 2, 16, 2, true},
-                                kSmall = {1, 4, 1, 32, 1, false};
+// mt, wm, wn, bn, splits, resident, pack
+const tvi_cuda_attention_form_t kTall = {1, 4, 1, 64, 1, 0, false},
+                                kWide = {1, 1, 4, 32, 1, 0, false},
+                                kPair = {2, 4, 1, 64, 1, 0, false},
+                                kBoth = {1, 2, 2, 32, 1, 0, false},
+                                kSplit = {1, 1, 4, 16, 3, 0, false},
+                                kPacked = {1, 1, 4, 16, 1, 0, true},
+                                kPackedSplit = {1, 1, 2, 16, 2, 0, true},
+                                kSmall = {1, 4, 1, 32, 1, 0, false};
 
 TEST_F(CudaAttention, Forms) {
   architectures_ = true;
@@ -404,7 +407,7 @@ TEST_F(CudaAttention, F32) {
   Case c = {"f32", kSmall, 1, 2, 1, 40, 75, 64, 64, "f32"};
   architectures_ = true;
   Check(c);
-  c.label = "f32, keys over warps", c.form = {1, 1, 4, 16, 1, false}, c.causal = true, c.d = 40;
+  c.label = "f32, keys over warps", c.form = {1, 1, 4, 16, 1, 0, false}, c.causal = true, c.d = 40;
   Check(c);
   c.label = "f32, not aligned, mask, cap", c.is_odd = true, c.mask = 3, c.cap = 4;
   Check(c);
