@@ -3,6 +3,7 @@
 // The attention kernel in all forms: emulated on the host beside a plain computation in double, and
 // compiled with NVRTC for three architectures (skipped, with the reason, where there is none).
 #include <random>
+#include <sstream>
 
 #include "tests/unit/core/target/region_test_util.h"
 #include "tests/unit/plugins/cuda/cuda_emulator.h"
@@ -413,6 +414,33 @@ TEST_F(CudaAttention, F32) {
   Check(c);
   c.label = "f32, 128", c.is_odd = false, c.d = c.e = 128, c.i = 10;
   Check(c);
+}
+
+// What is printed for one region: golden/cuda_attention.txt. TRIVET_GOLDEN_UPDATE=FOLDER writes it
+// there.
+TEST_F(CudaAttention, IsPrintedAsBefore) {
+  Case c = {"", kPackedSplit, 2, 6, 3, 4, 75, 32, 32};
+  c.causal = true, c.offset = 71, c.mask = 2;
+  ASSERT_NO_FATAL_FAILURE(Make(c));
+  tvi_cuda_code_t code = {};
+  uint32_t operands[TVI_CUDA_ATTENTION_OPERANDS];
+  ASSERT_EQ(Message(tvi_cuda_attention_code(&region_, &attention_, &c.form, "k", &code, operands)),
+            "");
+  std::string text(code.source.data, code.source.size);
+  ASSERT_EQ(text.find(tvi_cuda_prelude), 0u);
+  text = text.substr(strlen(tvi_cuda_prelude));
+  const size_t at = text.find(tvi_cuda_attention_text);
+  ASSERT_NE(at, std::string::npos);
+  text.erase(at, strlen(tvi_cuda_attention_text));
+  tvi_cuda_code_deinit(&code);
+  if (const char* folder = getenv("TRIVET_GOLDEN_UPDATE")) {
+    std::ofstream(std::string(folder) + "/cuda_attention.txt") << text;
+    return;
+  }
+  std::ifstream in("tests/unit/plugins/cuda/golden/cuda_attention.txt");
+  std::ostringstream known;
+  known << in.rdbuf();
+  EXPECT_EQ(text, known.str());
 }
 
 TEST_F(CudaAttention, Reasons) {
