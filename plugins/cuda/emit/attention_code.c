@@ -9,6 +9,7 @@
 
 #include "core/base/dtype.h"
 #include "core/base/status.h"
+#include "plugins/cuda/emit/matmul_code.h"
 
 #define LOG2_E 1.4426950408889634
 #define GATHER_THREADS 128u
@@ -20,6 +21,7 @@ typedef struct printer_s {
   tvi_cuda_code_t* code;
   uint32_t* operands;
   tvi_string_builder_t signature, fill;  // parameters of the entries, and what they do with them
+  tvi_string_builder_t boxes;            // how the form for Hopper calls the copy engine
   bool is_vector;                        // pieces of 16 bytes can be moved
   trivet_status_t status;
 } printer_t;
@@ -67,19 +69,55 @@ const char* tvi_cuda_attention_reason(const tvi_attention_t* a) {
   return NULL;
 }
 
+static bool can_map(const trivet_region_t* region, const tvi_attention_operand_t* operand,
+                    tvi_attention_role_t head, tvi_attention_role_t row,
+                    tvi_attention_role_t component, const tvi_attention_t* a) {
+  tvi_dim_context_t* dims = region->graph->dims;
+  trivet_dim_t strides[TVI_ATTENTION_ROLES], offset;
+  const tvi_attention_role_t roles[3] = {row, head, TVI_ATTENTION_B};
+  int64_t value;
+  if (!tvi_attention_strides(region, operand, strides, &offset)) return false;
+  if (!tvi_dim_equals_constant(strides[component], 1) || tvi_dim_divisor(dims, offset) % 8)
+    return false;
+  // It is part of a coordinate.
+  if (tvi_dim_is_constant(offset, &value) && value > 1 << 30) return false;
+  for (uint32_t i = 0; i < 3; ++i) {
+    if (tvi_dim_equals_constant(a->extents[roles[i]], 1)) continue;
+    if (tvi_dim_divisor(dims, strides[roles[i]]) % 8 ||
+        (tvi_dim_is_constant(strides[roles[i]], &value) && value <= 0))
+      return false;
+  }
+  return true;
+}
+
+const char* tvi_cuda_flash_reason(const trivet_region_t* region, const tvi_attention_t* a) {
+  if (!is_16_bit(a->q.dtype)) return "queries are neither f16 nor bf16";
+  if (constant_of(a->extents[TVI_ATTENTION_D]) > 128 ||
+      constant_of(a->extents[TVI_ATTENTION_E]) > 128)
+    return "a head size is above 128";
+  if (a->past) return "keys lie in two places";
+  if (!can_map(region, &a->q, TVI_ATTENTION_H, TVI_ATTENTION_I, TVI_ATTENTION_D, a) ||
+      !can_map(region, &a->k, TVI_ATTENTION_G, TVI_ATTENTION_J, TVI_ATTENTION_D, a) ||
+      !can_map(region, &a->v, TVI_ATTENTION_G, TVI_ATTENTION_J, TVI_ATTENTION_E, a) ||
+      !can_map(region, &a->result, TVI_ATTENTION_H, TVI_ATTENTION_I, TVI_ATTENTION_E, a))
+    return "queries, keys, values or result do not lie in pieces of 16 bytes";
+  return NULL;
+}
+
 // Sizes in shared memory: elements from row to row.
 typedef struct sizes_s {
   uint32_t d, e, dp, ep, ks, vs, rs, bytes;  // |rs|: floats, of sums that warps join
 } sizes_t;
 
-static sizes_t sizes_of(const tvi_attention_t* a) {
+static sizes_t sizes_of(const tvi_attention_t* a, const tvi_cuda_attention_form_t* form) {
   sizes_t s;
   const bool is_narrow = is_16_bit(a->q.dtype);
   s.d = constant_of(a->extents[TVI_ATTENTION_D]);
   s.e = constant_of(a->extents[TVI_ATTENTION_E]);
   s.bytes = is_narrow ? 2 : 4;
-  s.dp = round_up(s.d, is_narrow ? 16 : 8);
-  s.ep = round_up(s.e, is_narrow ? 16 : 8);
+  const uint32_t multiple = form->groups ? 64 : is_narrow ? 16 : 8;
+  s.dp = round_up(s.d, multiple);
+  s.ep = round_up(s.e, multiple);
   // Rows begin in different banks.
   s.ks = is_narrow || s.dp % 16 == 0 ? s.dp + 8 : s.dp;
   s.vs = s.ep + (is_narrow ? 8 : 4);
@@ -88,18 +126,33 @@ static sizes_t sizes_of(const tvi_attention_t* a) {
 }
 
 uint32_t tvi_cuda_attention_threads(const tvi_cuda_attention_form_t* form) {
-  return 32 * form->wm * form->wn;
+  return form->groups ? form->groups * 128 + (form->has_orderer ? 32 : 0)
+                      : 32 * form->wm * form->wn;
 }
 
-uint32_t tvi_cuda_attention_shared_bytes(const tvi_attention_t* attention,
-                                         const tvi_cuda_attention_form_t* form) {
-  const sizes_t s = sizes_of(attention);
+// Of the form for Hopper: queries, stages of keys and values, barriers.
+static uint32_t flash_bytes(const sizes_t* s, const tvi_cuda_attention_form_t* form) {
+  return form->groups * 64 * s->dp * 2 + form->stages * form->bn * (s->dp + s->ep) * 2 +
+         8 * (1 + 4 * form->stages);
+}
+
+// Of the others.
+static uint32_t shared_bytes(const tvi_attention_t* attention,
+                             const tvi_cuda_attention_form_t* form) {
+  const sizes_t s = sizes_of(attention, form);
   const uint32_t step = form->wn * form->bn, rows = form->wn * form->wm * form->mt * 16;
   const uint32_t keys = constant_of(attention->extents[TVI_ATTENTION_J]);
   const uint32_t stages = keys && keys <= step ? 1 : 2;
   const uint32_t tiles = stages * step * (s.ks + s.vs) * s.bytes;
   const uint32_t sums = form->wn > 1 ? rows * (s.rs + 2) * 4 : 0;
   return tiles > sums ? tiles : sums;
+}
+
+uint32_t tvi_cuda_attention_shared_bytes(const tvi_attention_t* attention,
+                                         const tvi_cuda_attention_form_t* form) {
+  if (!form->groups) return shared_bytes(attention, form);
+  const sizes_t s = sizes_of(attention, form);
+  return flash_bytes(&s, form);
 }
 
 // --- Parameters -------------------------------------------------------------------------
@@ -253,7 +306,7 @@ static void define_float(printer_t* p, const char* name, double value) {
 static void constants(printer_t* p) {
   const tvi_attention_t* a = p->attention;
   const tvi_cuda_attention_form_t* f = p->form;
-  const sizes_t s = sizes_of(a);
+  const sizes_t s = sizes_of(a, f);
   const uint32_t mask = a->mask.operand == TVI_KIR_NONE      ? 0
                         : a->mask.dtype == TRIVET_DTYPE_BOOL ? 1
                         : a->mask.dtype == TRIVET_DTYPE_F16  ? 2
@@ -266,7 +319,7 @@ static void constants(printer_t* p) {
   define(p, "KS", s.ks), define(p, "VS", s.vs), define(p, "RS", s.rs);
   define(p, "MT", f->mt), define(p, "WM", f->wm), define(p, "WN", f->wn), define(p, "BN", f->bn);
   define(p, "BM", f->mt * f->wm * 16), define(p, "STEP", f->wn * f->bn);
-  define(p, "THREADS", tvi_cuda_attention_threads(f));
+  define(p, "THREADS", 32 * f->wm * f->wn);
   define(p, "PACK", f->pack), define(p, "SPLIT", f->splits > 1);
   define(p, "PAST", a->past != NULL), define(p, "MASK", mask);
   define(p, "MASK_PART", a->mask_length != NULL);
@@ -278,28 +331,138 @@ static void constants(printer_t* p) {
   define_float(p, "C", is_explicit ? LOG2_E : a->scale * LOG2_E);
   tvi_string_builder_append_cstr(&p->code->source,
                                  "#define TVA_INFINITY tv_from_bits(0x7f800000u)\n");
+  if (!f->groups) return;
+  define(p, "GROUPS", f->groups), define(p, "STAGES", f->stages);
+  define(p, "ORDERER", f->has_orderer), define(p, "TURNS", f->takes_turns);
+  define(p, "SKIPS", f->groups > 1);
+  define(p, "CLEAR", a->has_length || a->mask_length != NULL);
 }
 
+// --- The form for Hopper ----------------------------------------------------------------
+
+// wgmma for the sums of 64 rows and |columns|: |a| from shared memory or from registers; |b| with
+// keys in its rows or in its columns.
+static void wgmma(printer_t* p, const char* name, uint32_t columns, bool is_mix) {
+  tvi_string_builder_t* to = &p->code->source;
+  const char* type = p->attention->q.dtype == TRIVET_DTYPE_F16 ? "f16" : "bf16";
+  const uint32_t count = columns / 2, a = count, b = is_mix ? a + 4 : a + 1;
+  tvi_string_builder_appendf(
+      to, "TV_DEVICE void %s(float (&d)[%u][4], %s, unsigned long long b, int add) {\n", name,
+      columns / 8, is_mix ? "const unsigned (&a)[4]" : "unsigned long long a");
+  tvi_string_builder_appendf(to,
+                             "  asm volatile(\"{\\n.reg .pred p;\\nsetp.ne.b32 p, %%%u, 0;\\n"
+                             "wgmma.mma_async.sync.aligned.m64n%uk16.f32.%s.%s {\"\n    \"",
+                             b + 1, columns, type, type);
+  for (uint32_t i = 0; i < count; ++i)
+    tvi_string_builder_appendf(to, "%%%u%s%s", i, i + 1 < count ? ", " : "",
+                               i % 16 == 15 ? "\"\n    \"" : "");
+  if (is_mix) {
+    tvi_string_builder_appendf(to, "}, {%%%u, %%%u, %%%u, %%%u}, %%%u, p, 1, 1, 1;\\n}\"\n", a,
+                               a + 1, a + 2, a + 3, b);
+  } else {
+    tvi_string_builder_appendf(to, "}, %%%u, %%%u, p, 1, 1, 0, 0;\\n}\"\n", a, b);
+  }
+  for (uint32_t i = 0; i < columns / 8; ++i)
+    tvi_string_builder_appendf(to, "%s\"+f\"(d[%u][0]), \"+f\"(d[%u][1]), \"+f\"(d[%u][2]), "
+                               "\"+f\"(d[%u][3])", i ? ",\n        " : "      : ", i, i, i, i);
+  tvi_string_builder_appendf(
+      to, "\n      : %s, \"l\"(b), \"r\"(add));\n}\n",
+      is_mix ? "\"r\"(a[0]), \"r\"(a[1]), \"r\"(a[2]), \"r\"(a[3])" : "\"l\"(a)");
+}
+
+// The map of an operand: component, row, head, batch, without those of one position. The operand's
+// offset is part of the first coordinate, as the map begins where the operand does.
+static void map(printer_t* p, const char* name, const tvi_attention_operand_t* operand,
+                tvi_attention_role_t head, tvi_attention_role_t row, tvi_attention_role_t component,
+                uint32_t rows) {
+  tvi_dim_context_t* dims = p->region->graph->dims;
+  const tvi_attention_t* a = p->attention;
+  const tvi_attention_role_t roles[4] = {component, row, head, TVI_ATTENTION_B};
+  static const char* const kCoordinates[4] = {"", "row", "head", "batch"};
+  trivet_dim_t strides[TVI_ATTENTION_ROLES], offset;
+  tvi_cuda_map_t map;
+  memset(&map, 0, sizeof(map));
+  if (!tvi_attention_strides(p->region, operand, strides, &offset)) {
+    fail(p, TRIVET_STATUS(OUT_OF_RANGE, "a stride of the attention overflows 64 bits"));
+    return;
+  }
+  while (map.operand < p->code->operands.count && p->operands[map.operand] != operand->operand)
+    ++map.operand;
+  const uint32_t number = (uint32_t)p->code->maps.count;
+  char field[16];
+  snprintf(field, sizeof(field), "map%u", number);
+  const tvi_cuda_argument_t added = {TVI_CUDA_ARGUMENT_MAP, number};
+  tvi_string_builder_appendf(&p->signature, ", const __grid_constant__ tv_map %s", field);
+  fail(p, tvi_vector_push(&p->code->arguments, added));
+  tvi_string_builder_appendf(
+      &p->boxes,
+      "  auto bring_%s = [&](void* to, void* bar, int x, int row, int head, int batch) {\n"
+      "    tv_box(%s, to, bar, x",
+      name, field);
+  if (!tvi_dim_equals_constant(offset, 0)) {
+    snprintf(field, sizeof(field), "%s_x", name);
+    const tvi_cuda_argument_t at = {TVI_CUDA_ARGUMENT_I32, parameter(p, offset)};
+    tvi_string_builder_appendf(&p->signature, ", int %s", field);
+    tvi_string_builder_appendf(&p->boxes, " + %s", field);
+    fail(p, tvi_vector_push(&p->code->arguments, at));
+  }
+  for (uint32_t i = 0; i < 4; ++i) {
+    trivet_dim_t extent = a->extents[roles[i]];
+    // An engine of one dimension has other orders.
+    if (i > 1 && tvi_dim_equals_constant(extent, 1)) continue;
+    if (i == 0) extent = tvi_dim_binary(dims, TRIVET_DIM_ADD, extent, offset);
+    // Nothing is brought where there is nothing.
+    extent = tvi_dim_binary(dims, TRIVET_DIM_MAX, extent, dim_of(p, 1));
+    const bool is_single = tvi_dim_equals_constant(a->extents[roles[i]], 1);
+    map.extents[map.rank] = parameter(p, extent);
+    map.strides[map.rank] = parameter(p, is_single ? dim_of(p, 64) : strides[roles[i]]);
+    map.box[map.rank++] = i == 0 ? 64 : i == 1 ? rows : 1;
+    if (i > 0) tvi_string_builder_appendf(&p->boxes, ", %s", kCoordinates[i]);
+  }
+  tvi_string_builder_append_cstr(&p->boxes, ");\n  };\n");
+  fail(p, tvi_vector_push(&p->code->maps, map));
+}
+
+static void maps(printer_t* p) {
+  const tvi_attention_t* a = p->attention;
+  map(p, "q", &a->q, TVI_ATTENTION_H, TVI_ATTENTION_I, TVI_ATTENTION_D, p->form->groups * 64);
+  map(p, "k", &a->k, TVI_ATTENTION_G, TVI_ATTENTION_J, TVI_ATTENTION_D, p->form->bn);
+  map(p, "v", &a->v, TVI_ATTENTION_G, TVI_ATTENTION_J, TVI_ATTENTION_E, p->form->bn);
+}
+
+typedef enum what_e { FORWARD, GATHER, FLASH } what_t;
+
 static void entry(printer_t* p, tvi_cuda_launch_t* launch, const char* name, const char* suffix,
-                  bool is_vector, bool is_gather, uint32_t grid) {
+                  bool is_vector, what_t what, uint32_t grid) {
+  const tvi_cuda_attention_form_t* f = p->form;
   tvi_cuda_variant_t* variant = &launch->variants[launch->variant_count++];
   snprintf(variant->name, sizeof(variant->name), "%s%s", name, suffix);
-  variant->block = is_gather ? GATHER_THREADS : tvi_cuda_attention_threads(p->form);
-  variant->shared_bytes = is_gather ? 0 : tvi_cuda_attention_shared_bytes(p->attention, p->form);
+  variant->block = what == GATHER  ? GATHER_THREADS
+                   : what == FLASH ? tvi_cuda_attention_threads(f)
+                                   : 32 * f->wm * f->wn;
+  variant->shared_bytes = what == GATHER  ? 0
+                          : what == FLASH ? tvi_cuda_attention_shared_bytes(p->attention, f)
+                                          : shared_bytes(p->attention, f);
   variant->grid = grid;
   variant->alignment = is_vector ? 16 : 1;
   tvi_string_builder_t* source = &p->code->source;
   tvi_string_builder_appendf(source, "\nextern \"C\" __global__ void __launch_bounds__(%u",
                              variant->block);
-  if (is_vector && !is_gather && p->form->resident)
-    tvi_string_builder_appendf(source, ", %u", p->form->resident);
+  if (is_vector && what != GATHER && f->resident)
+    tvi_string_builder_appendf(source, ", %u", f->resident);
   tvi_string_builder_appendf(source, ") %s(%.*s) {\n", variant->name,
                              (int)tvi_string_builder_view(&p->signature).size,
                              tvi_string_builder_view(&p->signature).data);
   tvi_string_builder_append_cstr(source, "  TV_BEGIN();\n  tva_args a = {};\n");
   tvi_string_builder_append(source, tvi_string_builder_view(&p->fill));
+  if (what == FLASH) {
+    tvi_string_builder_append(source, tvi_string_builder_view(&p->boxes));
+    tvi_string_builder_append_cstr(
+        source, "  TV_MEMORY(memory);\n  tvf_forward(a, memory, bring_q, bring_k, bring_v);\n}\n");
+    return;
+  }
   tvi_string_builder_appendf(source,
-                             is_gather
+                             what == GATHER
                                  ? "  tva_gather<%d>(a);\n}\n"
                                  : "  TVA_SHARED(shared);\n  tva_forward<%d>(a, shared);\n}\n",
                              is_vector);
@@ -308,7 +471,7 @@ static void entry(printer_t* p, tvi_cuda_launch_t* launch, const char* name, con
 static void launches(printer_t* p, const char* name) {
   const tvi_attention_t* a = p->attention;
   const tvi_cuda_attention_form_t* f = p->form;
-  const sizes_t s = sizes_of(a);
+  const sizes_t s = sizes_of(a, f);
   tvi_cuda_code_t* code = p->code;
   trivet_dim_t rows = a->extents[TVI_ATTENTION_I], units = a->extents[TVI_ATTENTION_H];
   if (f->pack) rows = times(p, rows, a->share), units = a->extents[TVI_ATTENTION_G];
@@ -327,8 +490,10 @@ static void launches(printer_t* p, const char* name) {
     const uint32_t grid = parameter(
         p, is_gather ? quotient_up(p, times(p, all_rows, dim_of(p, s.ep / 2)), GATHER_THREADS)
                      : blocks);
-    if (p->is_vector) entry(p, &launch, name, is_gather ? "_join" : "", true, is_gather, grid);
-    entry(p, &launch, name, is_gather ? "_join_any" : "_any", false, is_gather, grid);
+    const what_t what = is_gather ? GATHER : FORWARD;
+    if (p->is_vector)
+      entry(p, &launch, name, is_gather ? "_join" : "", true, f->groups ? FLASH : what, grid);
+    entry(p, &launch, name, is_gather ? "_join_any" : "_any", false, what, grid);
     fail(p, tvi_vector_push(&code->launches, launch));
   }
 }
@@ -354,16 +519,33 @@ trivet_status_t tvi_cuda_attention_code(const trivet_region_t* region,
   tvi_vector_init(&out_code->launches, allocator);
   tvi_string_builder_init(&p.signature, allocator);
   tvi_string_builder_init(&p.fill, allocator);
+  tvi_string_builder_init(&p.boxes, allocator);
+  tvi_vector_init(&out_code->maps, allocator);
   operands(&p);
+  if (form->groups) maps(&p);
   tvi_string_builder_append_cstr(&out_code->source, tvi_cuda_prelude);
+  if (form->groups) {
+    tvi_string_builder_append_cstr(&out_code->source, tvi_cuda_matmul_text);
+    tvi_string_builder_append_cstr(&out_code->source, tvi_cuda_wgmma_text);
+  }
   constants(&p);
   tvi_string_builder_append_cstr(&out_code->source, tvi_cuda_attention_text);
+  if (form->groups) {
+    const sizes_t s = sizes_of(attention, form);
+    tvi_string_builder_append_cstr(&out_code->source, "#ifndef TRIVET_EMULATION\n");
+    wgmma(&p, "tva_wide_scores", form->bn, false);
+    wgmma(&p, "tva_wide_mix", s.ep, true);
+    tvi_string_builder_append_cstr(&out_code->source, "#endif\n");
+    tvi_string_builder_append_cstr(&out_code->source, tvi_cuda_flash_text);
+  }
   launches(&p, name);
   fail(&p, tvi_string_builder_status(&out_code->source));
   fail(&p, tvi_string_builder_status(&p.signature));
   fail(&p, tvi_string_builder_status(&p.fill));
+  fail(&p, tvi_string_builder_status(&p.boxes));
   tvi_string_builder_deinit(&p.signature);
   tvi_string_builder_deinit(&p.fill);
+  tvi_string_builder_deinit(&p.boxes);
   if (p.status) tvi_cuda_code_deinit(out_code);
   return p.status;
 }

@@ -21,13 +21,21 @@ extern "C" {
 // share the keys of a row, and a second kernel joins what they have found, always in the same
 // order. |pack|: rows are queries of all heads that share a key head, not of one. |resident|:
 // blocks of a multiprocessor that registers must suffice for; 0: as it comes.
+// |groups| > 0: the form for Hopper (flash.cuh) with so many groups of four warps; mt and wn are 1,
+// wm is 4 * groups, nothing is split or packed. |stages| tiles of keys and values are in shared
+// memory; |has_orderer|: a warp more gives the copy engine its orders; |takes_turns|: two groups
+// multiply in turn.
 typedef struct tvi_cuda_attention_form_s {
   uint32_t mt, wm, wn, bn, splits, resident;
   bool pack;
+  uint32_t groups, stages;
+  bool has_orderer, takes_turns;
 } tvi_cuda_attention_form_t;
 
 // Why there is no kernel for |attention|; NULL: there is one.
 const char* tvi_cuda_attention_reason(const tvi_attention_t* attention);
+// Why there is none for Hopper.
+const char* tvi_cuda_flash_reason(const trivet_region_t* region, const tvi_attention_t* attention);
 
 // Bytes of shared memory and threads of a block.
 uint32_t tvi_cuda_attention_shared_bytes(const tvi_attention_t* attention,
@@ -43,6 +51,8 @@ trivet_status_t tvi_cuda_attention_code(const trivet_region_t* region,
 
 // What follows the prelude and a list of constants.
 extern const char tvi_cuda_attention_text[];
+// What follows that in the form for Hopper.
+extern const char tvi_cuda_flash_text[];
 
 #ifdef __cplusplus
 }

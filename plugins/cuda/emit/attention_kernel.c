@@ -24,12 +24,12 @@
 #define TILE_NS 250.0           // until the products of a tile depend on its keys
 #define BYTES_PER_NS 3000.0
 
-#define MAX_FORMS 16u
+#define MAX_FORMS 24u
 
 typedef struct problem_s {
   tvi_attention_t attention;
   double b, h, g, i, j, d, e, share;  // estimates
-  bool is_narrow, is_causal;
+  bool is_narrow, is_causal, can_flash;
 } problem_t;
 
 typedef struct list_s {
@@ -39,6 +39,11 @@ typedef struct list_s {
 
 static double estimate(const trivet_region_t* region, trivet_dim_t dim) {
   return (double)tvi_cuda_estimate(region->graph->dims, dim, region->symbols, region->symbol_count);
+}
+
+static bool is_hopper(const char* target) {
+  const char* colon = target ? strchr(target, ':') : NULL;
+  return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
 }
 
 static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* arena,
@@ -59,6 +64,7 @@ static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* 
   out->share = estimate(region, a->share);
   out->is_narrow = a->q.dtype != TRIVET_DTYPE_F32;
   out->is_causal = a->upper != NULL;
+  out->can_flash = is_hopper(region->target) && !tvi_cuda_flash_reason(region, a);
   return TRIVET_OK;
 }
 
@@ -75,7 +81,27 @@ static double units_of(const problem_t* p, const tvi_cuda_attention_form_t* f) {
   return p->b * (f->pack ? p->g : p->h);
 }
 
+static double flash_price(const problem_t* p, const tvi_cuda_attention_form_t* f) {
+  const double bm = f->groups * 64.0, bn = f->bn;
+  const double blocks = round_up(p->i, bm) / bm * p->b * p->h;
+  const double seen = p->is_causal && p->i > 1 ? at_least(0.5, bm / (2 * p->i) + 0.5) : 1;
+  const double tiles = round_up(p->j * seen, bn) / bn;
+  const double width = (p->d <= 64 ? 64 : 128) + (p->e <= 64 ? 64 : 128);
+  // Products and exponentials of a tile on one multiprocessor, at 1.7 GHz; some of both at once.
+  const double products = 2 * bm * bn * width / 7000, powers = bm * bn / 16 / 1.7;
+  const double groups = f->groups * f->resident;
+  const double overlap = groups >= 4 ? 0.8 : groups >= 3 ? 0.75 : groups >= 2 ? 0.65 : 0.35;
+  const double tile_ns = (products + powers) * (1 - 0.5 * overlap) * 1.1;
+  const double waves = blocks / PROCESSORS;
+  const double together = waves < f->resident ? at_least(1, waves) : f->resident;
+  const double block_ns = 900 + tiles * at_least(tile_ns * together, 450);
+  const double bytes = 2 * p->b * (p->h * p->i + p->g * p->j) * (p->d + p->e);
+  return LAUNCH_NS +
+         at_least(round_up(waves, together) / together * block_ns, bytes / BYTES_PER_NS);
+}
+
 static double price(const problem_t* p, const tvi_cuda_attention_form_t* f) {
+  if (f->groups) return flash_price(p, f);
   const double bm = f->mt * f->wm * 16.0, step = (double)f->wn * f->bn;
   const double blocks = round_up(rows_of(p, f), bm) / bm * units_of(p, f) * f->splits;
   // Below the diagonal is half of it, where there are several blocks in a column.
@@ -102,8 +128,41 @@ static double price(const problem_t* p, const tvi_cuda_attention_form_t* f) {
 
 static void add(list_t* list, uint32_t mt, uint32_t wm, uint32_t wn, uint32_t bn, uint32_t splits,
                 uint32_t resident, bool pack) {
-  const tvi_cuda_attention_form_t form = {mt, wm, wn, bn, splits, resident, pack};
+  const tvi_cuda_attention_form_t form = {
+      mt, wm, wn, bn, splits, resident, pack, 0, 0, false, false};
   if (list->count < MAX_FORMS) list->forms[list->count++] = form;
+}
+
+static void add_flash(list_t* list, uint32_t groups, uint32_t bn, uint32_t stages,
+                      uint32_t resident, bool has_orderer, bool takes_turns) {
+  const tvi_cuda_attention_form_t form = {
+      1, 4 * groups, 1, bn, 1, resident, false, groups, stages, has_orderer, takes_turns};
+  if (list->count < MAX_FORMS) list->forms[list->count++] = form;
+}
+
+// Keys of a tile: |most| at most, and as few behind the last one as can be.
+static uint32_t keys_of_tile(const problem_t* p, uint32_t most) {
+  const uint32_t keys = p->j < 4096 ? (uint32_t)at_least(1, p->j) : 4096;
+  const uint32_t tiles = (keys + most - 1) / most;
+  return ((keys + tiles - 1) / tiles + 15) / 16 * 16;
+}
+
+static void list_flash(const problem_t* p, list_t* list) {
+  const uint32_t bn = keys_of_tile(p, 128), half = keys_of_tile(p, 64);
+  const bool is_short = p->j <= 128;
+  if (at_least(p->d, p->e) <= 64) {
+    add_flash(list, 1, bn, is_short ? 1 : 2, is_short ? 4 : 3, false, false);
+    add_flash(list, 2, bn, is_short ? 1 : 2, 2, false, false);
+    add_flash(list, 1, half, is_short ? 2 : 3, 4, false, false);
+    add_flash(list, 2, bn, 2, 1, true, true);
+    add_flash(list, 3, bn, 2, 1, true, false);
+    add_flash(list, 2, bn, 3, 1, true, false);
+  } else {
+    add_flash(list, 2, bn, 2, 1, true, false);
+    add_flash(list, 2, bn, 2, 1, true, true);
+    add_flash(list, 1, half, 2, 2, false, false);
+    add_flash(list, 2, keys_of_tile(p, 176), 2, 1, true, true);
+  }
 }
 
 // The forms for a region, always the same ones in the same order: a tactic is named by its place.
@@ -140,6 +199,7 @@ static void list_forms(const problem_t* p, list_t* list) {
     if (blocks * splits / 2 < PROCESSORS * 2 && p->j >= 4.0 * bn * splits)
       add(list, 1, 1, 4, bn, splits, 0, pack);
   }
+  if (p->can_flash && !pack) list_flash(p, list);
 }
 
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
@@ -161,6 +221,9 @@ static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_regio
     tactic.price = price(&problem, f);
     snprintf(tactic.name, sizeof(tactic.name), "attention %ux%u %uw", f->mt * f->wm * 16,
              f->wn * f->bn, f->wm * f->wn);
+    if (f->groups)
+      snprintf(tactic.name, sizeof(tactic.name), "attention wgmma %ux%u %us%s%s", f->groups * 64,
+               f->bn, f->stages, f->has_orderer ? "" : " alone", f->takes_turns ? " turns" : "");
     if (f->splits > 1) {
       const size_t at = strlen(tactic.name);
       snprintf(tactic.name + at, sizeof(tactic.name) - at, " split %u", f->splits);

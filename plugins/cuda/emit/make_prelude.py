@@ -10,7 +10,8 @@ TEXTS = [("prelude.cuh", "emit_prelude.c", "tvi_cuda_prelude", "plugins/cuda/emi
           "plugins/cuda/emit/convolution_code.h"),
          ("wgmma.cuh", "wgmma_text.c", "tvi_cuda_wgmma_text", "plugins/cuda/emit/matmul_code.h"),
          ("attention.cuh", "attention_text.c", "tvi_cuda_attention_text",
-          "plugins/cuda/emit/attention_code.h")]
+          "plugins/cuda/emit/attention_code.h"),
+         ("flash.cuh", "flash_text.c", "tvi_cuda_flash_text", "plugins/cuda/emit/attention_code.h")]
 HEAD = """// SPDX-License-Identifier: Apache-2.0
 //
 // %s as a string: written by make_prelude.py, not by hand. The printer puts it before

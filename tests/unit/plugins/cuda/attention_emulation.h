@@ -101,4 +101,62 @@ static inline unsigned tva_pack(float low, float high) {
 #endif
 }
 
+// ---- Hopper: what flash.cuh has beside the copy engine and its barriers (cuda_emulation.h).
+
+static int tva_count[16];
+static unsigned tva_round[16];
+static inline void tva_group_arrive(int id, int threads) {
+  if (++tva_count[id] == threads) tva_count[id] = 0, ++tva_round[id];
+}
+static inline void tva_group_wait(int id, int threads) {
+  const unsigned round = tva_round[id];
+  tva_group_arrive(id, threads);
+  do {
+    tv_yield();
+  } while (round == tva_round[id]);
+}
+static inline void tva_publish() {}
+static inline void tva_settle(unsigned (&)[4]) {}
+// An address, and how far 64s of the contiguous dimension are apart.
+static inline unsigned long long tva_describe(const void* p, unsigned groups) {
+  return (unsigned long long)(uintptr_t)p >> 4 | (unsigned long long)groups << 48;
+}
+static inline float tva_element(unsigned long long descriptor, bool is_turned, unsigned x,
+                                unsigned k) {
+  const uintptr_t base = (uintptr_t)((descriptor & 0xffffffffffffull) << 4);
+  uintptr_t byte =
+      is_turned ? base + x / 64 * 16 * (descriptor >> 48) + k / 8 * 1024 + k % 8 * 128 + x % 64 * 2
+                : base + x / 8 * 1024 + x % 8 * 128 + k * 2;
+  byte ^= (byte >> 7 & 7) << 4;
+  unsigned short half;
+  memcpy(&half, (const void*)byte, 2);
+  return tva_half(half, 0);
+}
+template <int F>
+static void tva_wide_scores(float (&d)[F][4], unsigned long long a, unsigned long long b, int add) {
+  const unsigned thread = threadIdx.x % 128, lane = thread % 32;
+  for (unsigned i = 0; i < F * 4; ++i) {
+    const unsigned row = thread / 32 * 16 + lane / 4 + i % 4 / 2 * 8;
+    const unsigned column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+    float sum = add ? d[i / 4][i % 4] : 0;
+    for (unsigned k = 0; k < 16; ++k)
+      sum += tva_element(a, false, row, k) * tva_element(b, false, column, k);
+    d[i / 4][i % 4] = sum;
+  }
+}
+template <int F>
+static void tva_wide_mix(float (&d)[F][4], const unsigned (&a)[4], unsigned long long b, int add) {
+  const unsigned lane = threadIdx.x % 32, warp = threadIdx.x - lane;
+  tva_give(a, a, 0);
+  for (unsigned i = 0; i < F * 4; ++i) {
+    const unsigned row = lane / 4 + i % 4 / 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+    float sum = add ? d[i / 4][i % 4] : 0;
+    for (unsigned k = 0; k < 16; ++k)
+      sum += tva_half(tva_fragments[warp + row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2], k % 2) *
+             tva_element(b, true, column, k);
+    d[i / 4][i % 4] = sum;
+  }
+  tv_yield();
+}
+
 #endif  // TRIVET_TESTS_UNIT_PLUGINS_CUDA_ATTENTION_EMULATION_H_
