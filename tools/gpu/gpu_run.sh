@@ -21,7 +21,9 @@
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
 #   run.sh extend [OPTIONS]          operators of plugins: values of every type and rank, then beside built-in ones
+#   run.sh attention check|bench [OPTIONS]  attention alone, beside float64 or beside PyTorch's (bench/bench_attention.py)
 #   run.sh test                      the tests of the bundle
+#   run.sh py SCRIPT [ARGS]          a script of this folder, or another one, with all that is set here
 #   run.sh trivet ARGS               the command itself
 # $TRIVET_TARGET: cuda by default, the device says which architecture.
 set -uo pipefail
@@ -147,6 +149,18 @@ P
     [ "$failed" -eq 0 ]
     ;;
   matmul) shift; exec "$PYTHON" "$here/bench/bench_matmul.py" "$@" ;;
+  attention)
+    what=${2:-check}
+    shift $(($# < 2 ? $# : 2))
+    exec "$PYTHON" "$here/bench/bench_attention.py" "$what" "$here/bench/attention" "$@"
+    ;;
+  py)
+    shift
+    script=${1:?run.sh py: which script?}
+    shift
+    [ -e "$script" ] || script=$here/$script
+    exec "$PYTHON" "$script" "$@"
+    ;;
   compare) shift; exec "$PYTHON" "$here/tests/models/compare.py" "$@" ;;
   conformance)
     shift
@@ -162,8 +176,9 @@ P
     ;;
   test)
     passed=0 failed=0
-    for what in doctor digits; do
-      if "$0" "$what"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED $what"; fi
+    for what in doctor digits "attention check"; do
+      # shellcheck disable=SC2086 # a verb and its argument
+      if "$0" $what; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED $what"; fi
     done
     while read -r name; do
       if (cd "$here/tests/gpu/$name.runfiles/trivet" && "$here/tests/gpu/$name"); then

@@ -126,7 +126,7 @@ static sizes_t sizes_of(const tvi_attention_t* a, const tvi_cuda_attention_form_
 }
 
 uint32_t tvi_cuda_attention_threads(const tvi_cuda_attention_form_t* form) {
-  return form->groups ? form->groups * 128 + (form->has_orderer ? 32 : 0)
+  return form->groups ? (form->groups + form->has_orderer) * 128
                       : 32 * form->wm * form->wn;
 }
 

@@ -23,7 +23,7 @@ extern "C" {
 // blocks of a multiprocessor that registers must suffice for; 0: as it comes.
 // |groups| > 0: the form for Hopper (flash.cuh) with so many groups of four warps; mt and wn are 1,
 // wm is 4 * groups, nothing is split or packed. |stages| tiles of keys and values are in shared
-// memory; |has_orderer|: a warp more gives the copy engine its orders; |takes_turns|: two groups
+// memory; |has_orderer|: a group more gives the copy engine its orders; |takes_turns|: two groups
 // multiply in turn.
 typedef struct tvi_cuda_attention_form_s {
   uint32_t mt, wm, wn, bn, splits, resident;

@@ -152,7 +152,7 @@ static void list_flash(const problem_t* p, list_t* list) {
   const bool is_short = p->j <= 128;
   if (at_least(p->d, p->e) <= 64) {
     add_flash(list, 1, bn, is_short ? 1 : 2, is_short ? 4 : 3, false, false);
-    add_flash(list, 2, bn, is_short ? 1 : 2, 2, false, false);
+    add_flash(list, 2, half, 2, 2, false, false);
     add_flash(list, 1, half, is_short ? 2 : 3, 4, false, false);
     add_flash(list, 2, bn, 2, 1, true, true);
     add_flash(list, 3, bn, 2, 1, true, false);

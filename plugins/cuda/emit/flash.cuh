@@ -4,7 +4,7 @@
 // wgmma.cuh: the copy engine brings queries, keys and values into shared memory; TVA_GROUPS groups
 // of four warps, each with 64 rows, multiply with wgmma. The scores of a tile are computed while
 // the exponentials of the tile before are multiplied with its values. Its orders to the copy engine
-// are given by a warp of their own (TVA_ORDERER), or by the first thread. TVA_TURNS: groups issue
+// are given by a group of its own (TVA_ORDERER), or by the first thread. TVA_TURNS: groups issue
 // products in turn, so that one takes exponentials while the other multiplies.
 
 #ifndef TRIVET_EMULATION
@@ -29,6 +29,14 @@ TV_DEVICE void tva_settle(unsigned (&r)[4]) {
 #define TVA_KB (TVA_DP / 64 * TVA_BN * 128)
 #define TVA_VB (TVA_EP / 64 * TVA_BN * 128)
 #define TVA_WORKERS (TVA_GROUPS * 128)
+// Registers of those who give orders, for those who multiply.
+#if TVA_GROUPS == 3
+#define TVA_LESS() TV_REGISTERS(dec, 32)
+#define TVA_MORE() TV_REGISTERS(inc, 160)
+#else
+#define TVA_LESS() TV_REGISTERS(dec, 24)
+#define TVA_MORE() TV_REGISTERS(inc, 240)
+#endif
 
 // Shared memory: queries, then keys and values by stage, then barriers.
 struct tvf_memory {
@@ -113,39 +121,13 @@ TV_DEVICE void tvf_clear(const tvf_memory& m, const tva_place& p, int stage, int
   tva_group_wait(7, TVA_WORKERS);
 }
 
-template <class Q, class K, class V>
-TV_DEVICE void tvf_forward(const tva_args& a, unsigned char* shared, Q bring_q, K bring_k,
-                           V bring_v) {
-  const tvf_memory m = {shared};
+// What a group does with the tiles that come. |orders|, |ordered|: the ring and the next tile of
+// the first thread, where that one gives the orders.
+template <class K, class V>
+TV_DEVICE void tvf_work(const tva_args& a, const tvf_memory& m, const tva_place& p, tvf_ring orders,
+                        int ordered, K bring_k, V bring_v) {
   const int warp = (int)threadIdx.x >> 5, group = warp >> 2;
   const int lane = (int)threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-  const tva_place p = tva_find_place(a, (int)blockIdx.x);
-  if (threadIdx.x == 0) {
-    tv_barrier_init(m.full_q(), 1);
-    for (int s = 0; s < TVA_STAGES; ++s) {
-      tv_barrier_init(m.full_k(s), 1);
-      tv_barrier_init(m.full_v(s), 1);
-      tv_barrier_init(m.empty_k(s), TVA_GROUPS * 4);
-      tv_barrier_init(m.empty_v(s), TVA_GROUPS * 4);
-    }
-    tv_barrier_publish();
-  }
-  __syncthreads();
-  tvf_ring orders = {0, 0};
-  int ordered = p.tile0;
-  if (threadIdx.x == (TVA_ORDERER ? TVA_WORKERS : 0) && p.tile0 < p.tile1) {
-    tv_barrier_expect(m.full_q(), TVA_QS);
-    TV_UNROLL
-    for (int x = 0; x < TVA_DP; x += 64)
-      bring_q(m.q() + x * (TVA_BM * 2), m.full_q(), x, p.row0, p.unit, p.b);
-    for (; ordered < p.tile1 && (TVA_ORDERER || ordered < p.tile0 + TVA_STAGES); ++ordered) {
-      tvf_order(m, orders, p, ordered, bring_k, bring_v);
-      orders.next();
-    }
-  }
-  if (TVA_ORDERER && (int)threadIdx.x >= TVA_WORKERS) return;
-  if (!TVA_ORDERER) __syncwarp();
-
   const int row0 = p.row0 + warp * 16, row64 = p.row0 + group * 64;
   float o[TVA_EP / 8][4], s[1][TVA_BN / 8][4], most[2], sum[2], shrink[2];
   unsigned mix[TVA_BN / 16][4];
@@ -201,6 +183,7 @@ TV_DEVICE void tvf_forward(const tva_args& a, unsigned char* shared, Q bring_q, 
   auto multiply_values = [&](const tvf_ring& at) {
     tv_barrier_wait(m.full_v(at.stage), at.parity);
     const unsigned long long v = tva_describe(m.v(at.stage), TVA_BN * 8);
+    tv_wide_begin();
     TV_UNROLL
     for (int j = 0; j < TVA_BN / 16; ++j) tva_wide_mix(o, mix[j], v + j * 128, 1);
     tv_wide_commit();
@@ -279,7 +262,6 @@ TV_DEVICE void tvf_forward(const tva_args& a, unsigned char* shared, Q bring_q, 
       now.next();
       order();
     }
-    tv_wide_begin();
     multiply_values(before);
     settle_values(before);
     order();
@@ -312,4 +294,49 @@ TV_DEVICE void tvf_forward(const tva_args& a, unsigned char* shared, Q bring_q, 
           *(const tv_words*)(slab + n / 8 * (TVA_BM * 128) + row * 128 + ((n % 8) ^ (row & 7)) * 16);
     }
   }
+}
+
+template <class Q, class K, class V>
+TV_DEVICE void tvf_forward(const tva_args& a, unsigned char* shared, Q bring_q, K bring_k,
+                           V bring_v) {
+  const tvf_memory m = {shared};
+  const tva_place p = tva_find_place(a, (int)blockIdx.x);
+  if (threadIdx.x == 0) {
+    tv_barrier_init(m.full_q(), 1);
+    for (int s = 0; s < TVA_STAGES; ++s) {
+      tv_barrier_init(m.full_k(s), 1);
+      tv_barrier_init(m.full_v(s), 1);
+      tv_barrier_init(m.empty_k(s), TVA_GROUPS * 4);
+      tv_barrier_init(m.empty_v(s), TVA_GROUPS * 4);
+    }
+    tv_barrier_publish();
+  }
+  __syncthreads();
+  tvf_ring orders = {0, 0};
+  int ordered = p.tile0;
+  auto begin = [&](int end) {
+    if (ordered >= p.tile1) return;
+    tv_barrier_expect(m.full_q(), TVA_QS);
+    TV_UNROLL
+    for (int x = 0; x < TVA_DP; x += 64)
+      bring_q(m.q() + x * (TVA_BM * 2), m.full_q(), x, p.row0, p.unit, p.b);
+    TV_ROLL
+    for (; ordered < end; ++ordered) {
+      tvf_order(m, orders, p, ordered, bring_k, bring_v);
+      orders.next();
+    }
+  };
+#if TVA_ORDERER
+  if ((int)threadIdx.x >= TVA_WORKERS) {
+    TVA_LESS();
+    if ((int)threadIdx.x == TVA_WORKERS) begin(p.tile1);
+  } else {
+    TVA_MORE();
+    tvf_work(a, m, p, orders, ordered, bring_k, bring_v);
+  }
+#else
+  if (threadIdx.x == 0) begin(min(p.tile1, p.tile0 + TVA_STAGES));
+  __syncwarp();
+  tvf_work(a, m, p, orders, ordered, bring_k, bring_v);
+#endif
 }

@@ -338,15 +338,16 @@ class CudaAttention : public RegionTest {
   uint32_t turn_ = 0;
 };
 
-// mt, wm, wn, bn, splits, resident, pack
-const tvi_cuda_attention_form_t kTall = {1, 4, 1, 64, 1, 0, false},
-                                kWide = {1, 1, 4, 32, 1, 0, false},
-                                kPair = {2, 4, 1, 64, 1, 0, false},
-                                kBoth = {1, 2, 2, 32, 1, 0, false},
-                                kSplit = {1, 1, 4, 16, 3, 0, false},
-                                kPacked = {1, 1, 4, 16, 1, 0, true},
-                                kPackedSplit = {1, 1, 2, 16, 2, 0, true},
-                                kSmall = {1, 4, 1, 32, 1, 0, false};
+tvi_cuda_attention_form_t Mma(uint32_t wm, uint32_t wn, uint32_t bn, uint32_t splits = 1,
+                              bool pack = false, uint32_t mt = 1) {
+  tvi_cuda_attention_form_t form = {};
+  form.mt = mt, form.wm = wm, form.wn = wn, form.bn = bn, form.splits = splits, form.pack = pack;
+  return form;
+}
+const tvi_cuda_attention_form_t kTall = Mma(4, 1, 64), kWide = Mma(1, 4, 32),
+                                kPair = Mma(4, 1, 64, 1, false, 2), kBoth = Mma(2, 2, 32),
+                                kSplit = Mma(1, 4, 16, 3), kPacked = Mma(1, 4, 16, 1, true),
+                                kPackedSplit = Mma(1, 2, 16, 2, true), kSmall = Mma(4, 1, 32);
 
 // Those for Hopper: groups, keys, stages, whether a warp gives orders, whether groups take turns.
 tvi_cuda_attention_form_t Flash(uint32_t groups, uint32_t bn, uint32_t stages, bool has_orderer,
@@ -434,7 +435,7 @@ TEST_F(CudaAttention, F32) {
   Case c = {"f32", kSmall, 1, 2, 1, 40, 75, 64, 64, "f32"};
   architectures_ = true;
   Check(c);
-  c.label = "f32, keys over warps", c.form = {1, 1, 4, 16, 1, 0, false}, c.causal = true, c.d = 40;
+  c.label = "f32, keys over warps", c.form = Mma(1, 4, 16), c.causal = true, c.d = 40;
   Check(c);
   c.label = "f32, not aligned, mask, cap", c.is_odd = true, c.mask = 3, c.cap = 4;
   Check(c);
@@ -443,15 +444,15 @@ TEST_F(CudaAttention, F32) {
 }
 
 TEST_F(CudaAttention, Hopper) {
-  Case c = {"one group", Flash(1, 64, 2, false), 1, 2, 1, 70, 330, 64, 64};
+  Case c = {"one group", Flash(1, 32, 2, false), 1, 2, 1, 70, 110, 64, 64};
   Check(c);
-  c.label = "one tile", c.form = Flash(1, 128, 1, false), c.i = c.j = 128;
+  c.label = "one tile", c.form = Flash(1, 128, 1, false), c.i = 64, c.j = 128, c.h = 1;
   Check(c);
-  c.label = "two groups", c.form = Flash(2, 128, 2, true), c.i = 200, c.j = 330;
+  c.label = "two groups", c.form = Flash(2, 48, 2, true), c.i = 140, c.j = 150;
   Check(c);
-  c.label = "two groups in turn, 128", c.form = Flash(2, 64, 2, true, true), c.d = c.e = 128;
+  c.label = "two groups in turn, 128", c.form = Flash(2, 32, 2, true, true), c.d = c.e = 128;
   Check(c);
-  c.label = "three groups", c.form = Flash(3, 128, 2, true), c.d = c.e = 64;
+  c.label = "three groups", c.form = Flash(3, 64, 2, true), c.d = c.e = 64, c.i = 100;
   Check(c);
   c.label = "40, 24", c.form = Flash(1, 80, 2, false), c.d = 40, c.e = 24, c.i = 50;
   Check(c);
@@ -462,30 +463,30 @@ TEST_F(CudaAttention, Hopper) {
 }
 
 TEST_F(CudaAttention, WhatHidesKeysOnHopper) {
-  Case c = {"causal", Flash(2, 64, 2, true, true), 2, 2, 1, 300, 300, 64, 64};
+  Case c = {"causal", Flash(2, 32, 2, true, true), 2, 1, 1, 160, 160, 64, 64};
   c.causal = true;
   Check(c);
-  c.label = "causal, three groups", c.form = Flash(3, 64, 3, true);
+  c.label = "causal, three groups", c.form = Flash(3, 32, 3, true), c.i = c.j = 210, c.b = 1;
   Check(c);
-  c.label = "causal with offset, window", c.offset = 17, c.j = 317, c.left = 20;
+  c.label = "causal with offset, window", c.offset = 17, c.j = 227, c.left = 20, c.d = c.e = 32;
   Check(c);
-  c.label = "the same, orders from a worker", c.form = Flash(2, 64, 2, false);
+  c.label = "the same, orders from a worker", c.form = Flash(2, 32, 2, false);
   Check(c);
-  c.label = "the same in turn", c.form = Flash(2, 64, 2, true, true);
+  c.label = "the same in turn", c.form = Flash(2, 32, 2, true, true);
   Check(c);
-  c = {"lengths", Flash(2, 64, 2, true, true), 3, 2, 1, 150, 150, 32, 32};
+  c = {"lengths", Flash(2, 32, 2, true, true), 3, 1, 1, 130, 100, 32, 32};
   c.lengths = true;
   Check(c);
-  c.label = "lengths, one group", c.form = Flash(1, 64, 2, false), c.i = 5;
+  c.label = "lengths, one group", c.form = Flash(1, 32, 2, false), c.i = 5;
   Check(c);
-  c = {"bool mask", Flash(2, 64, 2, true), 2, 2, 1, 121, 75, 32, 32};
+  c = {"bool mask", Flash(2, 32, 2, true), 2, 2, 1, 71, 75, 32, 32};
   c.mask = 1;
   Check(c);
   c.label = "added mask, cap", c.mask = 3, c.cap = 5;
   Check(c);
   c.label = "negative scale, shared", c.scale = -0.3, c.mask = 0, c.cap = 0, c.share = 2;
   Check(c);
-  c = {"packed", Flash(2, 128, 2, true), 2, 3, 1, 145, 145, 64, 64};
+  c = {"packed", Flash(2, 64, 2, true), 2, 3, 1, 75, 75, 64, 64};
   c.packed = true;
   Check(c);
   c.label = "packed, not aligned", c.is_odd = true;
