@@ -126,8 +126,7 @@ static sizes_t sizes_of(const tvi_attention_t* a, const tvi_cuda_attention_form_
 }
 
 uint32_t tvi_cuda_attention_threads(const tvi_cuda_attention_form_t* form) {
-  return form->groups ? (form->groups + form->has_orderer) * 128
-                      : 32 * form->wm * form->wn;
+  return form->groups ? (form->groups + form->has_orderer) * 128 : 32 * form->wm * form->wn;
 }
 
 // Of the form for Hopper: queries, stages of keys and values, barriers.
@@ -363,8 +362,10 @@ static void wgmma(printer_t* p, const char* name, uint32_t columns, bool is_mix)
     tvi_string_builder_appendf(to, "}, %%%u, %%%u, p, 1, 1, 0, 0;\\n}\"\n", a, b);
   }
   for (uint32_t i = 0; i < columns / 8; ++i)
-    tvi_string_builder_appendf(to, "%s\"+f\"(d[%u][0]), \"+f\"(d[%u][1]), \"+f\"(d[%u][2]), "
-                               "\"+f\"(d[%u][3])", i ? ",\n        " : "      : ", i, i, i, i);
+    tvi_string_builder_appendf(to,
+                               "%s\"+f\"(d[%u][0]), \"+f\"(d[%u][1]), \"+f\"(d[%u][2]), "
+                               "\"+f\"(d[%u][3])",
+                               i ? ",\n        " : "      : ", i, i, i, i);
   tvi_string_builder_appendf(
       to, "\n      : %s, \"l\"(b), \"r\"(add));\n}\n",
       is_mix ? "\"r\"(a[0]), \"r\"(a[1]), \"r\"(a[2]), \"r\"(a[3])" : "\"l\"(a)");

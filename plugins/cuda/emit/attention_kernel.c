@@ -128,8 +128,8 @@ static double price(const problem_t* p, const tvi_cuda_attention_form_t* f) {
 
 static void add(list_t* list, uint32_t mt, uint32_t wm, uint32_t wn, uint32_t bn, uint32_t splits,
                 uint32_t resident, bool pack) {
-  const tvi_cuda_attention_form_t form = {
-      mt, wm, wn, bn, splits, resident, pack, 0, 0, false, false};
+  const tvi_cuda_attention_form_t form = {mt,   wm, wn, bn,    splits, resident,
+                                          pack, 0,  0,  false, false};
   if (list->count < MAX_FORMS) list->forms[list->count++] = form;
 }
 

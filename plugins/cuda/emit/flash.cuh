@@ -80,7 +80,8 @@ TV_DEVICE void tvf_order(const tvf_memory& m, const tvf_ring& r, const tva_place
     bring_v(m.v(r.stage) + x * (TVA_BN * 2), m.full_v(r.stage), x, tile * TVA_BN, p.key_head, p.b);
 }
 
-// The largest scores and the sums of a tile; s becomes exp(s - most). What was found before shrinks.
+// The largest scores and the sums of a tile; s becomes exp(s - most). |shrink|: what earlier sums
+// are multiplied with.
 TV_DEVICE void tvf_rise(float (&s)[1][TVA_BN / 8][4], float (&most)[2], float (&sum)[2],
                         float (&shrink)[2]) {
   TV_UNROLL
@@ -114,7 +115,8 @@ TV_DEVICE void tvf_clear(const tvf_memory& m, const tva_place& p, int stage, int
   if (rows >= TVA_BN) return;
   for (int c = (int)threadIdx.x; c < (TVA_BN - rows) * (TVA_EP / 8); c += TVA_WORKERS) {
     const int row = rows + c / (TVA_EP / 8), piece = c % (TVA_EP / 8);
-    unsigned* to = (unsigned*)(m.v(stage) + piece / 8 * (TVA_BN * 128) + row * 128 + piece % 8 * 16);
+    unsigned char* slab = m.v(stage) + piece / 8 * (TVA_BN * 128);
+    unsigned* to = (unsigned*)(slab + row * 128 + piece % 8 * 16);
     to[0] = to[1] = to[2] = to[3] = 0;
   }
   tva_publish();
@@ -270,6 +272,8 @@ TV_DEVICE void tvf_work(const tva_args& a, const tvf_memory& m, const tva_place&
     TV_ROLL
     for (; tile < p.tile1; ++tile) pass(tile);
   }
+  // Each turn that was given is taken.
+  if (TVA_TURNS && group == 0) tva_group_wait(1, 256);
   // Through the memory of the group's queries, which nobody reads any more, to whole pieces.
   tva_group_wait(3 + group, 128);
   unsigned char* slab = m.q() + warp * 16 * 128;
@@ -289,10 +293,10 @@ TV_DEVICE void tvf_work(const tva_args& a, const tvf_memory& m, const tva_place&
   TV_UNROLL
   for (int c = lane; c < 16 * (TVA_EP / 8); c += 32) {
     const int row = c / (TVA_EP / 8), n = c % (TVA_EP / 8);
-    if (row0 + row < p.rows && n * 8 < TVA_E) {
+    const unsigned char* from = slab + n / 8 * (TVA_BM * 128) + row * 128;
+    if (row0 + row < p.rows && n * 8 < TVA_E)
       *(tv_words*)(tva_out(a, p, row0 + row) + n * 8) =
-          *(const tv_words*)(slab + n / 8 * (TVA_BM * 128) + row * 128 + ((n % 8) ^ (row & 7)) * 16);
-    }
+          *(const tv_words*)(from + ((n % 8) ^ (row & 7)) * 16);
   }
 }
 
