@@ -3,7 +3,8 @@
 """Attention alone: our kernels beside float64 and beside PyTorch's on a GPU, in one process.
 
     bench_attention.py make FOLDER               writes the models (needs the package onnx, and no GPU)
-    bench_attention.py check FOLDER [OPTIONS]    mean relative error of each case, of every form of the generated kernel
+    bench_attention.py check FOLDER [OPTIONS]    mean relative error of each case, as the heuristic builds it
+    bench_attention.py forms FOLDER [OPTIONS]    the same of every form of the generated kernel
     bench_attention.py bench FOLDER [OPTIONS]    microseconds, and torch's scaled_dot_product_attention with cuDNN and with flash
 
 OPTIONS go to `trivet build` (--disable cuda_dnn.attention: the generated kernel, not the library's). A measured model is
@@ -187,16 +188,16 @@ def forms(plan, scratch):
         yield name, chosen
 
 
-def check(c, folder, options):
+def check(c, folder, options, every=False):
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         plan, given, got = scratch / "a.plan", scratch / "in.npz", scratch / "out.npz"
-        tactic = build(c, folder, plan, ["--alternatives", 32, *options])
+        tactic = build(c, folder, plan, ["--alternatives", "32" if every else "1", *options])
         x = fill(c, np.random.default_rng(3))
         np.savez(given, **x)
         r, errors = reference(c, x), {}
-        for name, chosen in [(tactic, plan), *forms(plan, scratch)]:
+        for name, chosen in [(tactic, plan), *(forms(plan, scratch) if every else [])]:
             got.unlink(missing_ok=True)
             command("run", chosen, "-i", given, "-o", got)
             with np.load(got) as arrays:
@@ -204,7 +205,7 @@ def check(c, folder, options):
             errors[name] = np.abs(y - r).sum() / np.abs(r).sum()
         bad = {n: e for n, e in errors.items() if not e < LIMITS[c["dtype"]]}
         worst = max(errors, key=lambda n: np.nan_to_num(errors[n], nan=np.inf))
-        print(f"{c['name']:18} {'BAD' if bad else 'ok '} {len(errors) - 1:2} forms, at most {errors[worst]:.2e} ({worst}); "
+        print(f"{c['name']:18} {'BAD' if bad else 'ok '} {len(errors):2} plans, at most {errors[worst]:.2e} ({worst}); "
               f"as built {errors[tactic]:.2e} {tactic}{' BAD: ' + str(bad) if bad else ''}", flush=True)
         return not bad
 
@@ -253,7 +254,7 @@ def bench(c, folder, scratch, options):
 
 
 def main():
-    if len(sys.argv) < 3 or sys.argv[1] not in ("make", "check", "bench"):
+    if len(sys.argv) < 3 or sys.argv[1] not in ("make", "check", "forms", "bench"):
         sys.exit(__doc__)
     what, folder, options = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
     if what == "make":
@@ -270,9 +271,9 @@ def main():
             print(c["name"], "FAILED", error, flush=True)
             return False
 
-    if what == "check":
+    if what != "bench":
         with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            failed = sum(not good for good in pool.map(lambda c: attempt(check, c, options), checks()))
+            failed = sum(not good for good in pool.map(lambda c: attempt(check, c, options, what == "forms"), checks()))
     else:
         with tempfile.TemporaryDirectory() as scratch:
             failed = sum(not attempt(bench, c, pathlib.Path(scratch), options) for c in measured())

@@ -21,7 +21,7 @@
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
 #   run.sh extend [OPTIONS]          operators of plugins: values of every type and rank, then beside built-in ones
-#   run.sh attention check|bench [OPTIONS]  attention alone, beside float64 or beside PyTorch's (bench/bench_attention.py)
+#   run.sh attention check|forms|bench [OPTIONS]  attention alone, beside float64 or beside PyTorch's (bench/bench_attention.py)
 #   run.sh test                      the tests of the bundle
 #   run.sh py SCRIPT [ARGS]          a script of this folder, or another one, with all that is set here
 #   run.sh trivet ARGS               the command itself
