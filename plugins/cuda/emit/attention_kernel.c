@@ -24,8 +24,6 @@
 #define TILE_NS 250.0           // until the products of a tile depend on its keys
 #define BYTES_PER_NS 3000.0
 
-#define SLOWER_THAN_FLASH 3.0
-
 #define MAX_FORMS 24u
 
 typedef struct problem_s {
@@ -129,11 +127,8 @@ static double price(const problem_t* p, const tvi_cuda_attention_form_t* f) {
   const double joined = f->splits > 1 ? LAUNCH_NS + units_of(p, f) * rows_of(p, f) * f->splits *
                                                         p->e * 8 / BYTES_PER_NS
                                       : 0;
-  // With rows enough it has lost to the form for Hopper wherever both were measured.
-  const double factor = p->can_flash && !f->pack && p->i > 16 ? SLOWER_THAN_FLASH : 1;
-  return factor *
-         (LAUNCH_NS +
-          at_least(round_up(waves, together) / together * block_ns, bytes / BYTES_PER_NS) + joined);
+  return LAUNCH_NS +
+         at_least(round_up(waves, together) / together * block_ns, bytes / BYTES_PER_NS) + joined;
 }
 
 static void add(list_t* list, uint32_t mt, uint32_t wm, uint32_t wn, uint32_t bn, uint32_t splits,
@@ -210,6 +205,17 @@ static void list_forms(const problem_t* p, list_t* list) {
   if (p->can_flash && !pack) list_flash(p, list);
 }
 
+// The cheapest of the forms for Hopper; 0: there are none.
+static double flash_best(const problem_t* p, const list_t* list) {
+  double best = 0;
+  for (uint32_t i = 0; i < list->count; ++i) {
+    if (!list->forms[i].groups) continue;
+    const double here = price(p, &list->forms[i]);
+    if (best == 0 || here < best) best = here;
+  }
+  return best;
+}
+
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
                                trivet_proposal_t* proposal) {
   tvi_arena_t arena;
@@ -220,13 +226,15 @@ static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_regio
   if (!status && reason) proposal->decline(proposal->self, kernel, "%s", reason);
   list_t list = {.count = 0};
   if (!status && !reason) list_forms(&problem, &list);
+  const double ahead = problem.i > 16 ? flash_best(&problem, &list) : 0;
   for (uint32_t i = 0; i < list.count && !status; ++i) {
     const tvi_cuda_attention_form_t* f = &list.forms[i];
     tvi_tactic_t tactic;
     memset(&tactic, 0, sizeof(tactic));
     tactic.kernel = kernel;
     tactic.id = i;
-    tactic.price = price(&problem, f);
+    // With rows enough the others have lost wherever both were measured.
+    tactic.price = price(&problem, f) + (f->groups ? 0 : ahead);
     snprintf(tactic.name, sizeof(tactic.name), "attention %ux%u %uw", f->mt * f->wm * 16,
              f->wn * f->bn, f->wm * f->wn);
     if (f->groups)
