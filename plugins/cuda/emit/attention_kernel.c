@@ -29,7 +29,7 @@
 typedef struct problem_s {
   tvi_attention_t attention;
   double b, h, g, i, j, d, e, share;  // estimates
-  bool is_narrow, is_causal, can_flash;
+  bool is_narrow, is_causal, is_hopper, can_flash;
 } problem_t;
 
 typedef struct list_s {
@@ -64,7 +64,8 @@ static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* 
   out->share = estimate(region, a->share);
   out->is_narrow = a->q.dtype != TRIVET_DTYPE_F32;
   out->is_causal = a->upper != NULL;
-  out->can_flash = is_hopper(region->target) && !tvi_cuda_flash_reason(region, a);
+  out->is_hopper = is_hopper(region->target);
+  out->can_flash = out->is_hopper && !tvi_cuda_flash_reason(region, a);
   return TRIVET_OK;
 }
 
@@ -205,13 +206,17 @@ static void list_forms(const problem_t* p, list_t* list) {
   if (p->can_flash && !pack) list_flash(p, list);
 }
 
-// The cheapest of the forms for Hopper; 0: there are none.
-static double flash_best(const problem_t* p, const list_t* list) {
+// What the other forms cost more than they seem to where there might be those for Hopper: with rows
+// enough they have lost wherever both were measured. Strides do not matter: layouts are chosen by
+// these prices, too.
+static double behind_flash(const problem_t* p) {
+  list_t list = {.count = 0};
   double best = 0;
-  for (uint32_t i = 0; i < list->count; ++i) {
-    if (!list->forms[i].groups) continue;
-    const double here = price(p, &list->forms[i]);
-    if (best == 0 || here < best) best = here;
+  if (!p->is_hopper || !p->is_narrow || p->i <= 16 || at_least(p->d, p->e) > 128) return 0;
+  list_flash(p, &list);
+  for (uint32_t i = 0; i < list.count; ++i) {
+    const double here = price(p, &list.forms[i]);
+    if (i == 0 || here < best) best = here;
   }
   return best;
 }
@@ -226,15 +231,14 @@ static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_regio
   if (!status && reason) proposal->decline(proposal->self, kernel, "%s", reason);
   list_t list = {.count = 0};
   if (!status && !reason) list_forms(&problem, &list);
-  const double ahead = problem.i > 16 ? flash_best(&problem, &list) : 0;
+  const double behind = list.count > 0 ? behind_flash(&problem) : 0;
   for (uint32_t i = 0; i < list.count && !status; ++i) {
     const tvi_cuda_attention_form_t* f = &list.forms[i];
     tvi_tactic_t tactic;
     memset(&tactic, 0, sizeof(tactic));
     tactic.kernel = kernel;
     tactic.id = i;
-    // With rows enough the others have lost wherever both were measured.
-    tactic.price = price(&problem, f) + (f->groups ? 0 : ahead);
+    tactic.price = price(&problem, f) + (f->groups ? 0 : behind);
     snprintf(tactic.name, sizeof(tactic.name), "attention %ux%u %uw", f->mt * f->wm * 16,
              f->wn * f->bn, f->wm * f->wn);
     if (f->groups)
