@@ -304,6 +304,17 @@ static trivet_status_t network_observe(trivet_network_t* network, const char* na
   return TRIVET_OK;
 }
 
+trivet_status_t trivet_network_find_value(trivet_network_t* network, const char* name,
+                                          trivet_value_t* out_value) {
+  TRIVET_RETURN_IF_ERROR(check_open(network));
+  if (!name || !out_value)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "finding a value needs its name and a place for it");
+  trivet_value_t value = tvi_graph_builder_find(network->graph_builder, view(name));
+  if (!value) return TRIVET_STATUS(NOT_FOUND, "the network has no value \"%s\"", name);
+  *out_value = value;
+  return TRIVET_OK;
+}
+
 // --- Asking -----------------------------------------------------------------------------
 
 static trivet_status_t describe(const trivet_type_t* type, const char* name, uint32_t mode,

@@ -332,6 +332,9 @@ trivet_status_t tvi_graph_verify(const trivet_graph_t* graph);
 // The handle that a frontend gets. Destroyed by the caller; the graph stays.
 trivet_status_t tvi_graph_builder_create(trivet_graph_t* graph, const trivet_logger_t* logger,
                                          trivet_graph_builder_t** out_builder);
+// The handle of the value of the outermost graph that is called |name|; 0: none.
+trivet_value_t tvi_graph_builder_find(const trivet_graph_builder_t* builder,
+                                      trivet_string_view_t name);
 void tvi_graph_builder_destroy(trivet_graph_builder_t* builder);
 
 #ifdef __cplusplus

@@ -335,6 +335,18 @@ trivet_status_t tvi_graph_builder_create(trivet_graph_t* graph, const trivet_log
   return TRIVET_OK;
 }
 
+trivet_value_t tvi_graph_builder_find(const trivet_graph_builder_t* base,
+                                      trivet_string_view_t name) {
+  const graph_builder_t* builder = self(base);
+  const trivet_graph_t* root = builder->graph->root;
+  tvi_value_id_t value = tvi_graph_find_value(root, name);
+  for (size_t i = 0; i < builder->values.count && value != 0; ++i) {
+    const builder_value_t* entry = &builder->values.data[i];
+    if (entry->graph == root && entry->value == value) return (trivet_value_t)(i + 1);
+  }
+  return 0;
+}
+
 void tvi_graph_builder_destroy(trivet_graph_builder_t* base) {
   if (base == NULL) return;
   graph_builder_t* builder = self(base);
