@@ -161,8 +161,8 @@ TRIVET_API trivet_status_t trivet_network_mark_output(trivet_network_t* network,
 TRIVET_API trivet_status_t trivet_network_observe(trivet_network_t* network, const char* name);
 TRIVET_API trivet_status_t trivet_network_value_name(trivet_network_t* network,
                                                      trivet_value_t value, const char* name);
-// The value called |name|, among those that a frontend or this interface made: so a model of weights
-// alone (a frontend that adds constants and names them) feeds a network made by calls.
+// The value called |name|, among those that a frontend or this interface made: so a model of
+// weights alone (a frontend that adds constants and names them) feeds a network made by calls.
 TRIVET_API trivet_status_t trivet_network_find_value(trivet_network_t* network, const char* name,
                                                      trivet_value_t* out_value);
 TRIVET_API trivet_status_t trivet_network_value_type(const trivet_network_t* network,
