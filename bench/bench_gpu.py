@@ -90,7 +90,8 @@ def build(case, args):
     line = [os.environ["TRIVET"], "build", models.bring(case.entry), "-o", plan, "--precision", args.precision, "--target",
             args.target, "--min", shapes, "--opt", shapes, "--max", shapes]
     if args.tactics == "timed":
-        line += ["--tactics", "timed", "--timing-cache", args.timing_cache]
+        cache = args.timing_cache if args.build_jobs == 1 else f"{args.timing_cache}.{case.name.replace(':', '_')}"
+        line += ["--tactics", "timed", "--timing-cache", cache]
     begin = time.monotonic()
     command(line)
     case.row["build_s"] = time.monotonic() - begin
@@ -210,6 +211,9 @@ def main():
                         help="times of tactics, read and added to (%(default)s)")
     parser.add_argument("--modes", default="eager,compile", help="of torch: eager, compile, max-autotune (%(default)s)")
     parser.add_argument("--compile-jobs", type=int, default=4, help="how many torch processes compile at once (%(default)s)")
+    parser.add_argument("--build-jobs", type=int, default=0,
+                        help="how many of our plans are built at once; timed tactics want the device for themselves: more than one\n"
+                             "make times rough, and get a cache file each (1 with timed tactics, otherwise 3)")
     parser.add_argument("--compile-beside", action="store_true",
                         help="all torch processes compile while our plans are built: for times of tactics that are known")
     parser.add_argument("--compile-seconds", type=float, default=200, help="what they are given (%(default)s)")
@@ -221,6 +225,7 @@ def main():
     args = parser.parse_args()
     for folder in filter(None, (args.profiles, args.keep)):
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    args.build_jobs = args.build_jobs or (1 if args.tactics == "timed" else 3)
     begin = time.monotonic()
     known = {}
     if args.torch:
@@ -235,8 +240,7 @@ def main():
         say(f"models and inputs there after {time.monotonic() - begin:.0f} s")
         asks_torch = not args.no_torch and not args.torch
         beside = start_torch(cases, args) if asks_torch and args.compile_beside else None
-        # Measured tactics need the device for themselves.
-        with concurrent.futures.ThreadPoolExecutor(1 if args.tactics == "timed" else 3) as pool:
+        with concurrent.futures.ThreadPoolExecutor(args.build_jobs) as pool:
             for case in pool.map(lambda c: our_plan(c, args), cases):
                 say(f"{case.name}: {case.row.get('error') or format(case.row['build_s'], '.1f') + ' s to build'}")
                 save(cases, args)
