@@ -29,7 +29,7 @@ build "$here/products.in.txt" --pass-replace merge-siblings:acme-merge-products 
 grep -Eq '^acme-merge-products +2 changes' log || fail "$(cat log)"
 # A symbol that may be large: the pass asks for its range.
 sed 's/1 \.\. 64/1 .. 100000/' "$here/products.in.txt" >many.txt
-build many.txt --max x:100000x3 --pass-replace merge-siblings:acme-merge-products >log
+build many.txt --min x:1x3 --max x:100000x3 --pass-replace merge-siblings:acme-merge-products >log
 grep -q '2 products of one value stay apart: n rows may be more than 4096' log || fail "$(cat log)"
 # Its place is declared: in front of fold-scale it is refused.
 out=$(build "$here/products.in.txt" --pass-before fold-batch-norm:acme-merge-products 2>&1) && fail "the order is not kept"

@@ -187,7 +187,7 @@ static void graph_destroy(const trivet_device_t* device, void* state, void* grap
   (void)device, (void)state, (void)graph;
 }
 
-static const trivet_device_t template_device = {
+static const trivet_device_t the_device = {
     .header = TRIVET_HEADER(trivet_device_t, TRIVET_STRUCT_DEVICE),
     .target = TARGET,
     .summary = "a device to copy from: its memory is the host's, under other addresses",
@@ -337,7 +337,7 @@ static trivet_status_t run(const trivet_kernel_t* kernel, void* pointer,
   return prepared->host->run(prepared->host, prepared->inner, &own);
 }
 
-static const trivet_kernel_t template_kernel = {
+static const trivet_kernel_t the_kernel = {
     .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
     .name = TARGET ".general",
     .target = TARGET,
@@ -355,4 +355,4 @@ static const trivet_kernel_t template_kernel = {
 };
 
 TRIVET_PLUGIN_HALVES("template_target", "1.0", "a target", TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
-                     &template_device, &template_kernel)
+                     &the_device, &the_kernel)

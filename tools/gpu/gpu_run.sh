@@ -129,7 +129,7 @@ P
     "$here/bin/run_examples" "$TRIVET_PLUGIN_PATH" "$here/examples" extend.plan "$TRIVET_TARGET" || failed=1
     # Kernels of plugins: CUDA C in several forms, timed, and a callback that enqueues; beside what the texts mean.
     network=$here/examples/device_kernels.txt plugins=(--plugin "$here/examples/device_code.so" --plugin "$here/examples/stream_callback.so")
-    "$PYTHON" -c 'import numpy as n; r = n.random.default_rng(1); n.savez("kernels_in.npz", x=r.normal(size=(4, 100000)).astype("f2"))'
+    "$PYTHON" -c 'import numpy as n; r = n.random.default_rng(1); n.savez("kernels_in.npz", x=r.normal(size=(16, 30000)).astype("f2"))'
     "$TRIVET" build "$network" -o kernels_cpu.plan "${plugins[@]}" >/dev/null &&
       "$TRIVET" run kernels_cpu.plan -i kernels_in.npz -o kernels_cpu.npz >/dev/null || failed=1
     for tactics in heuristic timed; do

@@ -322,7 +322,7 @@ static void print_at(tvi_cuda_printer_t* p, const window_t* w) {
 
 // The place in the window and the channel of element k of a sum.
 static void print_walk(tvi_cuda_printer_t* p, const window_t* w) {
-  const long long area = (long long)(w->window[0] * w->window[1]);
+  const long long area = (long long)w->window[0] * w->window[1];
   if (w->channels_inside) {
     P(p, "const unsigned place = (unsigned)k / %lluu, channel = (unsigned)k %% %lluu;\n",
       (unsigned long long)w->channels, (unsigned long long)w->channels);

@@ -118,7 +118,7 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   const int64_t chunks = most / per_chunk + (most % per_chunk != 0);
   if (chunks * s->vector <= MAX_HELD && (has_values || s->lanes > 1 || most <= 16))
     s->chunks = chunks ? (uint32_t)chunks : 1;
-  s->parts = s->chunks ? 1 : choose_parts(p, rows, row);
+  s->parts = s->chunks || in_order ? 1 : choose_parts(p, rows, row);
   // Smaller blocks spread better over the device.
   while (s->parts > 1 && !s->is_column && s->lanes > 256) s->lanes /= 2, s->parts *= 2;
 }

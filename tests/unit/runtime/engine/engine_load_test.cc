@@ -256,9 +256,12 @@ TEST(EngineLoadTest, Logs) {
   ExpectOk(trivet_runtime_create(&options, &runtime));
   ExpectOk(trivet_runtime_load_plugin(runtime, TEST_KERNELS));
   ExpectOk(trivet_engine_load_memory(runtime, bytes.data(), bytes.size(), nullptr, &engine));
-  EXPECT_EQ(heard, "plugin " TEST_KERNELS
-                   " is loaded\n"
-                   "step 0 (a): test.linear is left out, it needs plugin:cpu_sonar\n");
+  const size_t times = heard.find("loaded: reading ");
+  ASSERT_NE(times, std::string::npos) << heard;
+  EXPECT_EQ(heard.substr(0, times),
+            "plugin " TEST_KERNELS
+            " is loaded\n"
+            "step 0 (a): test.linear is left out, it needs plugin:cpu_sonar\n");
   trivet_engine_destroy(engine);
   trivet_runtime_destroy(runtime);
 }

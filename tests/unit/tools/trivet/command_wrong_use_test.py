@@ -223,7 +223,7 @@ class WrongUse(support.CommandTest):
         self.wrong(build + ["--disable", "nix"], '"nix"')
         self.wrong(build + ["--passes", "nix"], "no pass 'nix'")
         self.wrong(build + ["--passes", "(fold-constants"], "no ')'")
-        self.wrong(build + ["--pass-after", "nix"], "--pass-after is ANCHOR:PASS, not 'nix'")
+        self.wrong(build + ["--pass-after", "nix"], "--pass-after is ANCHOR:PASS, or ANCHOR beside --plugin, not 'nix'")
         self.wrong(build + ["--pass-before", "nix:remove-dead"], '"nix"')
         self.wrong(build + ["--observe", "nix"], '"nix"')
         self.wrong(build + ["--tactics", "best"], "heuristic, timed or locked, not 'best'")
