@@ -141,7 +141,7 @@ def start_torch(cases, args):
 
 
 def finish_torch(workers, args):
-    """Waits until all have compiled, then lets one after the other measure."""
+    """Waits until all have compiled, then lets one after the other measure; gives each case when its figures are there."""
     end = time.monotonic() + args.compile_seconds
     for _, _, worker in workers:  # a process that ends or hangs is no longer waited for
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -159,6 +159,7 @@ def finish_torch(workers, args):
             case.row["torch"] = json.loads(case.path("torch.json").read_text())
         else:
             case.row["torch_failed"] = " ".join(case.path("torch.log").read_text().split())[-400:]
+        yield case
 
 
 def finish(case):
@@ -250,8 +251,9 @@ def main():
             say(f"{case.name}: {cell(case.row.get('ms'), '.3f', 1)} ms")
             save(cases, args)
         for at in range(0, len(cases) if asks_torch else 0, args.compile_jobs if beside is None else len(cases)):
-            finish_torch(beside or start_torch(cases[at:at + args.compile_jobs], args), args)
-            save(cases, args)
+            for case in finish_torch(beside or start_torch(cases[at:at + args.compile_jobs], args), args):
+                say(f"{case.name}: torch {case.row.get('torch') or 'failed'}")
+                save(cases, args)
             say(f"torch measured after {time.monotonic() - begin:.0f} s")
         say(f"{'case':20s}{'ours ms':>9s}{'eager':>9s}{'compile':>9s}{'max-aut.':>9s}{'R':>7s}{'error':>10s}{'torch':>10s}"
             f"{'build s':>8s}{'load ms':>8s}{'host us':>8s}{'layers':>8s}")
