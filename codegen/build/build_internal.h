@@ -82,7 +82,7 @@ struct trivet_config_s {
   const char* skip_nodes;
   const char* carried;  // plugins that the plan carries; NULL: none
   int64_t stop_after;
-  tvi_precision_policy_t precision;  // its rules are |rules|
+  uint32_t precision;  // TRIVET_DTYPE_*: what f32 becomes where no rule says otherwise
   TVI_VECTOR(tvi_precision_rule_t) rules;
   TVI_VECTOR(tvi_io_format_t) io_formats;
   tvi_name_list_t disabled;

@@ -47,7 +47,7 @@ trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t*
   config->tactics = TRIVET_TACTICS_HEURISTIC;
   config->alternatives = 1;
   config->stop_after = -1;
-  config->precision.dtype = TRIVET_DTYPE_F32;
+  config->precision = TRIVET_DTYPE_F32;
   tvi_arena_init(&config->arena, builder->allocator, 1 << 12);
   tvi_vector_init(&config->disabled, builder->allocator);
   tvi_vector_init(&config->insertions, builder->allocator);
@@ -114,7 +114,7 @@ static trivet_status_t check_precision(uint32_t dtype) {
 trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype) {
   if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
   TRIVET_RETURN_IF_ERROR(check_precision(dtype));
-  config->precision.dtype = dtype;
+  config->precision = dtype;
   return TRIVET_OK;
 }
 
@@ -125,10 +125,7 @@ trivet_status_t trivet_config_add_layer_precision(trivet_config_t* config, const
   TRIVET_RETURN_IF_ERROR(check_precision(dtype));
   tvi_precision_rule_t rule = {NULL, dtype};
   TRIVET_RETURN_IF_ERROR(copy_text(config, pattern, &rule.pattern));
-  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&config->rules, rule));
-  config->precision.rules = config->rules.data;
-  config->precision.rule_count = (uint32_t)config->rules.count;
-  return TRIVET_OK;
+  return tvi_vector_push(&config->rules, rule);
 }
 
 trivet_status_t trivet_config_set_io_format(trivet_config_t* config, const char* name,
@@ -346,7 +343,7 @@ static trivet_status_t insert_everywhere(const trivet_config_t* config,
 }
 
 static bool uses_precision(const trivet_config_t* config, uint32_t dtype) {
-  if (config->precision.dtype == dtype) return true;
+  if (config->precision == dtype) return true;
   for (size_t i = 0; i < config->rules.count; ++i) {
     if (config->rules.data[i].dtype == dtype) return true;
   }
@@ -379,7 +376,7 @@ static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fu
 trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
   const tvi_registry_t* registry = config->builder->registry;
   if ((config->flags & TRIVET_BUILD_STRONGLY_TYPED) &&
-      (config->precision.dtype != TRIVET_DTYPE_F32 || config->rules.count)) {
+      (config->precision != TRIVET_DTYPE_F32 || config->rules.count)) {
     return TRIVET_STATUS(FAILED_PRECONDITION,
                          "a strongly typed build computes on the network's own types: it goes with "
                          "no precision and no precision of layers");
@@ -414,9 +411,10 @@ trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_buil
   options.stop_after = -1;
   tvi_precision_policy_t precision;
   if (config) {
-    precision = config->precision;
-    precision.obey = (config->flags & TRIVET_BUILD_OBEY_PRECISION) != 0;
-    if (config->pipeline) precision.dtype = 0;  // the caller's passes are what the caller wants
+    // Where the caller gives the passes, they are what the caller wants.
+    precision = (tvi_precision_policy_t){config->pipeline ? 0 : config->precision,
+                                         (uint32_t)config->rules.count, config->rules.data,
+                                         (config->flags & TRIVET_BUILD_OBEY_PRECISION) != 0};
     options.precision = &precision;
     options.disabled = config->disabled.data;
     options.disabled_count = (uint32_t)config->disabled.count;

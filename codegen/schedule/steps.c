@@ -144,11 +144,14 @@ tvi_sched_step_t* tvi_sched_step_way(tvi_sched_step_t* step, size_t index) {
   return index <= step->others.count ? &step->others.data[index - 1] : NULL;
 }
 
-// "conv1 + relu1": the original nodes, at most eight of them.
+// "conv1 + relu1": the original nodes, at most eight of them. The copy of a value that no node made
+// is called like |value|.
 static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step,
-                                 const tvi_node_id_t* nodes, uint32_t count) {
+                                 const tvi_node_id_t* nodes, uint32_t count, tvi_value_id_t value) {
   tvi_string_builder_t text;
   tvi_string_builder_init(&text, s->allocator);
+  const tvi_value_t* v = tvi_graph_value(s->graph, value);
+  if (count == 0 && v->name_count) tvi_string_builder_append(&text, v->names[0]);
   for (uint32_t i = 0; i < count && i < 8; ++i) {
     if (i) tvi_string_builder_append_cstr(&text, " + ");
     tvi_graph_describe_node(s->graph, nodes[i], 4, &text);
@@ -345,7 +348,8 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
   tvi_sched_step_t step;
   init_step(s, &step, region_id);
   trivet_status_t status = emit_way(s, region, places, &choice->tactics[0], &step);
-  if (!status) status = name_step(s, &step, region->nodes, region->node_count);
+  if (!status)
+    status = name_step(s, &step, region->nodes, region->node_count, region->operands[0].value);
   if (!status) status = emit_others(s, region, places, choice, &step);
   // Bits of the mask refer to the region's operands, those of the step to what the kernel emitted.
   uint32_t mask = in_place_mask(region);
@@ -736,7 +740,7 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   step.kernel.size = strlen(step.kernel.data);
   step.kernel_version = node->op->definition->version;
   step.made_by = "host";
-  trivet_status_t status = name_step(s, &step, &node_id, 1);
+  trivet_status_t status = name_step(s, &step, &node_id, 1, 0);
   for (uint32_t i = 0; !status && i < node->input_count; ++i) {
     uint32_t tensor = TVI_PLAN_NONE;
     tvi_place_t place;

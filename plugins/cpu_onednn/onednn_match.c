@@ -205,30 +205,66 @@ static bool read_convolution(matcher_t* m, const tvi_kir_convolution_t* c) {
   return true;
 }
 
-// A product whose columns are no last dimension of the result is a convolution with a window of
-// one: out[n, oc, o...] = sum over ic of x[n, ic, o...] * w[oc, ic].
-static bool is_pointwise(const tvi_kir_matmul_t* c, const trivet_type_t* result) {
-  const tvi_kir_roles_t* r = &c->roles;
-  if (r->batch_count != 0 || r->n_count != 1 || r->k_count != 1) return false;
-  if (result->rank < 3 || result->rank > 5 || r->n[0] + 1u == result->rank) return false;
-  return r->m_count + 1 == result->rank && r->n[0] != 0;
+// The dimension below |rank| that |used| leaves out; ONEDNN_NONE where that is not exactly one.
+static uint8_t only_left(uint32_t used, uint32_t rank) {
+  uint8_t left = ONEDNN_NONE;
+  for (uint32_t d = 0; d < rank; ++d) {
+    if (used >> d & 1) continue;
+    if (left != ONEDNN_NONE) return ONEDNN_NONE;
+    left = (uint8_t)d;
+  }
+  return left;
 }
 
-static bool read_pointwise(matcher_t* m, const tvi_kir_matmul_t* c, const trivet_type_t* result) {
+// A product whose channels are no last dimension of the result is a convolution with a window of
+// one: out[n, oc, o...] = sum over ic of x[n, ic, o...] * w[oc, ic]. A batch that is the number 1
+// is no dimension of the product, whose rows then are the channels.
+typedef struct pointwise_s {
+  const tvi_kir_contraction_operand_t *x, *weight;
+  bool is_swapped;  // the image is the second factor
+  uint8_t channel;
+  uint8_t x_batch, y_batch;  // of a batch of 1; ONEDNN_NONE: it has an index
+} pointwise_t;
+
+static bool find_pointwise(const matcher_t* m, const tvi_kir_matmul_t* c,
+                           const trivet_type_t* result, pointwise_t* out) {
+  const tvi_kir_roles_t* r = &c->roles;
+  if (r->batch_count != 0 || r->k_count != 1 || result->rank < 3 || result->rank > 5) return false;
+  if (r->n_count == 1 && r->m_count + 1 == result->rank) {
+    *out = (pointwise_t){&c->a, &c->b, false, r->n[0], ONEDNN_NONE, ONEDNN_NONE};
+    return r->n[0] != 0 && r->n[0] + 1u != result->rank;
+  }
+  const trivet_type_t* x = type_of(m, m->anchor->weight);
+  if (r->m_count != 1 || r->n_count + 2 != result->rank || x->rank != result->rank) return false;
+  uint32_t of_y = 1u << r->m[0], of_x = 1u << c->b.dim_of_index[r->k[0]];
+  for (uint32_t i = 0; i < r->n_count; ++i) {
+    of_y |= 1u << r->n[i];
+    of_x |= 1u << c->b.dim_of_index[r->n[i]];
+  }
+  *out = (pointwise_t){
+      &c->b, &c->a, true, r->m[0], only_left(of_x, x->rank), only_left(of_y, result->rank)};
+  return out->x_batch != ONEDNN_NONE && out->y_batch == 0 && r->m[0] == 1;
+}
+
+static bool read_pointwise(matcher_t* m, const tvi_kir_matmul_t* c, const trivet_type_t* result,
+                           const pointwise_t* w) {
   onednn_problem_t* p = &m->match->problem;
-  uint8_t channel = c->roles.n[0];
   p->kind = ONEDNN_CONVOLUTION;
   p->rank = result->rank;
   p->groups = 1;
-  p->x_dims[1] = c->a.dim_of_index[c->roles.k[0]];
-  p->w_dims[0] = c->b.dim_of_index[channel];
-  p->w_dims[1] = c->b.dim_of_index[c->roles.k[0]];
-  p->y_dims[1] = channel;
+  if (w->is_swapped) {
+    m->match->region_operands[0] = m->anchor->weight;
+    m->match->region_operands[1] = m->anchor->x;
+  }
+  p->x_dims[1] = w->x->dim_of_index[c->roles.k[0]];
+  p->w_dims[0] = w->weight->dim_of_index[w->channel];
+  p->w_dims[1] = w->weight->dim_of_index[c->roles.k[0]];
+  p->y_dims[1] = w->channel;
   uint32_t at = 0;
   for (uint8_t d = 0; d < result->rank; ++d) {
-    if (d == channel) continue;
+    if (d == w->channel) continue;
     uint32_t to = at == 0 ? 0 : at + 1;  // batch, then spatial dimensions behind the channel
-    p->x_dims[to] = c->a.dim_of_index[d];
+    p->x_dims[to] = d == w->y_batch ? w->x_batch : w->x->dim_of_index[d];
     p->y_dims[to] = d;
     ++at;
   }
@@ -250,7 +286,8 @@ static bool read_matmul(matcher_t* m, const tvi_kir_matmul_t* c) {
   }
   if (r->k_count == 0) return decline(m, "no summed dimension");
   const trivet_type_t* result = type_of(m, m->anchor->result);
-  if (is_pointwise(c, result)) return read_pointwise(m, c, result);
+  pointwise_t pointwise;
+  if (find_pointwise(m, c, result, &pointwise)) return read_pointwise(m, c, result, &pointwise);
   p->batch_count = r->batch_count;
   p->m_count = r->m_count;
   p->n_count = r->n_count;

@@ -41,11 +41,6 @@ static double estimate(const trivet_region_t* region, trivet_dim_t dim) {
   return (double)tvi_cuda_estimate(region->graph->dims, dim, region->symbols, region->symbol_count);
 }
 
-static bool is_hopper(const char* target) {
-  const char* colon = target ? strchr(target, ':') : NULL;
-  return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
-}
-
 static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* arena,
                                     problem_t* out, const char** out_reason) {
   memset(out, 0, sizeof(*out));
@@ -64,7 +59,7 @@ static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* 
   out->share = estimate(region, a->share);
   out->is_narrow = a->q.dtype != TRIVET_DTYPE_F32;
   out->is_causal = a->upper != NULL;
-  out->is_hopper = is_hopper(region->target);
+  out->is_hopper = tvi_cuda_is_hopper(region->target);
   out->can_flash = out->is_hopper && !tvi_cuda_flash_reason(region, a);
   return TRIVET_OK;
 }

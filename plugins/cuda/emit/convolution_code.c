@@ -669,17 +669,6 @@ trivet_status_t tvi_cuda_convolution_code(const tvi_kir_program_t* program,
 // What prices are made of
 // ---------------------------------------------------------------------------------------------
 
-static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
-  return tvi_cuda_estimate(p->program->dims, dim, p->options->symbols, p->options->symbol_count);
-}
-
-static double bytes_of(const tvi_cuda_printer_t* p, uint32_t v) {
-  const tvi_kir_value_t* value = &p->program->values[v];
-  double bytes = tvi_dtype_bits(value->dtype) / 8.0;
-  for (uint32_t d = 0; d < value->rank; ++d) bytes *= (double)estimate(p, value->dims[d]);
-  return bytes;
-}
-
 static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   tvi_cuda_convolution_problem_t* out = (tvi_cuda_convolution_problem_t*)argument;
   window_t w;
@@ -701,9 +690,9 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   for (uint32_t a = missing; a < 2; ++a)
     out->weight_strides[w.match.weight_spatial_dims[a - missing]] = number(p, wish[1 + a]);
   tvi_cuda_matmul_problem_t* product = &out->product;
-  product->m = estimate(p, s->rows);
-  product->n = estimate(p, s->columns);
-  product->k = estimate(p, s->depth);
+  product->m = tvi_cuda_printer_estimate(p, s->rows);
+  product->n = tvi_cuda_printer_estimate(p, s->columns);
+  product->k = tvi_cuda_printer_estimate(p, s->depth);
   product->batch = 1;
   product->dtype = w.match.weight.dtype;
   product->a = out->x;
@@ -711,7 +700,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   product->vector_a = w.vector_x;
   product->vector_b = w.vector_w;
   product->vector_c = s->vector;
-  product->factor_bytes = bytes_of(p, s->a.value) + bytes_of(p, s->b.value);
+  product->factor_bytes = tvi_cuda_value_bytes(p, s->a.value) + tvi_cuda_value_bytes(p, s->b.value);
   tvi_cuda_matmul_weigh(p, s, product);
   return TRIVET_OK;
 }

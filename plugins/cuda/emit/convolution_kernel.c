@@ -71,17 +71,7 @@ static void fill_options(const trivet_region_t* region, const asked_t* a, const 
 
 static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
   const tvi_kir_program_t* program = region->program;
-  const size_t count = (size_t)program->value_count + 1;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(arena, count, sizeof(*a->strides), &a->strides));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*a->operand_of_value),
-                                                      &a->operand_of_value));
-  for (uint32_t v = 0; v < program->value_count; ++v) {
-    if (program->values[v].kind == TVI_KIR_TEMP) continue;
-    TRIVET_RETURN_IF_ERROR(
-        tvi_cuda_find_operand(region, &program->values[v], &a->operand_of_value[v]));
-    a->strides[v] = region->operands[a->operand_of_value[v]].strides;
-  }
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_place_operands(region, arena, &a->strides, &a->operand_of_value));
   tvi_cuda_code_options_t options;
   trivet_allocator_t allocator = region->graph->allocator;
   fill_options(region, a, "convolution", &options);
@@ -239,13 +229,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
                                   tvi_arena_t* arena, trivet_proposal_t* proposal) {
   asked_t a;
   memset(&a, 0, sizeof(a));
-  trivet_status_t status = ask(region, arena, &a);
-  if (status && trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
-    proposal->decline(proposal->self, kernel, "%s", trivet_status_message(status));
-    trivet_status_free(status);
-    return TRIVET_OK;
-  }
-  TRIVET_RETURN_IF_ERROR(status);
+  TRIVET_RETURN_IF_ERROR(ask(region, arena, &a));
   if (a.problem.reason) {
     proposal->decline(proposal->self, kernel, "%s", a.problem.reason);
     return TRIVET_OK;
@@ -277,15 +261,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
 
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
                                trivet_proposal_t* proposal) {
-  if (!region->program) {
-    proposal->decline(proposal->self, kernel, "no kernel IR");
-    return TRIVET_OK;
-  }
-  tvi_arena_t arena;
-  tvi_arena_init(&arena, region->graph->allocator, 0);
-  trivet_status_t status = propose_in(kernel, region, &arena, proposal);
-  tvi_arena_deinit(&arena);
-  return status;
+  return tvi_cuda_propose(kernel, region, proposal, propose_in);
 }
 
 static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,

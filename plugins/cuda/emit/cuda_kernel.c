@@ -26,16 +26,10 @@ static double estimate(const trivet_region_t* region, trivet_dim_t dim) {
   return (double)tvi_cuda_estimate(region->graph->dims, dim, region->symbols, region->symbol_count);
 }
 
-static trivet_status_t price(const trivet_region_t* region, double* out_price) {
-  tvi_arena_t arena;
-  tvi_arena_init(&arena, region->graph->allocator, 0);
+static trivet_status_t price(const trivet_region_t* region, tvi_arena_t* arena, double* out_price) {
   tvi_cuda_schedule_t schedule;
-  trivet_status_t status = tvi_cuda_schedule_make(region->program, region->symbols,
-                                                  region->symbol_count, &arena, &schedule);
-  if (status) {
-    tvi_arena_deinit(&arena);
-    return status;
-  }
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_schedule_make(region->program, region->symbols,
+                                                region->symbol_count, arena, &schedule));
   double compute = 0, bytes = 0;
   const tvi_kir_program_t* p = schedule.program;
   for (uint32_t s = 0; s < p->stage_count; ++s) {
@@ -54,22 +48,22 @@ static trivet_status_t price(const trivet_region_t* region, double* out_price) {
   }
   const double memory = bytes / BYTES_PER_NS;
   *out_price = LAUNCH_NS * schedule.group_count + (compute > memory ? compute : memory);
-  tvi_arena_deinit(&arena);
   return TRIVET_OK;
 }
 
-static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                               trivet_proposal_t* proposal) {
-  if (!region->program) {
-    proposal->decline(proposal->self, kernel, "no kernel IR");
-    return TRIVET_OK;
-  }
+static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                  tvi_arena_t* arena, trivet_proposal_t* proposal) {
   tvi_tactic_t tactic;
   memset(&tactic, 0, sizeof(tactic));
   tactic.kernel = kernel;
   memcpy(tactic.name, "generated", 10);
-  TRIVET_RETURN_IF_ERROR(price(region, &tactic.price));
+  TRIVET_RETURN_IF_ERROR(price(region, arena, &tactic.price));
   return proposal->add(proposal->self, &tactic);
+}
+
+static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                               trivet_proposal_t* proposal) {
+  return tvi_cuda_propose(kernel, region, proposal, propose_in);
 }
 
 static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
@@ -78,17 +72,8 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   const tvi_kir_program_t* program = region->program;
   const trivet_dim_t** strides = NULL;
   uint32_t* operand_of_value = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
-      emission->arena, (size_t)program->value_count + 1, sizeof(*strides), &strides));
   TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(emission->arena, (size_t)program->value_count + 1,
-                                   sizeof(*operand_of_value), &operand_of_value));
-  for (uint32_t v = 0; v < program->value_count; ++v) {
-    if (program->values[v].kind == TVI_KIR_TEMP) continue;
-    TRIVET_RETURN_IF_ERROR(
-        tvi_cuda_find_operand(region, &program->values[v], &operand_of_value[v]));
-    strides[v] = region->operands[operand_of_value[v]].strides;
-  }
+      tvi_cuda_place_operands(region, emission->arena, &strides, &operand_of_value));
   char name[TVI_CUDA_NAME_SIZE - 16];
   tvi_cuda_name_kernels(region, name, sizeof(name));
   tvi_cuda_code_options_t options = {.name = name,

@@ -58,6 +58,46 @@ trivet_status_t tvi_cuda_find_operand(const trivet_region_t* region, const tvi_k
   return TRIVET_STATUS(INTERNAL, "value '%s' is no operand", value->name);
 }
 
+trivet_status_t tvi_cuda_place_operands(const trivet_region_t* region, tvi_arena_t* arena,
+                                        const trivet_dim_t*** out_strides,
+                                        uint32_t** out_operand_of_value) {
+  const tvi_kir_program_t* program = region->program;
+  const trivet_dim_t** strides = NULL;
+  uint32_t* operands = NULL;
+  const size_t count = (size_t)program->value_count + 1;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*strides), &strides));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*operands), &operands));
+  for (uint32_t v = 0; v < program->value_count; ++v) {
+    if (program->values[v].kind == TVI_KIR_TEMP) continue;
+    TRIVET_RETURN_IF_ERROR(tvi_cuda_find_operand(region, &program->values[v], &operands[v]));
+    strides[v] = region->operands[operands[v]].strides;
+  }
+  *out_strides = strides;
+  *out_operand_of_value = operands;
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_cuda_propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                 trivet_proposal_t* proposal, tvi_cuda_propose_fn_t propose) {
+  if (!region->program) {
+    proposal->decline(proposal->self, kernel, "no kernel IR");
+    return TRIVET_OK;
+  }
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, region->graph->allocator, 0);
+  trivet_status_t status = propose(kernel, region, &arena, proposal);
+  tvi_arena_deinit(&arena);
+  if (trivet_status_code(status) != TRIVET_STATUS_UNIMPLEMENTED) return status;
+  proposal->decline(proposal->self, kernel, "%s", trivet_status_message(status));
+  trivet_status_free(status);
+  return TRIVET_OK;
+}
+
+bool tvi_cuda_is_hopper(const char* target) {
+  const char* colon = target ? strchr(target, ':') : NULL;
+  return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
+}
+
 static trivet_status_t dump(const char* folder, const char* name, const char* extension,
                             const void* data, size_t size, trivet_allocator_t allocator) {
   char path[1024];

@@ -20,6 +20,23 @@ void tvi_cuda_name_kernels(const trivet_region_t* region, char* name, size_t siz
 trivet_status_t tvi_cuda_find_operand(const trivet_region_t* region, const tvi_kir_value_t* value,
                                       uint32_t* out_index);
 
+// What the printer is to know of a region's operands, by value of its program: strides (NULL for
+// temporaries), and which operand it is. Both lie in |arena|.
+trivet_status_t tvi_cuda_place_operands(const trivet_region_t* region, tvi_arena_t* arena,
+                                        const trivet_dim_t*** out_strides,
+                                        uint32_t** out_operand_of_value);
+
+// Proposes for a region that has kernel IR, with memory for the time of the call. What |propose|
+// says with UNIMPLEMENTED becomes a decline with that reason.
+typedef trivet_status_t (*tvi_cuda_propose_fn_t)(const trivet_kernel_t* kernel,
+                                                 const trivet_region_t* region, tvi_arena_t* arena,
+                                                 trivet_proposal_t* proposal);
+trivet_status_t tvi_cuda_propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                 trivet_proposal_t* proposal, tvi_cuda_propose_fn_t propose);
+
+// Has the target wgmma and the copy engine of Hopper? Without an architecture: yes.
+bool tvi_cuda_is_hopper(const char* target);
+
 // Writes the step that launches |code|, to which the shapes of operands are added as parameters.
 // |operand_of_value|: the operand of the region for each number in |code->operands|.
 trivet_status_t tvi_cuda_write_code(const trivet_region_t* region, tvi_cuda_code_t* code,

@@ -132,10 +132,17 @@ static void find_raw(tvi_cuda_printer_t* p, uint32_t stage) {
   }
 }
 
-static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
+int64_t tvi_cuda_printer_estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
   return dim ? tvi_cuda_estimate(p->program->dims, dim, p->options->symbols,
                                  p->options->symbol_count)
              : 0;
+}
+
+double tvi_cuda_value_bytes(const tvi_cuda_printer_t* p, uint32_t value) {
+  const tvi_kir_value_t* v = &p->program->values[value];
+  double bytes = tvi_dtype_bits(v->dtype) / 8.0;
+  for (uint32_t d = 0; d < v->rank; ++d) bytes *= (double)tvi_cuda_printer_estimate(p, v->dims[d]);
+  return bytes;
 }
 
 // The access whose memory order the loops follow: a store over most loops, else such a load.
@@ -179,11 +186,12 @@ static void merge_loops(tvi_cuda_printer_t* p) {
     // Insertion sort by decreasing stride; what the guide does not walk comes first.
     for (uint32_t i = first; by && i < count; ++i) {
       const uint32_t l = order[i];
-      const int64_t stride = by->coefficients[l] ? estimate(p, by->coefficients[l]) : INT64_MAX;
+      const int64_t stride =
+          by->coefficients[l] ? tvi_cuda_printer_estimate(p, by->coefficients[l]) : INT64_MAX;
       uint32_t at = i;
       for (; at > first; --at) {
         const trivet_dim_t before = by->coefficients[order[at - 1]];
-        if ((before ? estimate(p, before) : INT64_MAX) >= stride) break;
+        if ((before ? tvi_cuda_printer_estimate(p, before) : INT64_MAX) >= stride) break;
         order[at] = order[at - 1];
       }
       order[at] = l;

@@ -219,9 +219,7 @@ static uint32_t crossing_loop(const tvi_cuda_printer_t* p) {
     bool found = false;
     for (size_t i = 0; i < p->accesses.count; ++i)
       found |= tvi_cuda_is_crossing(p, &p->accesses.data[i], l);
-    if (found && tvi_cuda_estimate(p->program->dims, p->extents[l], p->options->symbols,
-                                   p->options->symbol_count) >= TILE_EXTENT)
-      return l;
+    if (found && tvi_cuda_printer_estimate(p, p->extents[l]) >= TILE_EXTENT) return l;
   }
   return TVI_CUDA_NONE;
 }
@@ -242,14 +240,12 @@ void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p) {
   if (p->loop_count == 0) return;
   const uint32_t last = p->loop_count - 1;
   uint32_t vector = tvi_cuda_choose_vector(p, last);
-  int64_t points = tvi_cuda_estimate(p->program->dims, tvi_cuda_extent_product(p, 0, last + 1),
-                                     p->options->symbols, p->options->symbol_count);
+  int64_t points = tvi_cuda_printer_estimate(p, tvi_cuda_extent_product(p, 0, last + 1));
   // Few elements: rather more threads.
   while (vector > 4 && points / vector < ENOUGH_THREADS) vector /= 2;
   p->shape.vector = vector == 1 ? few_columns(p, points) : vector;
   const uint32_t crossing = packed_store(p) ? TVI_CUDA_NONE : crossing_loop(p);
-  const int64_t width = tvi_cuda_estimate(p->program->dims, p->extents[last], p->options->symbols,
-                                          p->options->symbol_count);
+  const int64_t width = tvi_cuda_printer_estimate(p, p->extents[last]);
   if (crossing == TVI_CUDA_NONE || width < TILE_EXTENT || points < TILE_POINTS) return;
   p->shape.is_tiled = true;
   p->shape.tile_loop = crossing;

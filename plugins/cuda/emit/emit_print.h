@@ -98,6 +98,9 @@ uint32_t tvi_cuda_stored_dtype(const tvi_kir_value_t* value);
 
 // Whether offsets of the collected accesses, or a count of |points|, may reach 2^31.
 bool tvi_cuda_is_wide(const tvi_cuda_printer_t* p, double points);
+// For the symbols to optimise for: |dim| (0 for NULL), and the bytes of a value.
+int64_t tvi_cuda_printer_estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim);
+double tvi_cuda_value_bytes(const tvi_cuda_printer_t* p, uint32_t value);
 // Fills |p->accesses| for all stages of the group, and the merged loops.
 void tvi_cuda_collect_accesses(tvi_cuda_printer_t* p);
 // Offset of an access at the loops q<number>; |base_loop|, where it is one, is called b<number>.
@@ -106,16 +109,16 @@ void tvi_cuda_print_offset(tvi_cuda_printer_t* p, const tvi_cuda_access_t* acces
 // Name of the pointer parameter of a value.
 void tvi_cuda_print_pointer(tvi_cuda_printer_t* p, uint32_t value);
 
-// The statements of a stage's body at one point (loops are q<number>), after which
-// tvi_cuda_print_ref prints the name of a result.
-// Marks the instructions of a stage that are printed: one byte for each.
 // The prelude, then the functions of plugins that the program calls. emit_device.c
 void tvi_cuda_print_prelude(tvi_cuda_printer_t* p);
 void tvi_cuda_print_device_name(tvi_cuda_printer_t* p, const tvi_kir_device_t* device);
 // The arguments of a DEVICE instruction, in order.
 void tvi_cuda_device_arguments(const tvi_kir_instr_t* instrs, const tvi_kir_instr_t* instr,
                                tvi_kir_ref_t args[TVI_KIR_MAX_PARAMETERS]);
+// Marks the instructions of a stage that are printed: one byte for each.
 void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* is_needed);
+// The statements of a stage's body at one point (loops are q<number>), after which
+// tvi_cuda_print_ref prints the name of a result.
 void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage);
 void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref);
 // The struct of a monoid's state, "s<stage>_t", with its join, before the kernels.

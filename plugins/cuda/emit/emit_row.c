@@ -27,12 +27,6 @@ static uint32_t outer_count(const tvi_cuda_printer_t* p) {
   return count;
 }
 
-static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
-  return dim ? tvi_cuda_estimate(p->program->dims, dim, p->options->symbols,
-                                 p->options->symbol_count)
-             : 0;
-}
-
 static bool is_unit(trivet_dim_t dim) { return dim && tvi_dim_equals_constant(dim, 1); }
 
 // Do neighbouring rows lie nearer to each other in memory than neighbouring points?
@@ -78,8 +72,8 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   memset(&p->shape, 0, sizeof(p->shape));
   const uint32_t rows_end = outer_count(p), last = p->loop_count - 1;
   const trivet_dim_t length = tvi_cuda_extent_product(p, rows_end, p->loop_count);
-  const int64_t rows = estimate(p, tvi_cuda_extent_product(p, 0, rows_end));
-  const int64_t row = estimate(p, length);
+  const int64_t rows = tvi_cuda_printer_estimate(p, tvi_cuda_extent_product(p, 0, rows_end));
+  const int64_t row = tvi_cuda_printer_estimate(p, length);
   int64_t low, most;
   if (!length) return;
   tvi_dim_range(p->program->dims, length, &low, &most);

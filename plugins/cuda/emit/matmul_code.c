@@ -270,10 +270,6 @@ trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
 // Reading
 // ---------------------------------------------------------------------------------------------
 
-static int64_t estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
-  return tvi_cuda_estimate(p->program->dims, dim, p->options->symbols, p->options->symbol_count);
-}
-
 void tvi_cuda_matmul_weigh(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                            tvi_cuda_matmul_problem_t* out) {
   for (uint32_t i = 0; i < p->program->stage_count; ++i) {
@@ -287,9 +283,7 @@ void tvi_cuda_matmul_weigh(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
   for (uint32_t v = 0; v < p->program->value_count; ++v) {
     const tvi_kir_value_t* value = &p->program->values[v];
     if (value->kind == TVI_KIR_TEMP || v == s->a.value || v == s->b.value) continue;
-    double bytes = tvi_dtype_bits(value->dtype) / 8.0;
-    for (uint32_t d = 0; d < value->rank; ++d) bytes *= (double)estimate(p, value->dims[d]);
-    out->epilogue_bytes += bytes;
+    out->epilogue_bytes += tvi_cuda_value_bytes(p, v);
   }
 }
 
@@ -314,10 +308,10 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   tvi_cuda_matmul_shape_t s;
   tvi_cuda_matmul_shape(p, &s, &out->reason);
   if (p->status || out->reason) return TRIVET_OK;
-  out->m = estimate(p, s.rows);
-  out->n = estimate(p, s.columns);
-  out->k = estimate(p, s.depth);
-  out->batch = estimate(p, s.batches);
+  out->m = tvi_cuda_printer_estimate(p, s.rows);
+  out->n = tvi_cuda_printer_estimate(p, s.columns);
+  out->k = tvi_cuda_printer_estimate(p, s.depth);
+  out->batch = tvi_cuda_printer_estimate(p, s.batches);
   out->dtype = p->program->values[s.a.value].dtype;
   out->a = p->code->operands.data[p->operand_of_value[s.a.value]];
   out->b = p->code->operands.data[p->operand_of_value[s.b.value]];

@@ -59,8 +59,6 @@ trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
 double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* problem,
                              const tvi_cuda_matmul_tile_t* tile, uint32_t splits, bool packed);
 
-// Is |target|, "cuda:sm_90" or no architecture, one that the form for Hopper runs on?
-bool tvi_cuda_is_hopper(const char* target);
 // The same for a tile of the form for Hopper.
 double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* problem,
                                   const tvi_cuda_matmul_tile_t* tile);

@@ -169,11 +169,6 @@ double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
   return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 16000;
 }
 
-bool tvi_cuda_is_hopper(const char* target) {
-  const char* colon = target ? strchr(target, ':') : NULL;
-  return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
-}
-
 static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
@@ -218,26 +213,6 @@ static uint32_t enumerate(const trivet_region_t* region, const tvi_cuda_matmul_p
 // Build half
 // ---------------------------------------------------------------------------------------------
 
-// Strides and operands of the region by value of its program.
-static trivet_status_t place_operands(const trivet_region_t* region, tvi_arena_t* arena,
-                                      const trivet_dim_t*** out_strides,
-                                      uint32_t** out_operand_of_value) {
-  const tvi_kir_program_t* program = region->program;
-  const trivet_dim_t** strides = NULL;
-  uint32_t* operands = NULL;
-  const size_t count = (size_t)program->value_count + 1;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*strides), &strides));
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, count, sizeof(*operands), &operands));
-  for (uint32_t v = 0; v < program->value_count; ++v) {
-    if (program->values[v].kind == TVI_KIR_TEMP) continue;
-    TRIVET_RETURN_IF_ERROR(tvi_cuda_find_operand(region, &program->values[v], &operands[v]));
-    strides[v] = region->operands[operands[v]].strides;
-  }
-  *out_strides = strides;
-  *out_operand_of_value = operands;
-  return TRIVET_OK;
-}
-
 static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* arena,
                                     const trivet_dim_t* const* strides,
                                     tvi_cuda_matmul_problem_t* out_problem) {
@@ -256,14 +231,8 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
   const trivet_dim_t** strides = NULL;
   uint32_t* operand_of_value = NULL;
   tvi_cuda_matmul_problem_t problem;
-  TRIVET_RETURN_IF_ERROR(place_operands(region, arena, &strides, &operand_of_value));
-  trivet_status_t status = read_problem(region, arena, strides, &problem);
-  if (status && trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
-    proposal->decline(proposal->self, kernel, "%s", trivet_status_message(status));
-    trivet_status_free(status);
-    return TRIVET_OK;
-  }
-  TRIVET_RETURN_IF_ERROR(status);
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_place_operands(region, arena, &strides, &operand_of_value));
+  TRIVET_RETURN_IF_ERROR(read_problem(region, arena, strides, &problem));
   if (problem.reason) {
     proposal->decline(proposal->self, kernel, "%s", problem.reason);
     return TRIVET_OK;
@@ -292,15 +261,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
 
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
                                trivet_proposal_t* proposal) {
-  if (!region->program) {
-    proposal->decline(proposal->self, kernel, "no kernel IR");
-    return TRIVET_OK;
-  }
-  tvi_arena_t arena;
-  tvi_arena_init(&arena, region->graph->allocator, 0);
-  trivet_status_t status = propose_in(kernel, region, &arena, proposal);
-  tvi_arena_deinit(&arena);
-  return status;
+  return tvi_cuda_propose(kernel, region, proposal, propose_in);
 }
 
 static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
@@ -315,7 +276,8 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   if (!form_of(tactic, &form))
     return TRIVET_STATUS(INVALID_ARGUMENT, "cuda.matmul has no tactic %llu",
                          (unsigned long long)tactic);
-  TRIVET_RETURN_IF_ERROR(place_operands(region, emission->arena, &strides, &operand_of_value));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_cuda_place_operands(region, emission->arena, &strides, &operand_of_value));
   TRIVET_RETURN_IF_ERROR(read_problem(region, emission->arena, strides, &problem));
   if (problem.reason)
     return TRIVET_STATUS(INTERNAL, "cuda.matmul took this region before: %s", problem.reason);

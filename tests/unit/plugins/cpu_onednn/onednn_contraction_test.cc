@@ -91,6 +91,29 @@ TEST_F(OnednnContraction, ConvolutionWithBiasAndRelu) {
   EXPECT_LT(Compare(kAny, {Random({2, 8, 9, 7}, 1), constants_[1], Random({16}, 3)}), 5e-7);
 }
 
+// A product of pixels and channels is a convolution, also where the batch is the number 1 and
+// therefore no dimension of the product: else it would want another order of the image than its
+// neighbours.
+TEST_F(OnednnContraction, WindowsOfOne) {
+  for (int64_t batch : {1, 2}) {
+    const std::string n = std::to_string(batch);
+    constants_[1] = Random({16, 8, 1, 1}, 2);
+    ASSERT_TRUE(Make({"f32[" + n + ", 8, 9, 7]", "f32[16, 8, 1, 1]", "f32[16]"},
+                     "f32[" + n + ", 16, 9, 7]",
+                     "let s[n: " + n +
+                         ", o: 16, h: 9, w: 7] = sum(i: 8){ a[n, i, h, w] * b[o, i, "
+                         "0, 0] }\n"
+                         "y[n, o, h, w] = max(s[n, o, h, w] + c[o], 0)"))
+        << error_;
+    SetLayouts();
+    EXPECT_LT(Compare(kAny, {Random({batch, 8, 9, 7}, 1), constants_[1], Random({16}, 3)}), 5e-7);
+    onednn_problem_t problem;
+    ASSERT_EQ(step_.blob.size(), sizeof(problem));
+    memcpy(&problem, step_.blob.data(), sizeof(problem));
+    EXPECT_EQ(problem.kind, static_cast<uint32_t>(ONEDNN_CONVOLUTION));
+  }
+}
+
 TEST_F(OnednnContraction, MaximumAndAverageOfWindows) {
   ASSERT_TRUE(Make({"f32[2, 16, 8, 8]", "f32[1]"}, "f32[2, 16, 4, 4]",
                    "y[n, k, h, w] = max(p: 2, q: 2){ a[n, k, h * 2 + p, w * 2 + q] }"))

@@ -65,6 +65,17 @@ TEST(CudaShapes, TranspositionsByPairs) {
   }
 }
 
+// The channels of pictures: a thread takes all three of a pixel.
+TEST(CudaShapes, FewChannels) {
+  Program p;
+  const int64_t pixels = 67600, channels = 3;
+  auto x = p.input(F32, {channels, pixels});
+  auto y = p.output(F16, {pixels, channels});
+  Stage s = p.map({pixels, channels});
+  s.finish({y}, {s.op(TVI_KIR_CAST, F16, s.load(x, {s.index(1), s.index(0)}))});
+  expect_same(p, {}, {{x, random_tensor(F32, {channels, pixels})}});
+}
+
 // The code is called, in a map and in a reduction: it gives 1 more than the meaning.
 TEST(CudaShapes, FunctionsWithCode) {
   tvi_kir_device_t function = {};
