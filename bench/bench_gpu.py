@@ -90,8 +90,7 @@ def build(case, args):
     line = [os.environ["TRIVET"], "build", models.bring(case.entry), "-o", plan, "--precision", args.precision, "--target",
             args.target, "--min", shapes, "--opt", shapes, "--max", shapes]
     if args.tactics == "timed":
-        cache = args.timing_cache if args.build_jobs == 1 else f"{args.timing_cache}.{case.name.replace(':', '_')}"
-        line += ["--tactics", "timed", "--timing-cache", cache]
+        line += ["--tactics", "timed", "--timing-cache", args.timing_cache]
     begin = time.monotonic()
     command(line)
     case.row["build_s"] = time.monotonic() - begin
@@ -212,9 +211,8 @@ def main():
                         help="times of tactics, read and added to (%(default)s)")
     parser.add_argument("--modes", default="eager,compile", help="of torch: eager, compile, max-autotune (%(default)s)")
     parser.add_argument("--compile-jobs", type=int, default=4, help="how many torch processes compile at once (%(default)s)")
-    parser.add_argument("--build-jobs", type=int, default=0,
-                        help="how many of our plans are built at once; timed tactics want the device for themselves: more than one\n"
-                             "make times rough, and get a cache file each (1 with timed tactics, otherwise 3)")
+    parser.add_argument("--build-jobs", type=int, default=4,
+                        help="how many of our plans are built at once (%(default)s); builds that share a timing cache measure in turn")
     parser.add_argument("--compile-beside", action="store_true",
                         help="all torch processes compile while our plans are built: for times of tactics that are known")
     parser.add_argument("--compile-seconds", type=float, default=200, help="what they are given (%(default)s)")
@@ -226,7 +224,6 @@ def main():
     args = parser.parse_args()
     for folder in filter(None, (args.profiles, args.keep)):
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-    args.build_jobs = args.build_jobs or (1 if args.tactics == "timed" else 3)
     begin = time.monotonic()
     known = {}
     if args.torch:

@@ -173,6 +173,7 @@ static trivet_status_t open_tactics(build_t* b) {
       TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(b->cache, config->timing_cache));
     }
     options->cache = b->cache;
+    options->cache_path = config->timing_cache;
   }
   // Threads to measure with, or to compile with.
   if (config->tactics == TRIVET_TACTICS_TIMED || config->alternatives > 1) {

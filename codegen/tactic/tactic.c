@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "codegen/tactic/measure.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 #include "core/graph/graph_report.h"
 
@@ -253,14 +254,18 @@ static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_regi
     status = tvi_vector_push(&unknown, &list->data[i]);
   }
   tvi_tactic_bench_t* bench = NULL;
+  int turn = -1;
   if (!status && unknown.count) {
     status = tvi_tactic_compile_ahead(context, region, unknown.data, unknown.count);
+    if (!status && context->options.cache_path)
+      turn = tvi_directory_lock(context->options.cache_path);
     if (!status) status = tvi_tactic_bench_create(context, region, &bench);
   }
   for (size_t i = 0; i < unknown.count && !status; ++i) {
     status = time_one(bench, context, region, unknown.data[i], signature, &best);
   }
   tvi_tactic_bench_destroy(bench);
+  tvi_directory_unlock(turn);
   tvi_vector_deinit(&unknown);
   return status;
 }

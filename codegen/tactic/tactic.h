@@ -34,7 +34,9 @@ typedef struct tvi_tactic_options_s {
   bool explain;
   const char* const* disabled;  // fusers switched off
   uint32_t disabled_count;
-  tvi_timing_cache_t* cache;           // timed, locked: required
+  tvi_timing_cache_t* cache;  // timed, locked: required
+  const char* cache_path;  // timed: file of the cache, or NULL; builds that share its folder take
+                           // turns in measuring
   trivet_executor_t* executor;         // timed: threads to measure with
   const tvi_registry_t* run_registry;  // timed: where run halves are found
   tvi_measure_device_t* measure;       // timed, with a device: what to measure on

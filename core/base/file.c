@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -299,6 +300,26 @@ trivet_status_t tvi_file_size(const char* path, uint64_t* out_size) {
   TRIVET_RETURN_IF_ERROR(open_regular(path, &descriptor, out_size));
   close(descriptor);
   return TRIVET_OK;
+}
+
+int tvi_directory_lock(const char* path) {
+  trivet_string_view_t directory = tvi_path_directory(tvi_sv(path));
+  char text[4096];
+  if (directory.size >= sizeof(text)) return -1;
+  memcpy(text, directory.data, directory.size);
+  text[directory.size] = '\0';
+  int lock = open(text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock < 0) return -1;
+  while (flock(lock, LOCK_EX) != 0) {
+    if (errno == EINTR) continue;
+    close(lock);
+    return -1;
+  }
+  return lock;
+}
+
+void tvi_directory_unlock(int lock) {
+  if (lock >= 0) close(lock);
 }
 
 static int compare_names(const void* a, const void* b) {

@@ -79,6 +79,13 @@ trivet_status_t tvi_directory_list(const char* path, tvi_arena_t* arena,
                                    trivet_string_view_t** out_names,
                                    size_t* out_count) TRIVET_MUST_USE;
 
+// Waits until no other holder has the lock of the directory that |path| lies in, and takes it: an
+// advisory lock between processes and between threads that leaves no file behind and ends with its
+// holder. Returns what to give back, or -1 where the file system knows no locks: then there is
+// none, and everybody goes on.
+int tvi_directory_lock(const char* path);
+void tvi_directory_unlock(int lock);
+
 // directory + "/" + name, or `name` alone when it is absolute or the directory is empty. In the
 // arena, NUL-terminated.
 trivet_status_t tvi_path_join(trivet_string_view_t directory, trivet_string_view_t name,

@@ -90,6 +90,7 @@ void tvi_timing_cache_destroy(tvi_timing_cache_t* cache) {
   tvi_free(allocator, cache, sizeof(*cache));
 }
 
+// A measured time (line 0) replaces one that is there; a read one only one that was read.
 static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signature[2],
                               const char* kernel, size_t kernel_size, const char* tactic,
                               size_t tactic_size, double nanoseconds, unsigned line) {
@@ -103,7 +104,10 @@ static trivet_status_t insert(tvi_timing_cache_t* cache, const uint64_t signatur
   TRIVET_RETURN_IF_ERROR(copy_text(cache, tactic, tactic_size, &entry.tactic));
   size_t at = lower_bound(cache, &entry);
   if (at < cache->entries.count && compare(&cache->entries.data[at], &entry) == 0) {
-    cache->entries.data[at].nanoseconds = entry.nanoseconds;
+    entry_t* there = &cache->entries.data[at];
+    if (line != 0 && there->line == 0) return TRIVET_OK;
+    there->nanoseconds = entry.nanoseconds;
+    there->line = line;
     return TRIVET_OK;
   }
   TRIVET_RETURN_IF_ERROR(tvi_vector_reserve(&cache->entries, 1));
@@ -265,8 +269,13 @@ static trivet_status_t save(const tvi_timing_cache_t* cache, const char* path, b
   return status;
 }
 
-trivet_status_t tvi_timing_cache_save(const tvi_timing_cache_t* cache, const char* path) {
-  return save(cache, path, false);
+trivet_status_t tvi_timing_cache_save(tvi_timing_cache_t* cache, const char* path) {
+  int lock = tvi_directory_lock(path);
+  trivet_status_t status = TRIVET_OK;
+  if (tvi_file_exists(path)) status = tvi_timing_cache_load(cache, path);
+  if (!status) status = save(cache, path, false);
+  tvi_directory_unlock(lock);
+  return status;
 }
 
 trivet_status_t tvi_timing_cache_save_winners(const tvi_timing_cache_t* cache, const char* path) {

@@ -24,11 +24,14 @@ typedef struct tvi_timing_cache_s tvi_timing_cache_t;
 trivet_status_t tvi_timing_cache_create(const char* device, trivet_allocator_t allocator,
                                         tvi_timing_cache_t** out_cache);
 void tvi_timing_cache_destroy(tvi_timing_cache_t* cache);
-// Adds the entries of a file; of two with one key the later one stays. A missing file is NOT_FOUND.
+// Adds the entries of a file; of two with one key the later one stays, but a time that was measured
+// stays before one that is read. A missing file is NOT_FOUND.
 // INCOMPATIBLE: times of another device or a later version; DATA_LOSS: not a timing cache or cut
 // off, with the line.
 trivet_status_t tvi_timing_cache_load(tvi_timing_cache_t* cache, const char* path);
-trivet_status_t tvi_timing_cache_save(const tvi_timing_cache_t* cache, const char* path);
+// Into a file that others may have written meanwhile: what it has and the cache has not is kept,
+// and is in the cache then too. Errors of load and of writing.
+trivet_status_t tvi_timing_cache_save(tvi_timing_cache_t* cache, const char* path);
 // A lock file: the fastest entry of each signature that was used.
 trivet_status_t tvi_timing_cache_save_winners(const tvi_timing_cache_t* cache, const char* path);
 bool tvi_timing_cache_find(const tvi_timing_cache_t* cache, const uint64_t signature[2],

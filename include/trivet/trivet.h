@@ -215,7 +215,9 @@ TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, ui
 // (trivet/runtime.h) times on the device and prunes.
 TRIVET_API trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t count);
 // File that measured times are read from and added to (made when missing); in locked mode the lock
-// file, which is only read. With heuristic tactics it is an error at build.
+// file, which is only read. With heuristic tactics it is an error at build. Builds at the same
+// time, of any process, whose files lie in one folder take turns in measuring and keep each other's
+// times.
 TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* config,
                                                           const char* path);
 // After a build: a lock file, the same form with the winners of this build only. A locked build

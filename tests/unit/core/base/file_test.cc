@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/base/sink.h"
@@ -176,6 +178,31 @@ TEST_F(File, OldFileStaysUntilCommit) {
 }
 
 // A file renamed onto /dev/null, by root, takes it from the whole machine.
+// One holder at a time, each with its own hold, and nothing left in the folder.
+TEST_F(File, DirectoryLocksTakeTurns) {
+  const std::string path = Path("folder/some.cache");
+  ASSERT_EQ(mkdir(Path("folder").c_str(), 0755), 0);
+  int turns = 0, inside = 0, most = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) {
+        int lock = tvi_directory_lock(path.c_str());
+        most = std::max(most, ++inside);
+        ++turns;
+        --inside;
+        tvi_directory_unlock(lock);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(turns, 200);
+  EXPECT_EQ(most, 1);
+  EXPECT_EQ(rmdir(Path("folder").c_str()), 0);
+  EXPECT_EQ(tvi_directory_lock(Path("nowhere/some.cache").c_str()), -1);
+  tvi_directory_unlock(-1);
+}
+
 TEST_F(File, WhatIsNoFileIsWrittenToAndStays) {
   std::string pipe = Path("pipe");
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);

@@ -6,6 +6,7 @@
 #include "core/target/timing_cache.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
@@ -59,6 +60,7 @@ class TimingCache : public testing::Test {
     return std::string(kernel) + " " + tactic;
   }
   std::string Saved() {
+    unlink(Path("saved.times").c_str());
     EXPECT_EQ(TextOf(tvi_timing_cache_save(cache_, Path("saved.times").c_str())), "OK");
     return Read(Path("saved.times"));
   }
@@ -123,6 +125,23 @@ TEST_F(TimingCache, FilesMerge) {
                       "00000000000000020000000000000000 b.kernel/1 \"t\" 20\n");
   EXPECT_EQ(Load(both), "OK");
   EXPECT_EQ(Saved(), both);
+}
+
+// Two builds that began with the same file: who saves last loses nothing of the other.
+TEST_F(TimingCache, SavingKeepsWhatOthersSaved) {
+  tvi_timing_cache_t* other = New("cpu test");
+  ASSERT_EQ(TextOf(tvi_timing_cache_add(other, kOne, "a.kernel/1", "t", 11)), "OK");
+  ASSERT_EQ(TextOf(tvi_timing_cache_add(other, kTwo, "b.kernel/1", "t", 20)), "OK");
+  const std::string path = Write("shared.times", kHead);
+  ASSERT_EQ(TextOf(tvi_timing_cache_save(other, path.c_str())), "OK");
+  tvi_timing_cache_destroy(other);
+  Add(kOne, "a.kernel/1", "t", 10);
+  ASSERT_EQ(TextOf(tvi_timing_cache_save(cache_, path.c_str())), "OK");
+  EXPECT_EQ(Read(path), std::string(kHead) +
+                            "0000000000000001abcdef0123456789 a.kernel/1 \"t\" 10\n"
+                            "00000000000000020000000000000000 b.kernel/1 \"t\" 20\n");
+  Write("shared.times", "trivet timing cache 1\ndevice cpu other\n");
+  EXPECT_EQ(TextOf(tvi_timing_cache_save(cache_, path.c_str())).substr(0, 13), "INCOMPATIBLE:");
 }
 
 TEST_F(TimingCache, LockFilesHoldTheWinnersThatWereUsed) {
