@@ -5,9 +5,9 @@
     bench_gpu.py [CASE]... [--tactics MODE] [--modes eager,compile,max-autotune] [--no-torch | --torch FILE] [--save FILE]
 
 A case is MODEL:bBATCH. Trivet: a plan built here, run by `trivet bench`. PyTorch: torch_worker.py. Both take turns over
-several sets of inputs, time on the device, and are medians of 300 runs. PyTorch's side comes first, since its processes
-compile side by side and then measure one after the other; nothing else runs while something is measured. R = best torch
-time / ours. The error columns are mean relative errors against the module in float64; ours may be 1.2 times torch's.
+several sets of inputs, time on the device, and are medians of 300 runs. Both have their inputs and give their outputs in
+the same form: with --precision f16 in FP16, images with the channels last where PyTorch's module is so. R = best torch time
+/ ours. The error columns are mean relative errors against the module in float64; ours may be 1.2 times torch's.
 """
 import argparse
 import concurrent.futures
@@ -29,6 +29,7 @@ import models  # noqa: E402
 CASES = ["resnet50:b1", "resnet50:b32", "resnet50:b128", "mobilenet_v2:b1", "mobilenet_v2:b32", "efficientnet_b0:b1",
          "vit_b_16:b1", "vit_b_16:b32", "bert_base:b1", "bert_base:b32", "bert_large:b8", "gpt2:b1"]
 SEQUENCE = {"bert_base": 128, "bert_large": 384, "gpt2": 1024}
+CHANNELS_FIRST = ("vit_b_16",)  # where PyTorch's convolutions are few
 SETS = 4  # of inputs, taking turns
 ERROR_BAR = 1.2
 
@@ -40,8 +41,9 @@ def say(text):
 class Case:
     """One case: its files and what is known of it."""
 
-    def __init__(self, name, folder):
+    def __init__(self, name, folder, precision):
         self.name = name
+        self.is_half = precision == "f16"
         self.model, batch = name.split(":b")
         self.batch = int(batch)
         self.entry = models.load_list(only=[self.model])[0]
@@ -57,8 +59,28 @@ class Case:
         sizes = {"batch": self.batch, "seq": length, "sequence": length}
         return [sizes.get(d, d) if isinstance(d, str) else d for d in info["dims"]]
 
+    def channels_last(self, info):
+        return self.is_half and len(info["dims"]) == 4 and self.model not in CHANNELS_FIRST
+
+    def formats(self):
+        """Options of build: inputs and outputs as PyTorch's module in FP16 has them."""
+        if not self.is_half:
+            return []
+        import onnx
+        forms = [i["name"] + ":f16" + (":channels-last" if self.channels_last(i) else "") for i in self.entry["inputs"]
+                 if i["dtype"] == "float32"]
+        outputs = onnx.load(models.bring(self.entry), load_external_data=False).graph.output
+        forms += [o.name + ":f16" for o in outputs if o.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
+        return [part for form in forms for part in ("--io-format", form)]
+
     def shapes(self):
-        return ",".join(f"{i['name']}:" + "x".join(map(str, self.dims(i))) for i in self.entry["inputs"])
+        shapes = []
+        for info in self.entry["inputs"]:
+            dims = self.dims(info)
+            if self.channels_last(info):
+                dims = [dims[0], *dims[2:], dims[1]]
+            shapes.append(f"{info['name']}:" + "x".join(map(str, dims)))
+        return ",".join(shapes)
 
     def write_inputs(self):
         """Sets of inputs: NAME for the first, NAME.K for the others; the first also as files for `trivet run`."""
@@ -74,6 +96,10 @@ class Case:
                     value = random.integers(0, info["below"], dims, dtype=np.int64)
                 arrays[info["name"] + (f".{k}" if k else "")] = value
                 if not k:
+                    if self.is_half and info["dtype"] == "float32":
+                        value = value.astype(np.float16)
+                    if self.channels_last(info):
+                        value = np.ascontiguousarray(np.moveaxis(value, 1, -1))
                     np.save(self.path(info["name"] + ".npy"), value)
         np.savez(self.path("inputs.npz"), **arrays)
 
@@ -88,7 +114,7 @@ def command(line, seconds=300):
 def build(case, args):
     plan, shapes = case.path("m.plan"), case.shapes()
     line = [os.environ["TRIVET"], "build", models.bring(case.entry), "-o", plan, "--precision", args.precision, "--target",
-            args.target, "--min", shapes, "--opt", shapes, "--max", shapes]
+            args.target, "--min", shapes, "--opt", shapes, "--max", shapes, *case.formats()]
     if args.tactics == "timed":
         line += ["--tactics", "timed", "--timing-cache", args.timing_cache]
     begin = time.monotonic()
@@ -230,7 +256,7 @@ def main():
         known = {row["case"]: row.get("torch", {}) for row in json.loads(pathlib.Path(args.torch).read_text())["rows"]}
     with tempfile.TemporaryDirectory(prefix="trivet-bench-") as scratch:
         root = pathlib.Path(args.keep or scratch).resolve()
-        cases = [Case(name, root) for name in args.cases or CASES]
+        cases = [Case(name, root, args.precision) for name in args.cases or CASES]
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             brought = {c.model: c.entry for c in cases}.values()
             list(pool.map(models.bring, brought))
