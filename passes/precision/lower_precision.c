@@ -50,14 +50,27 @@ static bool within_range(const tvi_value_t* value) {
   return true;
 }
 
+// What |x| was before it was cast to f32; 0: it is no such cast.
+static tvi_value_id_t cast_from(const trivet_graph_t* graph, tvi_value_id_t x) {
+  const tvi_node_t* node = tvi_match_node(graph, x, "std.Cast");
+  return node != NULL ? node->inputs[0] : 0;
+}
+
 // |x|, an f32 value, on the narrow type.
 static trivet_status_t narrow(lower_t* l, tvi_value_id_t x, tvi_value_id_t* out) {
   trivet_graph_t* graph = l->edit.graph;
   const tvi_value_t* value = graph->values[x];
   *out = l->narrow[x];
   if (*out != 0) return TRIVET_OK;
-  tvi_value_id_t from = x;
-  bool safe = value->is_input || l->dtype != TRIVET_DTYPE_F16 ||
+  tvi_value_id_t from = cast_from(graph, x);
+  uint32_t type = from != 0 ? graph->values[from]->type.dtype : TRIVET_DTYPE_F32;
+  if (type == l->dtype) {
+    *out = l->narrow[x] = from;
+    return TRIVET_OK;
+  }
+  from = x;
+  bool is_byte = type == TRIVET_DTYPE_U8 || type == TRIVET_DTYPE_I8 || type == TRIVET_DTYPE_BOOL;
+  bool safe = value->is_input || is_byte || l->dtype != TRIVET_DTYPE_F16 ||
               (value->constant != NULL && within_range(value));
   if (!safe) {
     tvi_value_id_t operands[3] = {x, 0, 0};
@@ -105,9 +118,18 @@ static bool is_exact(const tvi_node_t* node) {
   return false;
 }
 
+// An input, or one that came in another floating-point type or layout.
+static bool is_given(const trivet_graph_t* graph, tvi_value_id_t x) {
+  tvi_value_id_t from = cast_from(graph, x);
+  if (from != 0 && !tvi_dtype_is_float(graph->values[from]->type.dtype)) return false;
+  if (from != 0) x = from;
+  const tvi_node_t* node = tvi_match_node(graph, x, "std.Transpose");
+  return graph->values[node != NULL ? node->inputs[0] : x]->is_input;
+}
+
 static bool is_activation(const lower_t* l, tvi_value_id_t x) {
   const tvi_value_t* value = l->edit.graph->values[x];
-  if (l->lowered[x] || value->is_input) return true;
+  if (l->lowered[x] || is_given(l->edit.graph, x)) return true;
   trivet_tensor_t tensor;
   return value->constant != NULL && tvi_value_tensor(value, &tensor) &&
          tensor.size >= WEIGHT_ELEMENTS * sizeof(float);
