@@ -51,6 +51,14 @@ static trivet_status_t keep_alternatives(select_t* s, const uint32_t* chosen) {
   return TRIVET_OK;
 }
 
+// As merged plans have it: nothing that goes can change the numbers of the bindings' tensors.
+static bool bindings_come_first(const tvi_plan_t* plan) {
+  for (uint32_t i = 0; i < plan->binding_count; ++i) {
+    if (plan->bindings[i].tensor >= plan->binding_count) return false;
+  }
+  return true;
+}
+
 // Marks with 0 what is touched.
 static void mark(select_t* s) {
   const tvi_plan_program_t* program = s->program;
@@ -63,8 +71,8 @@ static void mark(select_t* s) {
       }
     }
   }
-  // The tensors of bindings have the same numbers in all programs.
-  bool is_alone = s->from->program_count == 1;
+  // The tensors of bindings have the same numbers in all programs, so they stay where they are.
+  bool is_alone = s->from->program_count == 1 || bindings_come_first(s->from);
   for (uint32_t i = 0; i < s->from->binding_count; ++i) s->tensors[s->from->bindings[i].tensor] = 0;
   for (uint32_t t = 0; t < program->tensor_count; ++t) {
     if (!is_alone || (program->tensors[t].flags & TVI_PLAN_TENSOR_OBSERVED)) s->tensors[t] = 0;
@@ -166,6 +174,37 @@ static trivet_status_t renumber_plan(select_t* s, tvi_plan_t* plan, tvi_plan_pro
   plan->bindings = bindings;
   *out_constants = sources;
   return TRIVET_OK;
+}
+
+static void mark_guards(const tvi_plan_guard_t* guards, uint32_t count, bool* used) {
+  for (uint32_t i = 0; i < count; ++i) used[guards[i].a] = used[guards[i].b] = true;
+}
+
+static void mark_step(const tvi_plan_step_t* step, bool* used) {
+  for (uint32_t a = 0; a < step->alternative_count; ++a) {
+    const tvi_plan_alternative_t* alternative = &step->alternatives[a];
+    mark_guards(alternative->guards, alternative->guard_count, used);
+    for (uint32_t i = 0; i < alternative->parameter_count; ++i) {
+      used[alternative->parameters[i]] = true;
+    }
+  }
+}
+
+void tvi_plan_mark_exprs(const tvi_plan_program_t* program, bool* used) {
+  mark_guards(program->checks, program->check_count, used);
+  for (uint32_t b = 0; b < program->buffer_count; ++b) used[program->buffers[b].size] = true;
+  for (uint32_t t = 0; t < program->tensor_count; ++t) {
+    const tvi_plan_tensor_t* tensor = &program->tensors[t];
+    used[tensor->offset] = true;
+    for (uint32_t d = 0; d < tensor->rank; ++d) {
+      used[tensor->dims[d]] = used[tensor->strides[d]] = true;
+    }
+  }
+  for (uint32_t b = 0; b < program->block_count; ++b) {
+    for (uint32_t i = 0; i < program->blocks[b].step_count; ++i) {
+      mark_step(&program->blocks[b].steps[i], used);
+    }
+  }
 }
 
 static trivet_status_t write_weight(void* self, uint32_t index, trivet_sink_t sink) {

@@ -25,6 +25,10 @@ typedef struct tvi_plan_selection_s {
 trivet_status_t tvi_plan_select(const tvi_plan_t* from, uint32_t program, const uint32_t* chosen,
                                 tvi_arena_t* arena, tvi_plan_selection_t* out_selection);
 
+// Sets the entries of those of the plan's expressions that |program| uses; others it need not be
+// able to evaluate, where the plan holds more programs. |used|: an entry per expression.
+void tvi_plan_mark_exprs(const tvi_plan_program_t* program, bool* used);
+
 #ifdef __cplusplus
 }
 #endif

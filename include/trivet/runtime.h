@@ -116,7 +116,11 @@ typedef struct trivet_tune_options_s {
   uint64_t memory_limit;     // as for contexts
   const char* timing_cache;  // file of measured times, read and added to; NULL: none
   trivet_sink_t report;      // text for people, what was chosen and why; write NULL: none
+  uint32_t flags;            // TRIVET_TUNE_*
+  uint32_t reserved;         // 0
 } trivet_tune_options_t;
+// Keep nothing of the programs for other targets; otherwise they stay as they are.
+#define TRIVET_TUNE_THIS_TARGET_ONLY 1u
 
 // Times every alternative of every step of the plan at |path| on this machine, with real weights,
 // at the shapes that each profile is optimised for, and writes the plan with the fastest ones only
@@ -127,6 +131,13 @@ typedef struct trivet_tune_options_s {
 TRIVET_API trivet_status_t trivet_plan_tune(trivet_runtime_t* runtime, const char* path,
                                             const trivet_tune_options_t* options,
                                             trivet_sink_t sink);
+
+// Writes to |sink| one plan with the programs of |count| plans of one network, in their order, each
+// built or tuned for targets of its own; equal constants are there once. Loading takes the first
+// program that the machine can run. Needs no device. INVALID_ARGUMENT: other inputs, outputs or
+// profiles, or two programs for one target; DATA_LOSS: no plan.
+TRIVET_API trivet_status_t trivet_plan_merge(trivet_runtime_t* runtime, const char* const* paths,
+                                             uint32_t count, trivet_sink_t sink);
 
 #define TRIVET_TENSOR_INPUT 0u
 #define TRIVET_TENSOR_OUTPUT 1u

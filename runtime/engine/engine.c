@@ -13,6 +13,7 @@
 #include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
+#include "core/plan/plan_select.h"
 
 trivet_status_t tvi_engine_annotate_step(const trivet_engine_t* engine, uint32_t step,
                                          trivet_status_t status) {
@@ -50,8 +51,10 @@ static bool tensor_is_late(const trivet_engine_t* engine, const tvi_plan_tensor_
   return late;
 }
 
-// Every symbol that an expression uses must be the extent of an input, or be bound by a step.
-static trivet_status_t check_symbols(const trivet_engine_t* engine, bool* is_unbound) {
+// Every symbol that an expression of the program uses must be the extent of an input, or be bound
+// by a step.
+static trivet_status_t check_symbols(const trivet_engine_t* engine, const bool* is_used,
+                                     bool* is_unbound) {
   const tvi_plan_t* plan = engine->plan;
   for (uint32_t i = 0; i < plan->symbol_count; ++i) is_unbound[i] = !engine->symbol_is_late[i];
   for (uint32_t i = 0; i < plan->binding_count; ++i) {
@@ -66,6 +69,7 @@ static trivet_status_t check_symbols(const trivet_engine_t* engine, bool* is_unb
   }
   for (uint32_t i = 0; i < plan->expr_count; ++i) {
     uint32_t symbol;
+    if (!is_used[i]) continue;
     if (tvi_dim_code_uses(plan->exprs[i].code, plan->exprs[i].size, is_unbound, plan->symbol_count,
                           &symbol)) {
       return TRIVET_STATUS(DATA_LOSS,
@@ -96,16 +100,20 @@ static trivet_status_t find_late(trivet_engine_t* engine) {
       engine->has_late = true;
     }
   }
-  bool* is_unbound;
+  bool *is_unbound, *is_used;
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(arena, plan->symbol_count + 1, 1, &is_unbound));
-  TRIVET_RETURN_IF_ERROR(check_symbols(engine, is_unbound));
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, plan->expr_count + 1, 1, &is_used));
+  tvi_plan_mark_exprs(program, is_used);
+  TRIVET_RETURN_IF_ERROR(check_symbols(engine, is_used, is_unbound));
+  // What only other programs use is never known, and never asked for.
+  for (uint32_t i = 0; i < plan->expr_count; ++i) engine->expr_is_late[i] = !is_used[i];
   if (!engine->has_late) return TRIVET_OK;
   for (uint32_t i = 0; i < plan->expr_count; ++i) {
     uint32_t symbol;
     engine->expr_is_late[i] =
-        tvi_dim_code_uses(plan->exprs[i].code, plan->exprs[i].size, engine->symbol_is_late,
-                          plan->symbol_count, &symbol);
+        !is_used[i] || tvi_dim_code_uses(plan->exprs[i].code, plan->exprs[i].size,
+                                         engine->symbol_is_late, plan->symbol_count, &symbol);
   }
   for (uint32_t i = 0; i < program->tensor_count; ++i) {
     engine->tensor_is_late[i] = tensor_is_late(engine, &program->tensors[i]);

@@ -66,7 +66,8 @@ struct trivet_engine_s {
   const tvi_plan_program_t* program;
   const tvi_plan_block_t* block;    // the main block
   const tvi_open_device_t* device;  // NULL: the host
-  char* device_weights;             // what launches read of the weights, at the same offsets
+  char* device_weights;             // the constants that launches read
+  uint64_t* device_offsets;         // by constant, in |device_weights|
   uint64_t device_weights_size;
   tvi_arena_t arena;         // every array below
   tvi_engine_step_t* steps;  // block->step_count

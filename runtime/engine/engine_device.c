@@ -50,29 +50,66 @@ static bool has_launches(const tvi_plan_program_t* program) {
   return false;
 }
 
+// Whether |program| can run here; gives its device.
+static trivet_status_t try_program(trivet_engine_t* engine, uint32_t index, uint32_t ordinal,
+                                   const tvi_open_device_t** out_device) {
+  const tvi_plan_program_t* program = &engine->plan->programs[index];
+  const tvi_open_device_t* device = NULL;
+  if (!tvi_sv_equal_cstr(program->target, HOST_TARGET)) {
+    TRIVET_RETURN_IF_ERROR(open_for(engine, program, ordinal, &device));
+  }
+  // Kernels would follow addresses of the other memory.
+  bool wants_device = tvi_plan_program_has_device_memory(program);
+  if (device == NULL ? wants_device : !wants_device && has_launches(program)) {
+    return TRIVET_STATUS(DATA_LOSS, "program %u, target '%.*s': buffers lie on the %s", index,
+                         TVI_SV_ARGS(program->target), wants_device ? "device" : "host");
+  }
+  *out_device = device;
+  return TRIVET_OK;
+}
+
+// The first program's reason, and what else the plan is for.
+static trivet_status_t name_targets(const tvi_plan_t* plan, trivet_status_t status) {
+  if (plan->program_count < 2) return status;
+  char targets[256];
+  size_t used = 0;
+  for (uint32_t i = 0; i < plan->program_count; ++i) {
+    trivet_string_view_t target = plan->programs[i].target;
+    int wanted = snprintf(targets + used, sizeof(targets) - used, "%s'%.*s'", i != 0 ? ", " : "",
+                          TVI_SV_ARGS(target));
+    if (wanted < 0 || (size_t)wanted >= sizeof(targets) - used) {
+      targets[used] = 0;  // the count tells that there are more
+      break;
+    }
+    used += (size_t)wanted;
+  }
+  return trivet_status_annotate(status, "none of the plan's %u programs, for %s, runs here",
+                                plan->program_count, targets);
+}
+
+// Among programs for one device that which names its very architecture comes before others.
+static bool is_better(const trivet_engine_t* engine, const tvi_plan_program_t* program,
+                      const tvi_open_device_t* device) {
+  if (engine->program == NULL) return true;
+  return device != NULL && device == engine->device &&
+         tvi_sv_equal_cstr(program->target, device->info.target) &&
+         !tvi_sv_equal_cstr(engine->program->target, device->info.target);
+}
+
 trivet_status_t tvi_engine_find_program(trivet_engine_t* engine, uint32_t ordinal) {
   const tvi_plan_t* plan = engine->plan;
   trivet_status_t first = TRIVET_OK;
   for (uint32_t i = 0; i < plan->program_count; ++i) {
     const tvi_plan_program_t* program = &plan->programs[i];
-    trivet_status_t status = TRIVET_OK;
     const tvi_open_device_t* device = NULL;
-    if (!tvi_sv_equal_cstr(program->target, HOST_TARGET)) {
-      status = open_for(engine, program, ordinal, &device);
-    }
-    // Kernels would follow addresses of the other memory.
-    bool wants_device = tvi_plan_program_has_device_memory(program);
-    bool fits = device == NULL ? !wants_device : wants_device || !has_launches(program);
-    if (status == NULL && !fits) {
-      status = TRIVET_STATUS(DATA_LOSS, "program %u, target '%.*s': buffers lie on the %s", i,
-                             TVI_SV_ARGS(program->target), wants_device ? "device" : "host");
-    }
+    trivet_status_t status = try_program(engine, i, ordinal, &device);
     if (status == NULL) {
-      trivet_status_free(first);
-      engine->program = program;
-      engine->block = &program->blocks[0];
-      engine->device = device;
-      return TRIVET_OK;
+      if (is_better(engine, program, device)) {
+        engine->program = program;
+        engine->block = &program->blocks[0];
+        engine->device = device;
+      }
+      continue;
     }
     if (first == NULL) {
       first = status;
@@ -82,13 +119,16 @@ trivet_status_t tvi_engine_find_program(trivet_engine_t* engine, uint32_t ordina
       trivet_status_free(status);
     }
   }
-  return first;
+  if (engine->program == NULL) return name_targets(plan, first);
+  trivet_status_free(first);
+  return TRIVET_OK;
 }
 
 char* tvi_engine_constant(const trivet_engine_t* engine, uint32_t buffer) {
   const tvi_plan_buffer_t* from = &engine->program->buffers[buffer];
   const tvi_plan_constant_t* constant = &engine->plan->constants[from->index];
-  if (from->memory == TRIVET_MEMORY_DEVICE) return engine->device_weights + constant->offset;
+  if (from->memory == TRIVET_MEMORY_DEVICE)
+    return engine->device_weights + engine->device_offsets[from->index];
   return (char*)engine->plan->weights + constant->offset;
 }
 
@@ -109,8 +149,9 @@ static trivet_status_t copy_weights(trivet_engine_t* engine, const bool* is_used
     uint64_t begin = plan->constants[i].offset;
     uint64_t size = plan->constants[end - 1].offset + plan->constants[end - 1].size - begin;
     if (size != 0) {
-      status = tvi_device_call(device, copy, stream, engine->device_weights + begin,
-                               plan->weights + begin, size);
+      status =
+          tvi_device_call(device, copy, stream, engine->device_weights + engine->device_offsets[i],
+                          plan->weights + begin, size);
     }
     i = end;
   }
@@ -118,6 +159,21 @@ static trivet_status_t copy_weights(trivet_engine_t* engine, const bool* is_used
   status = trivet_status_join(status, tvi_device_call(device, stream_synchronize, stream));
   device->definition->stream_destroy(device->definition, device->state, stream);
   return status;
+}
+
+// Constants of other programs, and of alternatives that tuning left out, take no memory. Neighbours
+// stay neighbours.
+static uint64_t place_weights(trivet_engine_t* engine, const bool* is_used) {
+  const tvi_plan_t* plan = engine->plan;
+  uint64_t end = 0;
+  for (uint32_t i = 0; i < plan->constant_count; ++i) {
+    if (!is_used[i]) continue;
+    end = (end + TVI_PLAN_WEIGHT_ALIGNMENT - 1) / TVI_PLAN_WEIGHT_ALIGNMENT *
+          TVI_PLAN_WEIGHT_ALIGNMENT;
+    engine->device_offsets[i] = end;
+    end += plan->constants[i].size;
+  }
+  return end;
 }
 
 trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memory_limit) {
@@ -134,7 +190,10 @@ trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memo
     is_used[buffer->index] = any = true;
   }
   if (!any) return TRIVET_OK;
-  uint64_t size = plan->weights_size > 0 ? plan->weights_size : 1;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&engine->arena, plan->constant_count,
+                                                      sizeof(uint64_t), &engine->device_offsets));
+  uint64_t size = place_weights(engine, is_used);
+  if (size == 0) size = 1;
   if (memory_limit != 0 && size > memory_limit) {
     return TRIVET_STATUS(OUT_OF_MEMORY,
                          "weights need %llu bytes of device %u ('%s'), the limit is %llu",

@@ -5,6 +5,7 @@
 // contexts that run plans; compiles nothing.
 #include "runtime/tune/tune.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -222,7 +223,7 @@ static trivet_status_t open_tune(tvi_tune_t* tune, trivet_runtime_t* runtime, co
   return TRIVET_OK;
 }
 
-static trivet_status_t write_pruned(tvi_tune_t* tune, trivet_sink_t sink) {
+static trivet_status_t write_pruned(tvi_tune_t* tune, uint32_t flags, trivet_sink_t sink) {
   const tvi_plan_t* plan = tune->engine->plan;
   uint32_t count = tune->engine->block->step_count;
   uint32_t* chosen = NULL;
@@ -230,8 +231,14 @@ static trivet_status_t write_pruned(tvi_tune_t* tune, trivet_sink_t sink) {
       tvi_arena_alloc_array(&tune->arena, (size_t)count + 1, sizeof(*chosen), &chosen));
   for (uint32_t i = 0; i < count; ++i) chosen[i] = tune->steps[i].chosen;
   tvi_plan_selection_t selection;
+  tvi_plan_t alone = *plan;
   uint32_t program = (uint32_t)(tune->engine->program - plan->programs);
-  TRIVET_RETURN_IF_ERROR(tvi_plan_select(plan, program, chosen, &tune->arena, &selection));
+  if ((flags & TRIVET_TUNE_THIS_TARGET_ONLY) != 0) {
+    alone.programs = tune->engine->program;
+    alone.program_count = 1;
+    program = 0;
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_plan_select(&alone, program, chosen, &tune->arena, &selection));
   return tvi_plan_write(&selection.plan, &selection.weights, tune->engine->allocator, sink);
 }
 
@@ -244,7 +251,7 @@ static trivet_status_t tune_plan(tvi_tune_t* tune, const trivet_tune_options_t* 
   if (options->timing_cache != NULL)
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save(tune->cache, options->timing_cache));
   TRIVET_RETURN_IF_ERROR(tvi_tune_report(tune, options->report));
-  return write_pruned(tune, sink);
+  return write_pruned(tune, options->flags, sink);
 }
 
 static trivet_status_t plan_tune(trivet_runtime_t* runtime, const char* path,
@@ -254,10 +261,18 @@ static trivet_status_t plan_tune(trivet_runtime_t* runtime, const char* path,
   }
   TRIVET_RETURN_IF_ERROR(tvi_check_options(options != NULL ? &options->header : NULL,
                                            "tune options", TRIVET_STRUCT_TUNE_OPTIONS,
-                                           (uint32_t)sizeof(*options)));
+                                           (uint32_t)offsetof(trivet_tune_options_t, flags)));
   trivet_tune_options_t own;
   memset(&own, 0, sizeof(own));
-  if (options != NULL) own = *options;
+  if (options != NULL) {
+    memcpy(&own, options,
+           options->header.struct_size < sizeof(own) ? options->header.struct_size : sizeof(own));
+  }
+  if ((own.flags & ~TRIVET_TUNE_THIS_TARGET_ONLY) != 0) {
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "tune options: flags are 0x%x, of which 0x%x are unknown", own.flags,
+                         own.flags & ~TRIVET_TUNE_THIS_TARGET_ONLY);
+  }
   tvi_tune_t tune;
   memset(&tune, 0, sizeof(tune));
   tvi_arena_init(&tune.arena, runtime->allocator, 1 << 16);

@@ -2,6 +2,7 @@
 //
 // trivet build: a model to a plan. From words to a config and back to a report; it compiles through
 // the public API like anybody else.
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "tools/trivet/command.h"
 
 #define MAX_INPUTS 64
+#define MAX_TARGETS 16
+#define TARGET_NAME 64
 
 typedef struct bar_s {
   bool terminal;
@@ -209,11 +212,10 @@ static trivet_status_t set_passes(trivet_config_t* config, const arguments_t* ar
   return TRIVET_OK;
 }
 
-static trivet_status_t configure(trivet_config_t* config, const arguments_t* arguments,
-                                 bar_t* bar) {
+static trivet_status_t configure(trivet_config_t* config, const char* target,
+                                 const arguments_t* arguments, bar_t* bar) {
   int64_t number = 0;
-  TRIVET_RETURN_IF_ERROR(
-      trivet_config_set_target(config, option_value(arguments, "--target", "cpu")));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_target(config, target));
   TRIVET_RETURN_IF_ERROR(set_precision(config, arguments));
   TRIVET_RETURN_IF_ERROR(set_io_formats(config, arguments));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--threads", 0, 0, 4096, &number));
@@ -262,8 +264,8 @@ static trivet_status_t print_report(const trivet_report_t* report, const argumen
   return path ? tvi_file_write(path, text, strlen(text), trivet_allocator_system()) : TRIVET_OK;
 }
 
-static trivet_status_t build(trivet_builder_t* builder, const char* model, const char* output,
-                             const arguments_t* arguments, bar_t* bar) {
+static trivet_status_t build(trivet_builder_t* builder, const char* model, const char* target,
+                             const char* output, const arguments_t* arguments, bar_t* bar) {
   model_t opened;
   trivet_config_t* config = NULL;
   trivet_report_t* report = NULL;
@@ -276,7 +278,7 @@ static trivet_status_t build(trivet_builder_t* builder, const char* model, const
   }
   int64_t parsed = tvi_clock_now_ns();
   if (!status) status = trivet_config_create(builder, &config);
-  if (!status) status = configure(config, arguments, bar);
+  if (!status) status = configure(config, target, arguments, bar);
   if (!status) status = trivet_build_file(network, config, output, &report);
   if (bar->terminal) fprintf(stderr, "\r%60s\r", "");
   status = trivet_status_join(status, print_report(report, arguments));
@@ -292,9 +294,73 @@ static trivet_status_t build(trivet_builder_t* builder, const char* model, const
   return status;
 }
 
+typedef struct targets_s {
+  char names[MAX_TARGETS][TARGET_NAME];
+  uint32_t count;
+} targets_t;
+
+// --target A,B and --target A --target B are the same.
+static trivet_status_t read_targets(const arguments_t* arguments, targets_t* targets) {
+  memset(targets, 0, sizeof(*targets));
+  const option_t* given = find_option(arguments, "--target");
+  for (int i = 0; i < given->seen && i < 64; ++i) {
+    trivet_string_view_t rest = tvi_sv(given->values[i]);
+    while (rest.size != 0) {
+      trivet_string_view_t name = tvi_sv_split(&rest, ',');
+      if (name.size == 0) continue;
+      if (targets->count == MAX_TARGETS)
+        return TRIVET_STATUS(OUT_OF_RANGE, "--target: more than %d targets", MAX_TARGETS);
+      TRIVET_RETURN_IF_ERROR_ANNOTATED(
+          copy_name(name, targets->names[targets->count++], TARGET_NAME), "--target");
+    }
+  }
+  if (targets->count == 0) {
+    TRIVET_RETURN_IF_ERROR(copy_name(tvi_sv("cpu"), targets->names[targets->count++], TARGET_NAME));
+  }
+  if (targets->count == 1) return TRIVET_OK;
+  static const char* const kAlone[] = {"--write-lock", "--json"};
+  for (int i = 0; i < 2; ++i) {
+    if (!option_given(arguments, kAlone[i])) continue;
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "%s is for one target; 'trivet merge' makes one plan of several",
+                         kAlone[i]);
+  }
+  if (strcmp(arguments->words[0], "-") == 0)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "a model from standard input is for one target");
+  return TRIVET_OK;
+}
+
+// A plan for each target, beside the output for a while, then one of them all.
+static trivet_status_t build_all(trivet_builder_t* builder, const targets_t* targets,
+                                 const char* output, const arguments_t* arguments, bar_t* bar) {
+  const char* model = arguments->words[0];
+  if (targets->count == 1) {
+    return build(builder, model, targets->names[0], output, arguments, bar);
+  }
+  char parts[MAX_TARGETS][PATH_MAX];
+  const char* paths[MAX_TARGETS];
+  trivet_status_t status = TRIVET_OK;
+  uint32_t made = 0;
+  for (uint32_t i = 0; i < targets->count && !status; ++i) {
+    int size = snprintf(parts[i], PATH_MAX, "%s.%u.part", output, i);
+    if (size < 0 || size >= PATH_MAX) {
+      status = TRIVET_STATUS(INVALID_ARGUMENT, "the output's name is too long");
+      break;
+    }
+    paths[i] = parts[i];
+    ++made;
+    status =
+        trivet_status_annotate(build(builder, model, targets->names[i], parts[i], arguments, bar),
+                               "target '%s'", targets->names[i]);
+  }
+  if (!status) status = merge_plans(arguments, paths, made, output);
+  for (uint32_t i = 0; i < made; ++i) remove(parts[i]);
+  return status;
+}
+
 static int run(int argc, char** argv) {
   option_t options[] = {{"--output", "-o", true, false, 0, {0}, 0},
-                        {"--target", NULL, true, false, 0, {0}, 0},
+                        {"--target", NULL, true, true, 0, {0}, 0},
                         {"--precision", NULL, true, false, 0, {0}, 0},
                         {"--layer-precision", NULL, true, true, 0, {0}, 0},
                         {"--obey-precision", NULL, false, false, 0, {0}, 0},
@@ -347,7 +413,9 @@ static int run(int argc, char** argv) {
   trivet_builder_t* builder = NULL;
   bar_t bar = {isatty(STDERR_FILENO) != 0, 0};
   trivet_status_t status = open_builder(&arguments, &builder);
-  if (!status) status = build(builder, arguments.words[0], output, &arguments, &bar);
+  targets_t targets;
+  if (!status) status = read_targets(&arguments, &targets);
+  if (!status) status = build_all(builder, &targets, output, &arguments, &bar);
   trivet_builder_destroy(builder);
   return status ? report_error("build", status) : 0;
 }
@@ -368,7 +436,8 @@ const command_t kBuildCommand = {
     "  --min, --opt, --max SHAPES\n"
     "kernels:\n"
     "  --target NAME          what to compile for (cpu): a target that a plugin brings, with its\n"
-    "                         architecture where it has some: cuda:sm_90\n"
+    "                         architecture where it has some: cuda:sm_90. Several, A,B, make one\n"
+    "                         plan, of which the first that a machine can run is run there\n"
     "  --precision TYPE       what f32 networks are computed on: f32 (default), f16, bf16\n"
     "  --layer-precision PATTERN:TYPE   nodes on another type, by name ('/head/*:f32') or by\n"
     "                         operator ('op:*Softmax:f32'); the last that fits holds (repeatable)\n"

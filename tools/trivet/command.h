@@ -120,6 +120,10 @@ typedef struct layer_figures_s {
 trivet_status_t write_profile_page(const char* path, const char* title, const char* summary,
                                    layer_figures_t* layers, size_t count);
 
+// Writes one plan of |count| plans for other targets each, and says so.
+trivet_status_t merge_plans(const arguments_t* arguments, const char* const* paths, uint32_t count,
+                            const char* output);
+
 // A builder with all plugins loaded.
 trivet_status_t open_builder(const arguments_t* arguments, trivet_builder_t** out_builder);
 // MODEL of the command line: a model file, a graph as text, or "-" for either from standard input.
@@ -150,6 +154,7 @@ extern const command_t kBuildCommand;
 extern const command_t kRunCommand;
 extern const command_t kBenchCommand;
 extern const command_t kTuneCommand;
+extern const command_t kMergeCommand;
 extern const command_t kInspectCommand;
 extern const command_t kOptCommand;
 extern const command_t kPluginCommand;

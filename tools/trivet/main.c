@@ -8,8 +8,8 @@
 #include "tools/trivet/command.h"
 
 static const command_t* const kCommands[] = {
-    &kBuildCommand, &kRunCommand,    &kBenchCommand,   &kTuneCommand,   &kInspectCommand,
-    &kOptCommand,   &kPluginCommand, &kPluginsCommand, &kDoctorCommand,
+    &kBuildCommand,   &kRunCommand, &kBenchCommand,  &kTuneCommand,    &kMergeCommand,
+    &kInspectCommand, &kOptCommand, &kPluginCommand, &kPluginsCommand, &kDoctorCommand,
 };
 #define COMMAND_COUNT (sizeof(kCommands) / sizeof(kCommands[0]))
 

@@ -30,6 +30,7 @@ static trivet_status_t tune(trivet_runtime_t* runtime, const arguments_t* argume
   options.thread_count = (uint32_t)number;
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--memory-limit", 0, 0, INT64_MAX, &number));
   options.memory_limit = (uint64_t)number;
+  if (option_given(arguments, "--this-target-only")) options.flags = TRIVET_TUNE_THIS_TARGET_ONLY;
   int64_t start = tvi_clock_now_ns();
   tvi_file_writer_t* writer = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_file_writer_open(output, trivet_allocator_system(), &writer));
@@ -54,6 +55,7 @@ static int run(int argc, char** argv) {
                         {"--threads", NULL, true, false, 0, {0}, 0},
                         {"--device", NULL, true, false, 0, {0}, 0},
                         {"--memory-limit", NULL, true, false, 0, {0}, 0},
+                        {"--this-target-only", NULL, false, false, 0, {0}, 0},
                         {"--plugin", NULL, true, true, 0, {0}, 0},
                         {"--plugin-path", NULL, true, false, 0, {0}, 0},
                         {"--verbose", "-v", false, false, 0, {0}, 0},
@@ -101,5 +103,7 @@ const command_t kTuneCommand = {
     "  --threads N            threads of one inference, for plans of the CPU (1)\n"
     "  --device N             which device, for targets that have several (0)\n"
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
+    "  --this-target-only     leave out the plan's programs for other targets, which stay as they\n"
+    "                         are otherwise\n"
     "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n",
     run};

@@ -101,5 +101,68 @@ class WithoutHardware(Tuning, support.CommandTest):
         self.wrong(["tune", "many.plan", "-o", "t.plan"], "null")
 
 
+class SeveralTargets(support.CommandTest):
+    PLUGIN = ("--plugin", NULL_PLUGIN)
+
+    def build(self, plan, *options):
+        return self.good("build", "net.txt", "-o", plan, *options, *self.PLUGIN)
+
+    def programs(self, plan):
+        return json.loads(self.good("inspect", plan, "--json", *self.PLUGIN).out)["programs"]
+
+    def ran(self, plan):
+        self.good("run", plan, "-o", plan + ".npz", "--shapes", "x:5x4", *self.PLUGIN)
+        return support.load_npz(self.folder / (plan + ".npz"))
+
+    def test_build_and_merge_are_the_same(self):
+        self.build("both.plan", "--target", "null:v2,null:v1")
+        self.build("again.plan", "--target", "null:v2", "--target", "null:v1")
+        for name in ("v1", "v2"):
+            self.build(f"{name}.plan", "--target", f"null:{name}")
+        self.good("merge", "v2.plan", "v1.plan", "-o", "merged.plan")
+        both = (self.folder / "both.plan").read_bytes()
+        self.assertEqual((self.folder / "again.plan").read_bytes(), both)
+        self.assertEqual((self.folder / "merged.plan").read_bytes(), both)
+        self.assertEqual([p["target"] for p in self.programs("both.plan")], ["null:v2", "null:v1"])
+        self.assertEqual(self.ran("both.plan"), self.ran("v1.plan"))
+        self.assertEqual([p.name for p in self.folder.glob("*.part")], [])
+        # The weights are there once.
+        weights = json.loads(self.good("inspect", "both.plan", "--json", *self.PLUGIN).out)["weights_size"]
+        self.assertEqual(weights, json.loads(self.good("inspect", "v1.plan", "--json", *self.PLUGIN).out)["weights_size"])
+
+    def test_none_that_runs_here(self):
+        self.build("both.plan", "--target", "null:v2,null:v3")
+        self.wrong(["run", "both.plan", *self.PLUGIN], "none of the plan's 2 programs, for 'null:v2', 'null:v3', runs here",
+                   "the plan is for target 'null:v2', device 0 is 'null device 0', target 'null:v1'")
+
+    def test_the_host_as_the_last_resort(self):
+        self.build("both.plan", "--target", "null:v2,cpu")
+        self.build("cpu.plan")
+        self.assertEqual(self.ran("both.plan"), self.ran("cpu.plan"))
+
+    def test_tune_leaves_the_others_or_drops_them(self):
+        self.build("both.plan", "--target", "null:v2,null:v1", "--alternatives", "3")
+        most = [max(len(l["alternatives"]) for l in p["layers"]) for p in self.programs("both.plan")]
+        self.assertGreater(min(most), 1)
+        self.good("tune", "both.plan", "-o", "tuned.plan", *self.PLUGIN)
+        tuned = self.programs("tuned.plan")
+        self.assertEqual([p["target"] for p in tuned], ["null:v2", "null:v1"])
+        self.assertEqual([max(len(l["alternatives"]) for l in p["layers"]) for p in tuned], [most[0], 1])
+        self.good("tune", "both.plan", "-o", "one.plan", "--this-target-only", *self.PLUGIN)
+        self.assertEqual([p["target"] for p in self.programs("one.plan")], ["null:v1"])
+        for plan in ("tuned.plan", "one.plan"):
+            self.assertEqual(sorted(self.ran(plan)), sorted(self.ran("both.plan")))
+
+    def test_wrong_uses(self):
+        self.build("one.plan", "--target", "null:v1")
+        self.wrong(["merge", "one.plan"], "needs plans and -o PLAN")
+        self.wrong(["merge", "one.plan", "one.plan", "-o", "x.plan"], "plan 1: a program for target 'null:v1' is there")
+        self.wrong(["merge", "net.txt", "-o", "x.plan"], "net.txt")
+        self.wrong(["build", "net.txt", "-o", "x.plan", "--target", "null:v1,cpu", "--json", "x.json", *self.PLUGIN], "--json")
+        self.wrong(["build", "-", "-o", "x.plan", "--target", "null:v1,cpu", *self.PLUGIN], "standard input")
+        self.wrong(["build", "net.txt", "-o", "x.plan", "--target", "null:v1,nobody", *self.PLUGIN], "target 'nobody'")
+        self.assertEqual([p.name for p in self.folder.glob("x.plan*")], [])
+
+
 if __name__ == "__main__":
     support.main()
