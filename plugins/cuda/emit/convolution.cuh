@@ -189,7 +189,7 @@ TV_DEVICE void tv_lines_multiply(float (&acc)[L::NB / 8][4], const unsigned char
   const int in = lane % 8, low = lane / 8 % 2, high = lane / 16;
   const unsigned char* lines =
       memory + L::WEIGHTS + (warp * 16 + lane / 4) * (L::SX * L::C * 2);
-  TV_UNROLL
+  TV_UNROLL_BY(2)
   for (int k = 0; k < L::DEPTH; k += 16) {
     unsigned a[4];
     TV_UNROLL

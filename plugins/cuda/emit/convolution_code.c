@@ -20,7 +20,7 @@
 #define WIDE_BLOCK 384u
 // First layers: warps of a block, blocks that stay, and what is worth it.
 #define LINE_WARPS 8
-#define LINE_BLOCKS (2 * 132)
+#define LINE_BLOCKS (3 * 132)
 #define MAX_LINE_FEATURES 128
 #define MAX_LINE_DEPTH 512
 #define MAX_LINE_BYTES (200 * 1024)

@@ -193,7 +193,7 @@ const char tvi_cuda_convolution_text[] =
     "  const int in = lane % 8, low = lane / 8 % 2, high = lane / 16;\n"
     "  const unsigned char* lines =\n"
     "      memory + L::WEIGHTS + (warp * 16 + lane / 4) * (L::SX * L::C * 2);\n"
-    "  TV_UNROLL\n"
+    "  TV_UNROLL_BY(2)\n"
     "  for (int k = 0; k < L::DEPTH; k += 16) {\n"
     "    unsigned a[4];\n"
     "    TV_UNROLL\n"
