@@ -185,14 +185,17 @@ static void print_signature(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* var
 
 static uint32_t variant_alignment(const tvi_cuda_printer_t* p) {
   uint32_t alignment = 1;
-  for (size_t i = 0; i < p->accesses.count && p->shape.vector > 1; ++i) {
+  const bool has_columns = p->shape.columns > 1;
+  const uint32_t vector = has_columns ? p->shape.columns : p->shape.vector;
+  const uint32_t loop = has_columns ? p->shape.column_loop : p->loop_count - 1;
+  for (size_t i = 0; i < p->accesses.count && vector > 1; ++i) {
     const tvi_cuda_access_t* access = &p->accesses.data[i];
     if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
     const bool crosses = p->shape.is_tiled && tvi_cuda_is_crossing(p, access, p->shape.tile_loop) &&
                          tvi_cuda_is_vector(p, access, p->shape.tile_loop, p->shape.vector);
-    if (!crosses && !tvi_cuda_is_piece(p, access, p->loop_count - 1, p->shape.vector)) continue;
-    uint32_t bytes = p->shape.vector *
-                     tvi_dtype_bytes(tvi_cuda_stored_dtype(&p->program->values[access->value]));
+    if (!crosses && !tvi_cuda_is_piece(p, access, loop, vector)) continue;
+    uint32_t bytes =
+        vector * tvi_dtype_bytes(tvi_cuda_stored_dtype(&p->program->values[access->value]));
     if (bytes > 16) bytes = 16;
     if (bytes > alignment) alignment = bytes;
   }
@@ -201,9 +204,9 @@ static uint32_t variant_alignment(const tvi_cuda_printer_t* p) {
 
 static void print_variant(tvi_cuda_printer_t* p, uint32_t number, tvi_cuda_variant_t* variant) {
   snprintf(variant->name, sizeof(variant->name), "%s_%u%s", p->options->name, number,
-           p->shape.is_joining                               ? "_joined"
-           : variant->alignment == 1 && p->shape.vector == 1 ? ""
-                                                             : "_v");
+           p->shape.is_joining                                                       ? "_joined"
+           : variant->alignment == 1 && p->shape.vector == 1 && p->shape.columns < 2 ? ""
+                                                                                     : "_v");
   variant->shared_bytes = 0;
   if (p->group->is_scan) {
     tvi_cuda_print_scan(p, variant);
@@ -255,7 +258,7 @@ static trivet_status_t print_launch(tvi_cuda_printer_t* p, uint32_t number) {
     bodies[1] = &p->body;
     tvi_string_builder_clear(&p->body);
     p->shape.chunks *= p->shape.vector;
-    p->shape.vector = 1;
+    p->shape.vector = p->shape.columns = 1;
     launch.variants[1].alignment = 1;
     print_variant(p, number, &launch.variants[1]);
     launch.variant_count = 2;

@@ -40,6 +40,9 @@ typedef struct tvi_cuda_shape_s {
   uint32_t lanes;   // threads of a row
   uint32_t rows;    // rows of a block
   uint32_t vector;  // elements that a thread takes at once
+  // Neighbouring rows that a thread of a column has, along |column_loop|, read and written at once.
+  // 0, 1: one
+  uint32_t columns, column_loop;
   uint32_t chunks;  // times that a row is walked; 0: not known, it is walked in a loop
   uint32_t parts;   // blocks that share a row; a second kernel joins their states. 0, 1: no
   bool is_joining;  // that second kernel

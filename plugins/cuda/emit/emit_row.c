@@ -20,6 +20,8 @@
 // around for that.
 #define MANY_THREADS 270336
 #define LEAST_WALKS 16
+// Bytes of states that a thread holds for neighbouring rows.
+#define MAX_STATES 128u
 
 static uint32_t outer_count(const tvi_cuda_printer_t* p) {
   uint32_t count = 0;
@@ -44,13 +46,12 @@ static bool prefers_columns(const tvi_cuda_printer_t* p, uint32_t rows_end) {
   return across > along_row;
 }
 
-// How many blocks share a row, where there are too few rows and the reductions need nothing but the
-// row itself: each thread keeps so much of it that the second kernel pays.
-static uint32_t choose_parts(const tvi_cuda_printer_t* p, int64_t rows, int64_t row) {
-  const tvi_cuda_shape_t* s = &p->shape;
+// Do all reductions of the group need nothing but what lies in memory, and has it no values of
+// points?
+static bool is_one_pass(const tvi_cuda_printer_t* p) {
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {
     const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    if (p->schedule->stages[stage].has_inner) return 1;
+    if (p->schedule->stages[stage].has_inner) return false;
     if (p->program->stages[stage].kind != TVI_KIR_REDUCE) continue;
     for (uint32_t k = 0; k < p->program->stages[stage].instr_count; ++k) {
       const tvi_kir_instr_t* instr = &p->program->stages[stage].instrs[k];
@@ -58,14 +59,42 @@ static uint32_t choose_parts(const tvi_cuda_printer_t* p, int64_t rows, int64_t 
       const uint32_t producer = p->program->values[instr->imm.load->value].stage;
       if (producer != TVI_KIR_NONE &&
           &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
-        return 1;
+        return false;
     }
   }
+  return true;
+}
+
+// How many blocks share a row, where there are too few rows and the reductions need nothing but the
+// row itself: each thread keeps so much of it that the second kernel pays.
+static uint32_t choose_parts(const tvi_cuda_printer_t* p, int64_t rows, int64_t row) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  if (!is_one_pass(p)) return 1;
   const int64_t walks = row / ((int64_t)s->lanes * s->vector);
-  const int64_t threads = (rows + s->rows - 1) / s->rows * s->rows * s->lanes;
+  const int64_t pieces = rows / s->columns;
+  const int64_t threads = (pieces + s->rows - 1) / s->rows * s->rows * s->lanes;
   if (walks < LEAST_WALKS || threads >= ENOUGH_THREADS) return 1;
   const int64_t wanted = (MANY_THREADS + threads - 1) / threads;
   return (uint32_t)(wanted < walks / 4 ? wanted : walks / 4);
+}
+
+// How many neighbouring rows a thread takes, so that it moves 16 bytes at once; less where threads
+// would be too few.
+static uint32_t choose_columns(const tvi_cuda_printer_t* p, uint32_t loop, int64_t rows,
+                               int64_t row) {
+  if (!is_one_pass(p)) return 1;
+  uint32_t bytes = 1;
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->program->stages[stage].kind != TVI_KIR_REDUCE) continue;
+    const uint32_t own = tvi_cuda_state_bytes(p, stage);
+    bytes = own > bytes ? own : bytes;
+  }
+  uint32_t columns = tvi_cuda_choose_vector(p, loop);
+  while (columns > 1 && columns * bytes > MAX_STATES) columns /= 2;
+  const int64_t lanes = row < 16 ? 1 : row / 8 < 1024 ? row / 8 : 1024;  // of some blocks
+  while (columns > 1 && rows / columns * lanes < ENOUGH_THREADS / 4) columns /= 2;
+  return columns;
 }
 
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
@@ -86,14 +115,19 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
     in_order |= monoid != NULL && !tvi_kir_monoid_is_commutative(monoid);
   }
   tvi_cuda_shape_t* s = &p->shape;
-  s->vector = 1;
+  s->vector = s->columns = 1;
   s->lanes = 1;
   s->is_column = prefers_columns(p, rows_end);
+  if (s->is_column && !in_order && rows_end > 0) {
+    s->column_loop = rows_end - 1;
+    s->columns = choose_columns(p, rows_end - 1, rows, row);
+  }
   if (in_order) {
     s->rows = 128;
   } else if (s->is_column || row <= 8) {
     const uint32_t most_lanes = s->is_column ? 128 : 8;
-    while (s->lanes < most_lanes && s->lanes * 8 <= row && rows * s->lanes < ENOUGH_THREADS)
+    while (s->lanes < most_lanes && s->lanes * 8 <= row &&
+           rows / s->columns * s->lanes < ENOUGH_THREADS)
       s->lanes *= 2;
     s->rows = s->lanes == 1 ? 128 : s->lanes > 32 ? 1024 / s->lanes : 32;
     if (!s->is_column && s->lanes > 1) s->rows = 128 / s->lanes;
@@ -121,7 +155,7 @@ void tvi_cuda_choose_joining_shape(tvi_cuda_printer_t* p) {
   tvi_cuda_shape_t* s = &p->shape;
   const uint32_t most = s->is_column ? 16 : 256;
   s->is_joining = true;
-  s->vector = 1;
+  s->vector = s->columns = 1;
   s->lanes = 1;
   while (s->lanes < most && s->lanes < s->parts) s->lanes *= 2;
   s->rows = s->is_column ? 32 : s->lanes < 128 ? 128 / s->lanes : 1;
@@ -167,7 +201,7 @@ static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
       : s->vector == 4 ? " / 4u"
       : s->vector == 8 ? " / 8u"
                        : " / 16u");
-    tvi_cuda_print_unravel(p, rows_end, p->loop_count, s->vector, true);
+    tvi_cuda_print_unravel(p, rows_end, p->loop_count, s->vector, s->columns < 2);
   }
 }
 
@@ -367,6 +401,124 @@ static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows
   print_results(p, stage);
 }
 
+// Loads of neighbouring rows at once: those of |stage|.
+static void print_column_loads(tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_cuda_shape_t* shape = &p->shape;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->stage != stage || access->array == TVI_CUDA_NONE) continue;
+    P(p, "%s x%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
+      access->array, shape->columns);
+    tvi_cuda_print_piece(p, access, shape->column_loop, shape->columns, "");
+  }
+}
+
+static void open_columns(tvi_cuda_printer_t* p) {
+  const uint32_t loop = p->shape.column_loop;
+  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\nconst %s q%u = b%u + e;\n", p->shape.columns,
+    tvi_cuda_index_type(p), loop, loop);
+}
+
+// The states of neighbouring rows: a<stage>.
+static void print_column_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
+  const tvi_cuda_shape_t* shape = &p->shape;
+  P(p, "s%u_t a%u[%u];\nTV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", stage, stage, shape->columns,
+    shape->columns);
+  tvi_cuda_print_identity(p, stage);
+  P(p, "a%u[e] = s%u;\n}\n", stage, stage);
+  open_points(p, rows_end);
+  print_column_loads(p, stage);
+  open_columns(p);
+  P(p, "s%u_t& s%u = a%u[e];\n", stage, stage, stage);
+  tvi_cuda_print_body(p, stage);
+  tvi_cuda_print_join(p, stage);
+  P(p, "}\n}\n}\n");
+  if (shape->lanes > 1) {
+    P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) tv_join_column<%u, %u, s%u_t>(a%u[e], shared);\n",
+      shape->columns, shape->lanes, shape->rows, stage, stage);
+  }
+  if (shape->parts < 2) return;
+  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e)\nif (is_first) ", shape->columns);
+  print_states(p, stage);
+  P(p, "[at * %u + e] = a%u[e];\n", shape->columns, stage);
+}
+
+// A value of neighbouring rows: kept in y<value> until all are there, where they lie together.
+static void print_column_value(tvi_cuda_printer_t* p, uint32_t stage, uint32_t value) {
+  if (value == TVI_KIR_NONE || !tvi_cuda_is_written(p, value)) return;
+  const tvi_cuda_access_t* store = store_of(p, stage, value);
+  if (tvi_cuda_is_vector(p, store, p->shape.column_loop, p->shape.columns)) {
+    P(p, "y%u[e] = v%u;\n", value, value);
+    return;
+  }
+  print_scalar_store(p, store, "if (is_first) ");
+  P(p, "v%u);\n", value);
+}
+
+// What the states of neighbouring rows are made, and what is computed from that, row by row.
+static void print_column_results(tvi_cuda_printer_t* p) {
+  const tvi_cuda_shape_t* shape = &p->shape;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->load == TVI_KIR_NONE && tvi_cuda_is_written(p, access->value) &&
+        tvi_cuda_is_vector(p, access, shape->column_loop, shape->columns))
+      P(p, "%s y%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
+        access->value, shape->columns);
+  }
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->program->stages[stage].kind != TVI_KIR_REDUCE) print_column_loads(p, stage);
+  }
+  open_columns(p);
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    const tvi_kir_stage_t* s = &p->program->stages[stage];
+    if (s->kind == TVI_KIR_REDUCE) {
+      P(p, "s%u_t& s%u = a%u[e];\n", stage, stage, stage);
+      tvi_cuda_print_finish(p, stage);
+      for (uint32_t k = 0; k < s->result_count; ++k) print_column_value(p, stage, s->values[k]);
+      continue;
+    }
+    P(p, "%s v%u;\n{\n", tvi_cuda_register_type(p->program->values[s->values[0]].dtype),
+      s->values[0]);
+    tvi_cuda_print_body(p, stage);
+    P(p, "v%u = ", s->values[0]);
+    tvi_cuda_print_ref(p, stage, s->results[0]);
+    P(p, ";\n}\n");
+    print_column_value(p, stage, s->values[0]);
+  }
+  P(p, "}\n");
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->load != TVI_KIR_NONE || !tvi_cuda_is_written(p, access->value) ||
+        !tvi_cuda_is_vector(p, access, shape->column_loop, shape->columns))
+      continue;
+    P(p, "if (is_first) tv_store<%u>(", shape->columns);
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, access, shape->column_loop);
+    P(p, ", y%u);\n", access->value);
+  }
+}
+
+static void print_columns(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  const tvi_cuda_shape_t* shape = &p->shape;
+  uint32_t arrays = 0;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    tvi_cuda_access_t* access = &p->accesses.data[i];
+    access->is_cached = false;
+    const bool is_piece = access->load != TVI_KIR_NONE &&
+                          tvi_cuda_is_piece(p, access, shape->column_loop, shape->columns);
+    access->array = is_piece ? arrays++ : TVI_CUDA_NONE;
+  }
+  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
+    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
+    if (p->program->stages[stage].kind == TVI_KIR_REDUCE)
+      print_column_reduction(p, stage, rows_end);
+  }
+  if (shape->parts < 2) print_column_results(p);
+}
+
 static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
   const tvi_kir_stage_t* s = &p->program->stages[stage];
   const uint32_t value = s->values[0], vector = p->shape.vector;
@@ -416,6 +568,13 @@ static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_e
   P(p, "}\n}\n");
 }
 
+// |rows|, counted in what a thread takes of them.
+static trivet_dim_t row_pieces(tvi_cuda_printer_t* p, trivet_dim_t rows) {
+  if (p->shape.columns < 2) return rows;
+  tvi_dim_context_t* dims = p->program->dims;
+  return tvi_dim_binary(dims, TRIVET_DIM_FLOORDIV, rows, tvi_dim_constant(dims, p->shape.columns));
+}
+
 // Rows, or parts of rows.
 static trivet_dim_t all_rows(tvi_cuda_printer_t* p, trivet_dim_t rows) {
   if (p->shape.parts < 2 || p->shape.is_joining) return rows;
@@ -426,7 +585,7 @@ static trivet_dim_t all_rows(tvi_cuda_printer_t* p, trivet_dim_t rows) {
 // Rows of the block, and their loops.
 static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
   const tvi_cuda_shape_t* s = &p->shape;
-  const trivet_dim_t rows = tvi_cuda_extent_product(p, 0, rows_end);
+  const trivet_dim_t rows = row_pieces(p, tvi_cuda_extent_product(p, 0, rows_end));
   const char* count = tvi_cuda_count_type(p);
   if (s->is_column) {
     P(p,
@@ -450,7 +609,11 @@ static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
     tvi_cuda_print_dim(p, rows);
     P(p, ";\n");
   }
-  tvi_cuda_print_unravel(p, 0, rows_end, 1, false);
+  if (s->columns > 1) {
+    tvi_cuda_print_unravel(p, 0, rows_end, s->columns, true);
+  } else {
+    tvi_cuda_print_unravel(p, 0, rows_end, 1, false);
+  }
   return rows;
 }
 
@@ -478,6 +641,11 @@ void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
   const uint32_t rows_end = outer_count(p);
   const trivet_dim_t rows = print_rows(p, rows_end);
   print_shared(p);
+  if (p->shape.columns > 1) {
+    print_columns(p, rows_end);
+    set_grid(p, rows, variant);
+    return;
+  }
   assign_arrays(p, rows_end);
   if (!p->shape.is_joining) print_cached_loads(p, rows_end);
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {

@@ -156,6 +156,57 @@ TEST(CudaShapes, SharedColumnsAndVariances) {
   expect_same(p, {}, {{x, random_tensor(F32, {n, 6})}});
 }
 
+// Windows of pictures whose channels lie together: a thread has several channels. Outside of the
+// picture there is nothing; the third case has channels that cannot be moved at once.
+TEST(CudaShapes, PoolingOfSeveralChannels) {
+  for (int64_t channels : {64, 96, 62}) {
+    Program p;
+    const int64_t height = 30, width = 75;
+    auto x = p.input(F16, {2 * height, 2 * width, channels});
+    auto bias = p.input(F16, {channels}), y = p.output(F16, {height, width, channels});
+    auto top = p.temp(F16, {height, width, channels});
+    {
+      Stage s = p.reduce({height, width, channels}, {3, 3});
+      const auto at = [&](uint32_t outer, uint32_t inner) {
+        return s.op(
+            TVI_KIR_SUB, I64,
+            s.op(TVI_KIR_ADD, I64, s.op(TVI_KIR_MUL, I64, s.index(outer), s.i(2)), s.index(inner)),
+            s.i(1));
+      };
+      s.finish({top}, {s.load(x, {at(0, 3), at(1, 4), s.index(2)}, s.f(-1000, F16))},
+               p.monoid(TVI_KIR_REDUCE_MAX, F16));
+    }
+    Stage s = p.map({height, width, channels});
+    s.finish({y}, {s.op(TVI_KIR_ADD, F16, s.load(top, {s.index(0), s.index(1), s.index(2)}),
+                        s.load(bias, {s.index(2)}))});
+    expect_same(p, {},
+                {{x, random_tensor(F16, {2 * height, 2 * width, channels})},
+                 {bias, random_tensor(F16, {channels}, 2)}});
+  }
+}
+
+// Sums over all but the last dimension, in lanes of a block and in blocks that share a column.
+TEST(CudaShapes, NeighbouringColumns) {
+  const struct {
+    int64_t rows, columns;
+    uint32_t dtype;
+  } cases[] = {{49, 22528, F16}, {2200, 768, F16}, {80, 8448, F32}, {70, 8448, U8}};
+  for (const auto& c : cases) {
+    Program p;
+    auto x = p.input(c.dtype, {c.rows, c.columns}), y = p.output(c.dtype, {c.columns});
+    auto at = p.output(I64, {c.columns});
+    {
+      Stage s = p.reduce({c.columns}, {c.rows});
+      s.finish({y}, {s.load(x, {s.index(1), s.index(0)})},
+               p.monoid(c.dtype == U8 ? TVI_KIR_REDUCE_MAX : TVI_KIR_SUM, c.dtype));
+    }
+    Stage s = p.reduce({c.columns}, {c.rows});
+    s.finish({TVI_KIR_NONE, at}, {s.load(x, {s.index(1), s.index(0)}), s.index(1)},
+             p.monoid(TVI_KIR_ARGMAX, c.dtype));
+    expect_same(p, {}, {{x, random_tensor(c.dtype, {c.rows, c.columns})}});
+  }
+}
+
 // Rows of a table: read in pieces, also where a position is out of bounds.
 TEST(CudaShapes, RowsOfTables) {
   for (uint32_t dtype : {F16, F32, U8}) {
