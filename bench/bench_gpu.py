@@ -3,6 +3,7 @@
 """Measures Trivet beside PyTorch on a GPU: the same models, weights and inputs, both replayed as CUDA graphs.
 
     bench_gpu.py [CASE]... [--tactics MODE] [--modes eager,compile,max-autotune] [--no-torch | --torch FILE] [--save FILE]
+    bench_gpu.py --errors [CASE]... [--precision f32]    errors only, nothing is measured
 
 A case is MODEL:bBATCH. Trivet: a plan built here, run by `trivet bench`. PyTorch: torch_worker.py. Both take turns over
 several sets of inputs, time on the device, and are medians of 300 runs. Both have their inputs and give their outputs in
@@ -31,7 +32,8 @@ CASES = ["resnet50:b1", "resnet50:b32", "resnet50:b128", "mobilenet_v2:b1", "mob
 SEQUENCE = {"bert_base": 128, "bert_large": 384, "gpt2": 1024}
 CHANNELS_FIRST = ("vit_b_16",)  # where PyTorch's convolutions are few
 SETS = 4  # of inputs, taking turns
-ERROR_BAR = 1.2
+ERROR_BAR = 1.2  # of torch's error, in half precision
+F32_BAR = 5e-6
 
 
 def say(text):
@@ -220,6 +222,23 @@ def our_plan(case, args):
     return case
 
 
+def judge(cases, args):
+    """Errors beside PyTorch's, of which each process ends when it has told; whether all are within their bars."""
+    args.modes = ""
+    good = True
+    say(f"{'case':20s}{'type':>6s}{'error':>10s}{'torch':>10s}{'ratio':>8s}")
+    for at in range(0, len(cases), args.compile_jobs):
+        for case in finish_torch(start_torch(cases[at:at + args.compile_jobs], args), args):
+            torch = case.row.get("torch", {})
+            ours, theirs = torch.get("our_error", math.nan), torch.get("torch_error", math.nan)
+            right = ours <= (F32_BAR if args.precision == "f32" else ERROR_BAR * theirs)
+            good = good and right
+            fault = case.row.get("error") or case.row.get("torch_failed") or ""
+            say(f"{case.name:20s}{args.precision:>6s}{ours:10.1e}{theirs:10.1e}{ours / theirs if theirs else math.nan:8.2f}"
+                f"{'' if right else '  ERROR OVER THE BAR ' + fault[:200]}")
+    return good
+
+
 def save(cases, args):
     """What is known so far: a run that is stopped loses only the rest."""
     if args.save:
@@ -242,6 +261,7 @@ def main():
     parser.add_argument("--compile-beside", action="store_true",
                         help="all torch processes compile while our plans are built: for times of tactics that are known")
     parser.add_argument("--compile-seconds", type=float, default=200, help="what they are given (%(default)s)")
+    parser.add_argument("--errors", action="store_true", help="errors of both sides against float64 and no times")
     parser.add_argument("--no-torch", action="store_true", help="our side only")
     parser.add_argument("--torch", metavar="FILE", help="torch's figures from a file of --save")
     parser.add_argument("--profiles", metavar="DIR", help="write our time per layer there")
@@ -269,6 +289,11 @@ def main():
                 say(f"{case.name}: {case.row.get('error') or format(case.row['build_s'], '.1f') + ' s to build'}")
                 save(cases, args)
         say(f"our plans there after {time.monotonic() - begin:.0f} s")
+        if args.errors:
+            good = judge(cases, args)
+            save(cases, args)
+            say(f"all done after {time.monotonic() - begin:.0f} s")
+            sys.exit(0 if good else 1)
         for case in cases if beside is None else []:
             attempt(case, measure_ours, args)
             say(f"{case.name}: {cell(case.row.get('ms'), '.3f', 1)} ms")

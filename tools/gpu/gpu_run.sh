@@ -13,6 +13,9 @@
 #   run.sh operators [OPTIONS]       every operator in every element type against numpy; conformance runs it too
 #   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
 #   run.sh gpu [CASE...]            beside PyTorch, in FP16 (bench/bench_gpu.py)
+#   run.sh errors [CASE...]         errors of ours and PyTorch's against float64 only, in FP16; --precision f32|bf16
+#   run.sh families [TOOL,TOOL]      every family of kernels with every tactic, beside the CPU; with tools of compute-sanitizer:
+#                                    run under each (tests/conformance/kernel_families.py)
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices,
 #                                    and what a run costs the host
 #   run.sh sanitize [SECONDS]        the same small network under compute-sanitizer, each tool for at most so long
@@ -122,6 +125,13 @@ P
       done
     ;;
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
+  errors) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" --errors "$@" ;;
+  families)
+    shift
+    if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then what="sanitize --tools $1"; shift; else what=check; fi
+    # shellcheck disable=SC2086 # a verb and its option
+    exec "$PYTHON" "$here/tests/conformance/kernel_families.py" $what "$@"
+    ;;
   extend)
     shift
     failed=0
