@@ -12,6 +12,7 @@
 #include <regex>
 
 #include "core/plan/plan_select.h"
+#include "tests/support/failing_allocator.h"
 #include "tests/support/plan_sample.h"
 
 namespace {
@@ -199,6 +200,20 @@ TEST_F(PlanMerge, Refusals) {
     EXPECT_EQ(Merge({one.plan, two.plan}), each.message);
   }
   EXPECT_EQ(Merge({}), "there is no plan to merge");
+}
+
+TEST_F(PlanMerge, EveryAllocationMayFail) {
+  Read one([](PlanSample*) {}), two(Rename);
+  const tvi_plan_t* sources[] = {one.plan, two.plan};
+  uint64_t failures = trivet_test::ForEachFailure([&](trivet_allocator_t allocator) {
+    tvi_arena_t arena;
+    tvi_arena_init(&arena, allocator, 256);
+    tvi_plan_merge_t merged;
+    trivet_status_t status = tvi_plan_merge(sources, 2, &arena, &merged);
+    tvi_arena_deinit(&arena);
+    return status;
+  });
+  EXPECT_GT(failures, 10u);
 }
 
 }  // namespace
