@@ -138,6 +138,15 @@ static trivet_status_t open_device(build_t* b, tvi_tactic_options_t* options) {
   return TRIVET_OK;
 }
 
+static uint64_t weight_bytes(const trivet_graph_t* graph) {
+  uint64_t sum = 0;
+  for (uint32_t v = 1; v < graph->value_count; ++v) {
+    const tvi_value_t* value = tvi_graph_value(graph, v);
+    if (!value->dead && value->constant && value->use_count != 0) sum += value->constant->size;
+  }
+  return sum;
+}
+
 static trivet_status_t open_target(build_t* b) {
   const trivet_config_t* config = b->config;
   tvi_tactic_options_t* options = &b->options;
@@ -145,6 +154,8 @@ static trivet_status_t open_target(build_t* b) {
   options->dump_folder = config->dump_folder;
   options->mode = config->tactics;
   options->alternatives = config->alternatives;
+  options->max_load_ms = config->max_load_ms;
+  options->weight_bytes = weight_bytes(b->network->graph);
   options->thread_count = 1;
   options->explain = (config->flags & TRIVET_BUILD_EXPLAIN) != 0;
   options->disabled = config->disabled.data;
@@ -155,6 +166,17 @@ static trivet_status_t open_target(build_t* b) {
   return open_device(b, options);
 }
 
+// Compiled code lies beside the times that chose it.
+static bool keeps_code(const build_t* b) {
+  const trivet_config_t* config = b->config;
+  return config->timing_cache && config->tactics == TRIVET_TACTICS_TIMED && b->options.device &&
+         strlen(config->timing_cache) < 1000;
+}
+
+static void code_path(const build_t* b, char* path, size_t size) {
+  snprintf(path, size, "%s.code", b->config->timing_cache);
+}
+
 static trivet_status_t open_tactics(build_t* b) {
   const trivet_config_t* config = b->config;
   tvi_tactic_options_t* options = &b->options;
@@ -162,6 +184,7 @@ static trivet_status_t open_tactics(build_t* b) {
   options->symbols = b->shapes.opt;
   options->symbols_max = b->shapes.max;
   options->symbol_count = b->shapes.symbol_count;
+  options->weight_bytes = weight_bytes(b->network->graph);
   if (config->tactics != TRIVET_TACTICS_HEURISTIC) {
     char device[128] = "";
     if (!options->device) tvi_cpu_describe(device, sizeof(device));
@@ -181,8 +204,12 @@ static trivet_status_t open_tactics(build_t* b) {
         tvi_device_pool_create(config->thread_count, b->allocator, &b->pool, &b->executor));
     options->executor = b->executor;
   }
-  return tvi_tactic_context_create(b->network->builder->registry, options, b->allocator,
-                                   &b->tactics);
+  TRIVET_RETURN_IF_ERROR(
+      tvi_tactic_context_create(b->network->builder->registry, options, b->allocator, &b->tactics));
+  if (!keeps_code(b)) return TRIVET_OK;
+  char path[1024];
+  code_path(b, path, sizeof(path));
+  return tvi_code_cache_load(&b->tactics->code_cache, path);
 }
 
 static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
@@ -224,6 +251,11 @@ static trivet_status_t save_times(build_t* b) {
   if (config->tactics == TRIVET_TACTICS_LOCKED) TRIVET_RETURN_IF_ERROR(check_lock(b));
   if (config->tactics == TRIVET_TACTICS_TIMED && config->timing_cache) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save(b->cache, config->timing_cache));
+  }
+  if (keeps_code(b)) {
+    char path[1024];
+    code_path(b, path, sizeof(path));
+    TRIVET_RETURN_IF_ERROR(tvi_code_cache_save(&b->tactics->code_cache, path));
   }
   if (config->tactics != TRIVET_TACTICS_HEURISTIC && config->lock_output) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save_winners(b->cache, config->lock_output));

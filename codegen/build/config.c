@@ -94,6 +94,15 @@ trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode
   return TRIVET_OK;
 }
 
+trivet_status_t trivet_config_set_max_load(trivet_config_t* config, double milliseconds) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "config is NULL");
+  if (!(milliseconds >= 0 && milliseconds <= 1e9)) {
+    return TRIVET_STATUS(OUT_OF_RANGE, "a plan loads in 0 to 1e9 ms, not %g", milliseconds);
+  }
+  config->max_load_ms = milliseconds;
+  return TRIVET_OK;
+}
+
 trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t count) {
   if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
   if (count < 1 || count > TVI_MAX_ALTERNATIVES) {

@@ -167,6 +167,12 @@ static trivet_status_t step_of(finish_t* f, tvi_sched_step_t* from, tvi_plan_ste
       f->arena, from->bound.data, from->bound.count * sizeof(tvi_plan_bound_symbol_t), &copy));
   out->bound_symbols = (const tvi_plan_bound_symbol_t*)copy;
   TRIVET_RETURN_IF_ERROR(copy_text(f, made_by, &out->made_by));
+  // Where nothing runs but the host, plans stay as they were before costs were known.
+  if (from->flops && f->s->tactics->options.device) {
+    tvi_plan_expr_t flops = 0;
+    TRIVET_RETURN_IF_ERROR(expr(f, from->flops, &flops));
+    out->flops = flops + 1;
+  }
   return copy_text(f, from->name, &out->name);
 }
 

@@ -53,6 +53,7 @@ typedef struct tvi_sched_step_s {
   uint32_t kernel_version;
   trivet_string_view_t kernel, tactic, name;
   const char* made_by;
+  trivet_dim_t flops;             // NULL: not known
   TVI_VECTOR(uint32_t) operands;  // tensors; TVI_PLAN_NONE: absent
   uint32_t output_count;          // the last ones are written
   uint32_t region;

@@ -191,12 +191,27 @@ static uint32_t in_place_mask(const trivet_region_t* region) {
   return mask;
 }
 
+// Operations on numbers as the program says them, whatever a kernel makes of it. NULL: not known.
+static trivet_dim_t flops_of(tvi_dim_context_t* dims, const tvi_kir_program_t* program) {
+  trivet_dim_t sum = program ? tvi_dim_constant(dims, 0) : NULL;
+  for (uint32_t i = 0; sum && i < program->stage_count; ++i) {
+    tvi_kir_cost_t cost;
+    tvi_kir_stage_cost(program, i, &cost);
+    if (!cost.positions) return NULL;
+    trivet_dim_t each = tvi_dim_constant(dims, (int64_t)cost.flops + cost.transcendentals);
+    trivet_dim_t all = each ? tvi_dim_binary(dims, TRIVET_DIM_MUL, cost.positions, each) : NULL;
+    sum = all ? tvi_dim_binary(dims, TRIVET_DIM_ADD, sum, all) : NULL;
+  }
+  return sum;
+}
+
 // One way to do the step: what the tactic's kernel emits. After an error the caller frees |step|.
 static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region,
                                 const tvi_place_t* places, const tvi_tactic_t* tactic,
                                 tvi_sched_step_t* step) {
   step->kind = TVI_PLAN_STEP_LAUNCH;
   step->made_by = region->made_by;
+  step->flops = flops_of(s->graph->dims, region->program);
   step->price = tactic->price;
   trivet_string_view_t name = {tactic->name, strlen(tactic->name)};
   TRIVET_RETURN_IF_ERROR(tvi_arena_strdup(s->arena, name, &step->tactic));

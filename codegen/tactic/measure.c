@@ -235,8 +235,9 @@ static int compare_times(const void* a, const void* b) {
 
 static trivet_status_t run_all(const step_t* b, const trivet_kernel_t* kernel, void* prepared,
                                void* workspace, double* out_nanoseconds) {
-  trivet_kernel_launch_t launch = {(void* const*)b->addresses.data, workspace,
-                                   b->bench->context->options.executor, NULL};
+  trivet_kernel_launch_t launch = {.addresses = (void* const*)b->addresses.data,
+                                   .workspace = workspace,
+                                   .executor = b->bench->context->options.executor};
   int64_t times[MAX_RUNS];
   int count = 0;
   TRIVET_RETURN_IF_ERROR(
@@ -340,7 +341,9 @@ trivet_status_t tvi_tactic_bench_measure(tvi_tactic_bench_t* b, const tvi_tactic
   tvi_vector_init(&step.packed_sizes, allocator);
   tvi_vector_init(&step.parameters, allocator);
   trivet_status_t status = b->is_filled ? TRIVET_OK : fill_operands(b);
+  b->context->code_cache.is_trying = true;
   if (!status) status = measure(&step, tactic, best, out_nanoseconds);
+  b->context->code_cache.is_trying = false;
   tvi_vector_deinit(&step.operands);
   tvi_vector_deinit(&step.addresses);
   tvi_vector_deinit(&step.packed_at);

@@ -25,6 +25,8 @@ trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,
   tvi_vector_init(&context->kernels, allocator);
   tvi_vector_init(&context->notes, allocator);
   tvi_code_cache_init(&context->code_cache, allocator);
+  tvi_load_price_init(&context->load_price, allocator);
+  tvi_load_price_bound(&context->load_price, options->max_load_ms, options->weight_bytes);
   trivet_status_t status = tvi_alloc_zeroed(allocator, sizeof(*context->arena), &context->arena);
   if (!status) tvi_arena_init(context->arena, allocator, 1 << 16);
   bool general = false;
@@ -58,6 +60,7 @@ void tvi_tactic_context_destroy(tvi_tactic_context_t* context) {
   tvi_vector_deinit(&context->kernels);
   tvi_vector_deinit(&context->notes);
   tvi_code_cache_deinit(&context->code_cache);
+  tvi_load_price_deinit(&context->load_price);
   if (context->arena) {
     tvi_arena_deinit(context->arena);
     tvi_free(allocator, context->arena, sizeof(*context->arena));
@@ -140,6 +143,28 @@ static void note_decline(void* self, const trivet_kernel_t* kernel, const char* 
   va_end(arguments);
 }
 
+// Drops what would make loading take longer than it may.
+static trivet_status_t drop_slow_to_load(const tvi_tactic_context_t* context,
+                                         const trivet_region_t* region, tvi_tactic_list_t* list,
+                                         asking_t* asking) {
+  uint64_t signature[2];
+  if (context->load_price.budget_us == 0 || list->count == 0) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_region_signature(region, signature));
+  size_t kept = 0;
+  const trivet_kernel_t* dropped = NULL;
+  for (size_t i = 0; i < list->count; ++i) {
+    const trivet_kernel_t* kernel = list->data[i].kernel;
+    if (tvi_load_price_fits(&context->load_price, kernel, signature)) {
+      list->data[kept++] = list->data[i];
+    } else if (dropped != kernel) {
+      dropped = kernel;
+      note_decline(asking, kernel, "loading the plan would take longer than it may");
+    }
+  }
+  list->count = kept;
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet_region_t* region,
                                      tvi_tactic_list_t* out_tactics,
                                      tvi_string_builder_t* reasons) {
@@ -154,7 +179,7 @@ trivet_status_t tvi_tactic_enumerate(tvi_tactic_context_t* context, const trivet
     TRIVET_RETURN_IF_ERROR_ANNOTATED(kernel->propose(kernel, region, &proposal), "kernel %s",
                                      kernel->name);
   }
-  return TRIVET_OK;
+  return drop_slow_to_load(context, region, out_tactics, &asking);
 }
 
 // "cpu_onednn.convolution/1": a new version of a kernel is another kernel for caches.
@@ -369,6 +394,12 @@ trivet_status_t tvi_tactic_choose(tvi_tactic_context_t* context, const trivet_re
   }
   size_t index = 0;
   if (!status) status = choose(context, region, &list, &index);
+  if (!status && context->load_price.budget_us > 0) {
+    uint64_t signature[2];
+    status = tvi_region_signature(region, signature);
+    if (!status)
+      status = tvi_load_price_pay(&context->load_price, list.data[index].kernel, signature);
+  }
   if (!status) {
     out_choice->tactics[0] = list.data[index];
     out_choice->count = 1;

@@ -7,6 +7,7 @@
 #ifndef TRIVET_CODEGEN_TACTIC_TACTIC_H_
 #define TRIVET_CODEGEN_TACTIC_TACTIC_H_
 
+#include "codegen/tactic/load_price.h"
 #include "core/base/vector.h"
 #include "core/registry/registry.h"
 #include "core/target/target.h"
@@ -41,6 +42,9 @@ typedef struct tvi_tactic_options_s {
   const tvi_registry_t* run_registry;  // timed: where run halves are found
   tvi_measure_device_t* measure;       // timed, with a device: what to measure on
   trivet_progress_t progress;
+  double max_load_ms;     // what loading the plan may take beside the start of the device's driver
+                          // and of weights; 0: anything
+  uint64_t weight_bytes;  // with |max_load_ms|: that go to the device
   uint32_t alternatives;  // heuristic: most tactics a step is given, for a device that will choose
   const char* dump_folder;  // where kernels leave what they generate; NULL: nowhere
 } tvi_tactic_options_t;
@@ -54,6 +58,7 @@ typedef struct tvi_tactic_context_s {
   kernels;  // of the target, with a build half, in order of registration
   TVI_VECTOR(tvi_explain_note_t) notes;
   tvi_code_cache_t code_cache;
+  tvi_load_price_t load_price;
 } tvi_tactic_context_t;
 
 trivet_status_t tvi_tactic_context_create(const tvi_registry_t* registry,

@@ -21,7 +21,8 @@ extern "C" {
 
 #define TVI_PLAN_MAGIC "TRIVET\r\n"  // 8 bytes; a text-mode transfer breaks it visibly
 #define TVI_PLAN_MAJOR 1u
-#define TVI_PLAN_MINOR 2u  // 1: memories of buffers, steps of kind COPY; 2: carried plugins
+#define TVI_PLAN_MINOR \
+  3u  // 1: memories of buffers, steps of kind COPY; 2: carried plugins; 3: costs
 #define TVI_PLAN_NONE UINT32_MAX
 #define TVI_PLAN_WEIGHT_ALIGNMENT 64u
 #define TVI_PLAN_MAX_ALIGNMENT 65536u  // of buffers and bindings
@@ -162,6 +163,7 @@ typedef struct tvi_plan_step_s {
   uint32_t block_count;  // IF, LOOP: blocks called
   const tvi_plan_bound_symbol_t* bound_symbols;
   const uint32_t* blocks;
+  uint32_t flops;  // 1 + the expression of its operations on numbers; 0: not known
 } tvi_plan_step_t;
 
 typedef struct tvi_plan_block_s {

@@ -305,6 +305,22 @@ static trivet_status_t code_carried(codec_t* c, tvi_plan_t* plan) {
   return TRIVET_OK;
 }
 
+// Like the memories, for the steps of main blocks.
+static trivet_status_t code_costs(codec_t* c, tvi_plan_t* plan) {
+  TRIVET_RETURN_IF_ERROR(code_known_count(c, plan->program_count, "programs"));
+  for (uint32_t p = 0; p < plan->program_count; ++p) {
+    const tvi_plan_program_t* program = &plan->programs[p];
+    const uint32_t count = program->block_count ? program->blocks[0].step_count : 0;
+    TRIVET_RETURN_IF_ERROR(code_known_count(c, count, "steps"));
+    for (uint32_t i = 0; i < count; ++i) {
+      uint32_t flops = program->blocks[0].steps[i].flops;
+      TRIVET_RETURN_IF_ERROR(code_u32(c, &flops));
+      if (c->decoding) ((tvi_plan_step_t*)(uintptr_t)program->blocks[0].steps)[i].flops = flops;
+    }
+  }
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_plan_t* plan) {
   switch (type) {
     case TVI_PLAN_SECTION_INFO:
@@ -328,6 +344,8 @@ trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_pl
       return code_memories(c, plan);
     case TVI_PLAN_SECTION_CARRIED:
       return code_carried(c, plan);
+    case TVI_PLAN_SECTION_COSTS:
+      return code_costs(c, plan);
     default:
       return TRIVET_STATUS(INTERNAL, "plan: section type %u has no records", type);
   }
@@ -335,8 +353,8 @@ trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* c, uint32_t type, tvi_pl
 
 const char* tvi_plan_section_name(uint32_t type) {
   static const char* const kNames[] = {
-      "unknown",  "strings", "info",     "symbols", "expressions", "constants", "bindings",
-      "profiles", "plugins", "programs", "blobs",   "weights",     "memories",  "carried"};
+      "unknown", "strings",  "info",  "symbols", "expressions", "constants", "bindings", "profiles",
+      "plugins", "programs", "blobs", "weights", "memories",    "carried",   "costs"};
   return kNames[type <= TVI_PLAN_SECTION_COUNT ? type : 0];
 }
 

@@ -52,8 +52,9 @@ typedef enum tvi_plan_section_e {
   TVI_PLAN_SECTION_MEMORIES = 12,  // from minor version 1 on; absent: every buffer is on the host
   TVI_PLAN_SECTION_CARRIED = 13,  // from minor version 2 on; absent: no plugin is carried. A reader
                                   // that does not know it wants the plugins loaded
+  TVI_PLAN_SECTION_COSTS = 14,  // from minor version 3 on; absent: operations of steps are unknown
 } tvi_plan_section_t;
-#define TVI_PLAN_SECTION_COUNT 13u
+#define TVI_PLAN_SECTION_COUNT 14u
 
 // "programs"; "unknown" for a number that is none. Static text.
 const char* tvi_plan_section_name(uint32_t type);
@@ -78,8 +79,8 @@ typedef struct tvi_plan_codec_s {
 } tvi_plan_codec_t;
 
 // Codes the section |type| between |plan| and bytes; only the types from INFO to PROGRAMS, and
-// MEMORIES and CARRIED, when programs and plugins are there. Encoding reads the plan and changes
-// nothing.
+// MEMORIES, CARRIED and COSTS, when programs and plugins are there. Encoding reads the plan and
+// changes nothing.
 trivet_status_t tvi_plan_code_section(tvi_plan_codec_t* codec, uint32_t type, tvi_plan_t* plan);
 
 // Checks one program and what refers to it; its messages begin at "step 3: ...". Part of

@@ -195,7 +195,8 @@ static tvi_byte_reader_t section_reader(const frame_t* frame, uint32_t type) {
                                        "plan section blobs",
                                        "plan section weights",
                                        "plan section memories",
-                                       "plan section carried"};
+                                       "plan section carried",
+                                       "plan section costs"};
   const section_t* section = &frame->sections[type];
   return tvi_byte_reader_make(section->data, (size_t)section->size, kNames[type]);
 }

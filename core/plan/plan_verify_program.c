@@ -281,6 +281,7 @@ static trivet_status_t check_step_form(const checker_t* c, uint32_t block, uint3
   const tvi_plan_step_t* step = &c->program->blocks[block].steps[index];
   const char* kind = tvi_plan_step_kind_name(step->kind);
   if (kind == NULL) return TRIVET_STATUS(DATA_LOSS, "kind %u", step->kind);
+  if (step->flops > c->plan->expr_count) return check_expr(c, "flops", step->flops - 1);
   if (step->queue >= c->program->blocks[block].step_count) {
     return TRIVET_STATUS(DATA_LOSS, "queue %u of fewer steps", step->queue);
   }

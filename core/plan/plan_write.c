@@ -185,6 +185,16 @@ static bool has_memories(const tvi_plan_t* plan) {
   return false;
 }
 
+static bool has_costs(const tvi_plan_t* plan) {
+  for (uint32_t p = 0; p < plan->program_count; ++p) {
+    const tvi_plan_program_t* program = &plan->programs[p];
+    for (uint32_t i = 0; program->block_count && i < program->blocks[0].step_count; ++i) {
+      if (program->blocks[0].steps[i].flops != 0) return true;
+    }
+  }
+  return false;
+}
+
 // A plan is written as the oldest version that has what it needs.
 static void choose_sections(writer_t* writer, const tvi_plan_t* plan) {
   for (uint32_t i = 0; i < TVI_PLAN_SECTION_WEIGHTS; ++i) writer->present[i] = true;
@@ -192,6 +202,8 @@ static void choose_sections(writer_t* writer, const tvi_plan_t* plan) {
   writer->present[TVI_PLAN_SECTION_CARRIED - 1] = has_carried(plan);
   if (has_memories(plan)) writer->minor = 1;
   if (has_carried(plan)) writer->minor = 2;
+  writer->present[TVI_PLAN_SECTION_COSTS - 1] = has_costs(plan);
+  if (has_costs(plan)) writer->minor = 3;
   for (uint32_t i = 0; i < TVI_PLAN_SECTION_COUNT; ++i) writer->section_count += writer->present[i];
 }
 
@@ -242,8 +254,8 @@ static trivet_status_t encode_head(writer_t* writer, uint64_t weights_size, uint
     out_offsets[i] = align_up(end, is_weights ? TVI_PLAN_WEIGHTS_PAGE : TVI_PLAN_SECTION_ALIGNMENT);
     end = out_offsets[i] + size;
     tvi_byte_writer_u32(head, i + 1);
-    // Who does not know what is carried can load the plugin from elsewhere.
-    bool may_skip = i + 1 == TVI_PLAN_SECTION_CARRIED;
+    // Who does not know what is carried can load the plugin from elsewhere; costs are for people.
+    bool may_skip = i + 1 == TVI_PLAN_SECTION_CARRIED || i + 1 == TVI_PLAN_SECTION_COSTS;
     tvi_byte_writer_u32(head, may_skip ? 0 : TVI_PLAN_SECTION_MUST_UNDERSTAND);
     tvi_byte_writer_u64(head, out_offsets[i]);
     tvi_byte_writer_u64(head, size);

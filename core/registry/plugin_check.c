@@ -3,6 +3,7 @@
 // What a plugin must satisfy before anything of it becomes visible. Checks run in a fixed order and
 // the first one that fails is the answer; messages are part of the interface and tested word by
 // word. Nothing here opens files or changes what the registry shows.
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,12 +76,12 @@ typedef struct kind_rule_s {
 
 static const kind_rule_t kind_rules[] = {
     {TRIVET_STRUCT_OPERATOR, (uint32_t)sizeof(trivet_operator_t), true},
-    {TRIVET_STRUCT_KERNEL, (uint32_t)sizeof(trivet_kernel_t), true},
+    {TRIVET_STRUCT_KERNEL, (uint32_t)offsetof(trivet_kernel_t, load_first_us), true},
     {TRIVET_STRUCT_PASS, (uint32_t)sizeof(trivet_pass_t), false},
     {TRIVET_STRUCT_REWRITE, (uint32_t)sizeof(trivet_rewrite_t), false},
     {TRIVET_STRUCT_FRONTEND, (uint32_t)sizeof(trivet_frontend_t), false},
     {TRIVET_STRUCT_SCALAR_FUNCTION, (uint32_t)sizeof(trivet_scalar_function_t), true},
-    {TRIVET_STRUCT_DEVICE, (uint32_t)sizeof(trivet_device_t), false},
+    {TRIVET_STRUCT_DEVICE, (uint32_t)offsetof(trivet_device_t, stream_check), false},
 };
 
 static const kind_rule_t* find_rule(uint32_t struct_type) {
@@ -94,7 +95,7 @@ static trivet_status_t missing(const char* kind, const char* name, const char* f
   return TRIVET_STATUS(INVALID_ARGUMENT, "%s '%s': %s is NULL", kind, name, field);
 }
 
-// Every function of a device is required.
+// Every function of a device of ABI 0.1 is required.
 static trivet_status_t check_device(const trivet_device_t* device, tvi_registry_item_t* item) {
   if (device->version == 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "device '%s': version is 0, wanted at least 1",
@@ -123,6 +124,10 @@ static trivet_status_t check_device(const trivet_device_t* device, tvi_registry_
   REQUIRE(capture_end);
   REQUIRE(graph_launch);
   REQUIRE(graph_destroy);
+  if (TRIVET_HAS_FIELD(device, trivet_device_t, range_end)) {
+    if (device->range_begin != NULL) REQUIRE(range_end);
+    if (device->range_end != NULL) REQUIRE(range_begin);
+  }
 #undef REQUIRE
   // One device a target: plans name targets, not versions of devices.
   item->version = 0;

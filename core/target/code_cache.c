@@ -7,12 +7,16 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "core/base/allocator.h"
+#include "core/base/byte_reader.h"
+#include "core/base/byte_writer.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 
 void tvi_code_cache_init(tvi_code_cache_t* cache, trivet_allocator_t allocator) {
   cache->allocator = allocator;
   tvi_vector_init(&cache->items, allocator);
-  cache->is_collecting = false;
+  cache->is_collecting = cache->is_trying = false;
   tvi_vector_init(&cache->requests, allocator);
 }
 
@@ -23,15 +27,20 @@ void tvi_code_cache_deinit(tvi_code_cache_t* cache) {
   tvi_vector_deinit(&cache->requests);
 }
 
-const tvi_cached_code_t* tvi_code_cache_find(const tvi_code_cache_t* cache, tvi_hash128_t key) {
-  for (size_t i = 0; i < cache->items.count; ++i)
-    if (tvi_hash128_equal(cache->items.data[i].key, key)) return &cache->items.data[i];
+const tvi_cached_code_t* tvi_code_cache_find(tvi_code_cache_t* cache, tvi_hash128_t key) {
+  for (size_t i = 0; i < cache->items.count; ++i) {
+    tvi_cached_code_t* item = &cache->items.data[i];
+    if (!tvi_hash128_equal(item->key, key)) continue;
+    if (!cache->is_collecting && !cache->is_trying) item->is_used = true;
+    return item;
+  }
   return NULL;
 }
 
 trivet_status_t tvi_code_cache_add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
                                    size_t size) {
-  tvi_cached_code_t item = {key, NULL, size};
+  // Added by whoever needs it now; requests are not there yet.
+  tvi_cached_code_t item = {key, NULL, size, !cache->is_trying};
   TRIVET_RETURN_IF_ERROR(tvi_alloc(cache->allocator, size, &item.data));
   if (size) memcpy(item.data, data, size);
   trivet_status_t status = tvi_vector_push(&cache->items, item);
@@ -84,8 +93,67 @@ trivet_status_t tvi_code_cache_make_all(tvi_code_cache_t* cache, trivet_executor
     tvi_code_request_t* request = &cache->requests.data[i];
     if (!request->data) continue;
     if (!status) status = tvi_code_cache_add(cache, request->key, request->data, request->size);
+    if (!status) cache->items.data[cache->items.count - 1].is_used = false;
     tvi_free(cache->allocator, request->data, request->size);
   }
   cache->requests.count = 0;
+  return status;
+}
+
+// --- Files -------------------------------------------------------------------------------
+
+// "TVCC", version, then per item: key, size, hash of the bytes, the bytes.
+#define FILE_MAGIC 0x43435654u
+#define FILE_VERSION 1u
+
+trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path) {
+  if (!tvi_file_exists(path)) return TRIVET_OK;
+  char* data = NULL;
+  size_t size = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_file_read(path, cache->allocator, &data, &size));
+  tvi_byte_reader_t reader = tvi_byte_reader_make(data, size, path);
+  uint32_t magic = 0, version = 0;
+  trivet_status_t end = tvi_byte_reader_u32(&reader, &magic);
+  if (!end) end = tvi_byte_reader_u32(&reader, &version);
+  trivet_status_t status = TRIVET_OK;
+  while (!end && !status && magic == FILE_MAGIC && version == FILE_VERSION) {
+    tvi_hash128_t key, hash;
+    uint64_t bytes = 0;
+    const uint8_t* from = NULL;
+    end = tvi_byte_reader_u64(&reader, &key.low);
+    if (!end) end = tvi_byte_reader_u64(&reader, &key.high);
+    if (!end) end = tvi_byte_reader_u64(&reader, &bytes);
+    if (!end) end = tvi_byte_reader_u64(&reader, &hash.low);
+    if (!end) end = tvi_byte_reader_u64(&reader, &hash.high);
+    if (!end) end = tvi_byte_reader_bytes(&reader, bytes, &from);
+    if (end || !tvi_hash128_equal(tvi_hash128(from, bytes, 0), hash)) break;
+    status = tvi_code_cache_add(cache, key, from, bytes);
+  }
+  trivet_status_free(end);
+  tvi_free(cache->allocator, data, size + 1);
+  return status;
+}
+
+trivet_status_t tvi_code_cache_save(const tvi_code_cache_t* cache, const char* path) {
+  tvi_byte_writer_t writer;
+  tvi_byte_writer_init(&writer, cache->allocator);
+  tvi_byte_writer_u32(&writer, FILE_MAGIC);
+  tvi_byte_writer_u32(&writer, FILE_VERSION);
+  for (size_t i = 0; i < cache->items.count; ++i) {
+    const tvi_cached_code_t* item = &cache->items.data[i];
+    if (!item->is_used) continue;
+    const tvi_hash128_t hash = tvi_hash128(item->data, item->size, 0);
+    tvi_byte_writer_u64(&writer, item->key.low);
+    tvi_byte_writer_u64(&writer, item->key.high);
+    tvi_byte_writer_u64(&writer, item->size);
+    tvi_byte_writer_u64(&writer, hash.low);
+    tvi_byte_writer_u64(&writer, hash.high);
+    tvi_byte_writer_bytes(&writer, item->data, item->size);
+  }
+  trivet_status_t status = tvi_byte_writer_status(&writer);
+  if (!status)
+    status = tvi_file_write(path, tvi_byte_writer_data(&writer), tvi_byte_writer_size(&writer),
+                            cache->allocator);
+  tvi_byte_writer_deinit(&writer);
   return status;
 }

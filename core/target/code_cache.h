@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Code that kernels generated during one build, by a hash of what it was generated from: equal
-// regions are compiled once. Belongs to the build; a plan that is built with it has the same bytes
-// as one that is built without.
+// regions are compiled once, and a file keeps it for the next build. Belongs to the build; a plan
+// that is built with it has the same bytes as one that is built without.
 #ifndef TRIVET_CORE_TARGET_CODE_CACHE_H_
 #define TRIVET_CORE_TARGET_CODE_CACHE_H_
 
@@ -18,6 +18,7 @@ typedef struct tvi_cached_code_s {
   tvi_hash128_t key;
   uint8_t* data;
   size_t size;
+  bool is_used;  // by a step of the plan, or read from a file: worth keeping
 } tvi_cached_code_t;
 
 // Makes the code of a request; on any thread, beside others. |self| is what the request gave.
@@ -39,13 +40,14 @@ typedef struct tvi_code_cache_s {
   trivet_allocator_t allocator;
   TVI_VECTOR(tvi_cached_code_t) items;
   bool is_collecting;
+  bool is_trying;  // what is found meanwhile is measured, not used
   TVI_VECTOR(tvi_code_request_t) requests;
 } tvi_code_cache_t;
 
 void tvi_code_cache_init(tvi_code_cache_t* cache, trivet_allocator_t allocator);
 void tvi_code_cache_deinit(tvi_code_cache_t* cache);
 // NULL: not there. Valid until deinit.
-const tvi_cached_code_t* tvi_code_cache_find(const tvi_code_cache_t* cache, tvi_hash128_t key);
+const tvi_cached_code_t* tvi_code_cache_find(tvi_code_cache_t* cache, tvi_hash128_t key);
 // Copies the bytes.
 trivet_status_t tvi_code_cache_add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
                                    size_t size);
@@ -57,6 +59,12 @@ trivet_status_t tvi_code_cache_request(tvi_code_cache_t* cache, tvi_hash128_t ke
 // Makes what was asked for, on the threads of |executor| (NULL: on this one), and ends collecting.
 // What fails is not there afterwards: whoever needs it tries again and gets the reason.
 trivet_status_t tvi_code_cache_make_all(tvi_code_cache_t* cache, trivet_executor_t* executor);
+
+// Code that later builds find again: keys name everything that it was made from, compilers
+// included. A file that is missing, cut off or of another version gives nothing; that is no error.
+trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path);
+// What was used, with what was there before.
+trivet_status_t tvi_code_cache_save(const tvi_code_cache_t* cache, const char* path);
 
 #ifdef __cplusplus
 }

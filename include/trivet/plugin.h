@@ -554,11 +554,15 @@ typedef struct trivet_kernel_prepare_s {
   trivet_executor_t* executor;  // NULL: one thread. Lives as long as what prepare makes
 } trivet_kernel_prepare_t;
 
+struct trivet_kernel_s;
+
 typedef struct trivet_kernel_launch_s {
   void* const* addresses;       // one per operand; NULL where absent
   void* workspace;              // of the size that prepare asked for, aligned to 64 bytes
   trivet_executor_t* executor;  // that of prepare
   void* stream;                 // of the target's device table; NULL on the host
+  // ABI 0.3: whose launch is the one before this in the stream; NULL: unknown, or no launch.
+  const struct trivet_kernel_s* previous;
 } trivet_kernel_launch_t;
 
 // Region: what the build half of a kernel is asked to run: nodes that one step computes. Its
@@ -702,13 +706,22 @@ typedef struct trivet_kernel_s {
                   const trivet_allocator_t* allocator);
   trivet_status_t (*run)(const struct trivet_kernel_s* kernel, void* prepared,
                          const trivet_kernel_launch_t* launch);
+  // The rest is of ABI 0.3. What loading costs, in microseconds, for builds that bound it: where
+  // the kernel's library is used at all, and each step (or set of equal steps) of the kernel.
+  // Kernels of one library have names that begin alike, up to the point.
+  uint32_t load_first_us;
+  uint32_t load_each_us;
+  // Optional: NULL means that there is nothing to do. Begins what takes long and needs no device,
+  // such as opening a library. Called on any thread, while a device is opened, for kernels that the
+  // plan names; load works without it.
+  void (*warm_up)(const struct trivet_kernel_s* kernel);
 } trivet_kernel_t;
 
 // -------------------------------------------------------------------------------------------------
-// Device: memory, order and time of a target that is not the host. Run half. Every function is
-// required and may be called from any thread; |state| is what open made and is what kernels of the
-// target get as trivet_kernel_load_t.device. Errors carry the device library's own name of the
-// error and the call.
+// Device: memory, order and time of a target that is not the host. Run half. Every function that
+// is not called optional is required; each may be called from any thread; |state| is what open made
+// and is what kernels of the target get as trivet_kernel_load_t.device. Errors carry the device
+// library's own name of the error and the call.
 // -------------------------------------------------------------------------------------------------
 #define TRIVET_MEMORY_HOST 0u
 #define TRIVET_MEMORY_DEVICE 1u
@@ -722,6 +735,8 @@ typedef struct trivet_device_info_s {
   uint64_t memory_free;
   uint32_t alignment;  // bytes, of what allocate gives
   uint32_t reserved;
+  // ABI 0.3: operations a second that products of matrices of f16 may reach at most; 0: not known.
+  uint64_t peak_flops;
 } trivet_device_info_t;
 
 typedef struct trivet_device_s {
@@ -778,6 +793,14 @@ typedef struct trivet_device_s {
   trivet_status_t (*graph_launch)(const struct trivet_device_s* device, void* state, void* graph,
                                   void* stream);
   void (*graph_destroy)(const struct trivet_device_s* device, void* state, void* graph);
+  // The rest is of ABI 0.3. Optional: NULL means that any stream is taken. Whether launches may go
+  // to |stream| of a caller; INVALID_ARGUMENT says whose it is.
+  trivet_status_t (*stream_check)(const struct trivet_device_s* device, void* state, void* stream);
+  // Optional, both or none: NULL means that no profiler is told. Names what the calling thread
+  // queues between, for profilers that listen; ranges nest. Called for every step, so it has to
+  // cost next to nothing where none listens.
+  void (*range_begin)(const struct trivet_device_s* device, void* state, const char* name);
+  void (*range_end)(const struct trivet_device_s* device, void* state);
 } trivet_device_t;
 
 // -------------------------------------------------------------------------------------------------

@@ -209,11 +209,15 @@ TRIVET_API trivet_status_t trivet_config_add_layer_precision(trivet_config_t* co
 TRIVET_API trivet_status_t trivet_config_set_io_format(trivet_config_t* config, const char* name,
                                                        uint32_t dtype, uint32_t layout);
 TRIVET_API trivet_status_t trivet_config_set_tactics(trivet_config_t* config, uint32_t mode);
-// With heuristic tactics: how many ways to do it each step may have, 1 (the default) to 8, where
+// With heuristic tactics: how many ways to do it each step may have, 1 (the default) to 32, where
 // kernels offer so many. The first is the one that the plan would have alone; the last needs no
 // library. A plan for a device that is not there is given several, which trivet_plan_tune
 // (trivet/runtime.h) times on the device and prunes.
 TRIVET_API trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t count);
+// What loading the plan to the first result may take, beside the start of the device's driver; 0
+// (the default): anything. Libraries that would take longer are left out, by what they are known
+// to cost. For targets of devices; since 0.3.
+TRIVET_API trivet_status_t trivet_config_set_max_load(trivet_config_t* config, double milliseconds);
 // File that measured times are read from and added to (made when missing); in locked mode the lock
 // file, which is only read. With heuristic tactics it is an error at build. Builds at the same
 // time, of any process, whose files lie in one folder take turns in measuring and keep each other's

@@ -4,6 +4,8 @@
 // calls the library by name.
 #include "plugins/cuda_blas/blas_library.h"
 
+#include <dlfcn.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "core/base/allocator.h"
@@ -17,6 +19,14 @@ trivet_status_t blas_check(const blas_library_t* library, cublasStatus_t result,
   if (result == CUBLAS_STATUS_SUCCESS) return TRIVET_OK;
   return TRIVET_STATUS(INTERNAL, "%.*s: %s", (int)strcspn(call, "("), call,
                        library->cublasLtGetStatusName(result));
+}
+
+void blas_library_warm_up(const trivet_kernel_t* kernel) {
+  (void)kernel;
+  bool is_there = false;
+  for (size_t i = 0; i < sizeof(kNames) / sizeof(kNames[0]) && !is_there; ++i) {
+    is_there = dlopen(kNames[i], RTLD_NOW | RTLD_NODELETE) != NULL;
+  }
 }
 
 static trivet_status_t find(const tvi_library_t* library, const char* name, void* out_function) {

@@ -31,6 +31,8 @@ typedef struct blas_library_s {
 
 // The library with a handle for |device|, which owns it. UNAVAILABLE names what was looked for.
 trivet_status_t blas_library_get(tvi_cuda_device_t* device, const blas_library_t** out_library);
+// Has it mapped.
+void blas_library_warm_up(const trivet_kernel_t* kernel);
 // A status for an error of the library: its name and |call|.
 trivet_status_t blas_check(const blas_library_t* library, cublasStatus_t result, const char* call);
 

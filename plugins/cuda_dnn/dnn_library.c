@@ -58,6 +58,20 @@ trivet_status_t dnn_library_open(trivet_allocator_t allocator, dnn_library_t* ou
   return TRIVET_OK;
 }
 
+void dnn_library_warm_up(const trivet_kernel_t* kernel) {
+  static const char* const parts[] = {"libcudnn_graph.so.9", "libcudnn_engines_precompiled.so.9",
+                                      "libcudnn_engines_runtime_compiled.so.9"};
+  (void)kernel;
+  bool is_there = false;
+  for (size_t i = 0; i < sizeof(kNames) / sizeof(kNames[0]) && !is_there; ++i) {
+    is_there = dlopen(kNames[i], RTLD_NOW | RTLD_NODELETE) != NULL;
+  }
+  // By the names that the library uses; where they are not found it looks for them itself.
+  for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && is_there; ++i) {
+    (void)dlopen(parts[i], RTLD_NOW | RTLD_NODELETE);
+  }
+}
+
 void dnn_library_close(dnn_library_t* library) {
   tvi_library_close(library->library);
   library->library = NULL;

@@ -32,6 +32,8 @@ typedef struct dnn_library_s {
 
 // UNAVAILABLE names what was looked for.
 trivet_status_t dnn_library_open(trivet_allocator_t allocator, dnn_library_t* out_library);
+// Has it and what it opens itself for convolutions mapped.
+void dnn_library_warm_up(const trivet_kernel_t* kernel);
 void dnn_library_close(dnn_library_t* library);
 // A status for an error of the library: its name, its last message and |what|.
 trivet_status_t dnn_check(const dnn_library_t* library, cudnnStatus_t result, const char* what);

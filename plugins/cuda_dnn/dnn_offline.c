@@ -80,8 +80,24 @@ static trivet_status_t find_plan(const trivet_region_t* region, const dnn_offlin
   return tvi_code_cache_add(region->code_cache, blob->key, *out_text, (size_t)*out_size);
 }
 
-trivet_status_t dnn_offline_set_blob(const trivet_region_t* region, const dnn_offline_blob_t* blob,
+// Plans of one version of the library are none of another.
+static tvi_hash128_t key_of(const dnn_offline_blob_t* blob, trivet_allocator_t allocator) {
+  dnn_library_t library;
+  uint64_t parts[3] = {blob->key.low, blob->key.high, 0};
+  trivet_status_t status = dnn_offline_open(allocator, &library);
+  if (!status) {
+    parts[2] = library.cudnnGetVersion();
+    dnn_library_close(&library);
+  }
+  trivet_status_free(status);
+  return tvi_hash128(parts, sizeof(parts), 0);
+}
+
+trivet_status_t dnn_offline_set_blob(const trivet_region_t* region, const dnn_offline_blob_t* given,
                                      trivet_emission_t* emission) {
+  dnn_offline_blob_t with_key = *given;
+  const dnn_offline_blob_t* blob = &with_key;
+  with_key.key = key_of(given, region->graph->allocator);
   char* text = NULL;
   uint64_t size = 0;
   bool owned = false;

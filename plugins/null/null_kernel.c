@@ -91,7 +91,8 @@ static void release(const trivet_kernel_t* kernel, void* prepared_pointer,
 static trivet_status_t run_launch(const void* arguments) {
   const launch_t* launch = arguments;
   const trivet_kernel_t* tile = tvi_device_tile_kernel();
-  trivet_kernel_launch_t own = {(void* const*)launch->addresses, launch->workspace, NULL, NULL};
+  trivet_kernel_launch_t own = {.addresses = (void* const*)launch->addresses,
+                                .workspace = launch->workspace};
   return tile->run(tile, launch->tile, &own);
 }
 

@@ -333,7 +333,8 @@ static trivet_status_t run(const trivet_kernel_t* kernel, void* pointer,
     }
     prepared->addresses[i] = host_address(launch->addresses[i]);
   }
-  const trivet_kernel_launch_t own = {prepared->addresses, host_address(launch->workspace), 0, 0};
+  const trivet_kernel_launch_t own = {.addresses = prepared->addresses,
+                                      .workspace = host_address(launch->workspace)};
   return prepared->host->run(prepared->host, prepared->inner, &own);
 }
 

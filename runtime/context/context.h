@@ -52,6 +52,7 @@ typedef struct tvi_context_memory_s {
 typedef struct tvi_context_staged_s {
   tvi_context_memory_t memory[2];  // by TRIVET_MEMORY_*
   bool is_staged[2];               // the plan's buffers in that memory lie in |memory|
+  uint32_t where;                  // TRIVET_MEMORY_*: of the address given
 } tvi_context_staged_t;
 
 // A captured run. Without a graph: addresses that were seen once.
@@ -108,8 +109,9 @@ struct trivet_context_s {
   bool wants_device_addresses;
   bool is_replay_off;  // asked for, or the device cannot
   bool is_capturing;
-  tvi_context_staged_t* staged;  // by the engine's list of tensors
-  uint32_t* staged_list;         // those that have to be copied
+  const trivet_kernel_t* last_kernel;  // of the launch before, while steps are queued
+  tvi_context_staged_t* staged;        // by the engine's list of tensors
+  uint32_t* staged_list;               // those that have to be copied
   uint32_t staged_count;
   tvi_context_graph_t* graphs;  // graph_limit
   uint32_t graph_limit;

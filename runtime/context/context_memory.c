@@ -161,6 +161,7 @@ static trivet_status_t context_set_stream(trivet_context_t* context, void* strea
   }
   if (stream == NULL) stream = context->own_stream;
   if (stream == context->stream) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_device_check_stream(device, stream), "stream %p", stream);
   if (context->is_pending) {
     TRIVET_RETURN_IF_ERROR(
         tvi_device_call(device, event_record, context->order_event, context->stream));

@@ -44,9 +44,12 @@ static trivet_status_t run_step(trivet_context_t* context, uint32_t index) {
   if (step->is_skipped) return TRIVET_OK;
   void* const* addresses = context->operand_addresses + from->first_operand;
   if (from->plan->kind == TVI_PLAN_STEP_HOST) {
+    context->last_kernel = NULL;
     TRIVET_RETURN_IF_ERROR(tvi_context_finish(context));
     return tvi_context_run_host(context, index);
   }
+  const trivet_kernel_t* previous = context->last_kernel;
+  context->last_kernel = NULL;
   if (from->plan->kind == TVI_PLAN_STEP_COPY) {
     return tvi_context_copy(context, addresses[1], addresses[0], step->copy_size);
   }
@@ -56,8 +59,10 @@ static trivet_status_t run_step(trivet_context_t* context, uint32_t index) {
       .workspace = context->workspace.base,
       .executor = context->executor,
       .stream = context->stream,
+      .previous = previous,
   };
   context->is_pending = context->device != NULL;
+  context->last_kernel = kernel;
   return kernel->run(kernel, step->prepared, &launch);
 }
 
@@ -84,6 +89,7 @@ static trivet_status_t read_events(trivet_context_t* context) {
 trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
   const trivet_engine_t* engine = context->engine;
   bool is_measured = context->is_profiled && !context->is_capturing;
+  context->last_kernel = NULL;
   int64_t begin = 0, end = 0;
   if (engine->has_late) {
     for (uint32_t i = 0; i < engine->plan->symbol_count; ++i) {
@@ -95,8 +101,12 @@ trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
     context->is_steps_resolved = true;
   }
   if (is_measured) TRIVET_RETURN_IF_ERROR(mark_step(context, 0, &begin));
+  const tvi_open_device_t* ranges =
+      context->device != NULL && context->device->has_ranges ? context->device : NULL;
   for (uint32_t i = 0; i < engine->block->step_count; ++i) {
+    if (ranges != NULL) tvi_device_call(ranges, range_begin, engine->block->steps[i].name.data);
     trivet_status_t status = run_step(context, i);
+    if (ranges != NULL) ranges->definition->range_end(ranges->definition, ranges->state);
     if (status != NULL) return tvi_engine_annotate_step(engine, i, status);
     if (!is_measured) continue;
     TRIVET_RETURN_IF_ERROR(mark_step(context, i + 1, &end));

@@ -73,10 +73,7 @@ static trivet_status_t place_binding(trivet_context_t* context, uint32_t b, bool
   char* address = context->addresses[index];
   context->buffers[b].base = address;
   if (context->device == NULL || address == NULL) return TRIVET_OK;
-  uint32_t where = TRIVET_MEMORY_HOST;
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(tvi_device_call(context->device, locate, address, &where),
-                                   "tensor '%s': address %p", engine->tensors[index].name,
-                                   (void*)address);
+  uint32_t where = context->staged[index].where;
   if (where == TRIVET_MEMORY_HOST && context->wants_device_addresses) {
     return TRIVET_STATUS(INVALID_ARGUMENT,
                          "tensor '%s': address %p lies on the host, and this context was made to "
@@ -87,6 +84,19 @@ static trivet_status_t place_binding(trivet_context_t* context, uint32_t b, bool
   bool fits = where == buffer->memory && (uintptr_t)address % alignment == 0;
   if (fits && !(stage_all && where == TRIVET_MEMORY_DEVICE)) return TRIVET_OK;
   return stand_in(context, index, b);
+}
+
+// Asks the device where the addresses of the caller lie.
+static trivet_status_t locate_addresses(trivet_context_t* context) {
+  const trivet_engine_t* engine = context->engine;
+  for (uint32_t i = 0; i < engine->input_count + engine->output_count; ++i) {
+    context->staged[i].where = TRIVET_MEMORY_HOST;
+    if (context->device == NULL || context->addresses[i] == NULL) continue;
+    TRIVET_RETURN_IF_ERROR_ANNOTATED(
+        tvi_device_call(context->device, locate, context->addresses[i], &context->staged[i].where),
+        "tensor '%s': address %p", engine->tensors[i].name, (void*)context->addresses[i]);
+  }
+  return TRIVET_OK;
 }
 
 // |stage_all|: also what could be used in place.
@@ -111,6 +121,7 @@ static trivet_status_t place_bindings(trivet_context_t* context, bool stage_all)
 
 trivet_status_t tvi_context_resolve(trivet_context_t* context) {
   TRIVET_RETURN_IF_ERROR(check_addresses(context));
+  TRIVET_RETURN_IF_ERROR(locate_addresses(context));
   TRIVET_RETURN_IF_ERROR(place_bindings(context, false));
   context->current = NULL;
   if (tvi_context_can_replay(context)) {

@@ -137,7 +137,8 @@ trivet_status_t tvi_measure_device_run(tvi_measure_device_t* m, const trivet_ker
                                        double* out_nanoseconds) {
   TRIVET_RETURN_IF_ERROR_ANNOTATED(grow(m, &m->workspace, workspace_size ? workspace_size : 1),
                                    "workspace of %llu bytes", (unsigned long long)workspace_size);
-  trivet_kernel_launch_t launch = {addresses, m->workspace.base, NULL, m->stream};
+  trivet_kernel_launch_t launch = {
+      .addresses = addresses, .workspace = m->workspace.base, .stream = m->stream};
   uint64_t times[MAX_RUNS];
   int count = 0;
   trivet_status_t status = run_once(m, kernel, prepared, &launch, &times[0]);  // loads lazily

@@ -31,6 +31,8 @@ static trivet_status_t open_device(tvi_device_list_t* list, const trivet_device_
   device->definition = definition;
   device->ordinal = ordinal;
   device->memory = list->memory;
+  device->has_ranges =
+      TRIVET_HAS_FIELD(definition, trivet_device_t, range_end) && definition->range_begin != NULL;
   device->info.header =
       (trivet_header_t)TRIVET_HEADER(trivet_device_info_t, TRIVET_STRUCT_DEVICE_INFO);
   trivet_status_t status = definition->open(definition, ordinal, &list->allocator, &device->state);
@@ -77,6 +79,14 @@ trivet_status_t tvi_device_list_open(tvi_device_list_t* list, const trivet_devic
 
 trivet_status_t tvi_device_enter(const tvi_open_device_t* device) {
   return device != NULL ? device->definition->enter(device->definition, device->state) : TRIVET_OK;
+}
+
+trivet_status_t tvi_device_check_stream(const tvi_open_device_t* device, void* stream) {
+  const trivet_device_t* definition = device->definition;
+  if (!TRIVET_HAS_FIELD(definition, trivet_device_t, stream_check) || !definition->stream_check) {
+    return TRIVET_OK;
+  }
+  return definition->stream_check(definition, device->state, stream);
 }
 
 trivet_status_t tvi_device_allocate(const tvi_open_device_t* device, uint32_t where, uint64_t size,

@@ -6,6 +6,8 @@
 #ifndef TRIVET_RUNTIME_DEVICE_OPEN_DEVICE_H_
 #define TRIVET_RUNTIME_DEVICE_OPEN_DEVICE_H_
 
+#include <stdbool.h>
+
 #include "core/base/thread.h"
 #include "core/registry/registry.h"
 #include "trivet/runtime.h"
@@ -20,7 +22,7 @@ typedef struct tvi_open_device_s {
   const trivet_device_t* definition;
   void* state;  // what the functions of the definition take
   uint32_t ordinal;
-  uint32_t reserved;
+  bool has_ranges;                   // range_begin and range_end may be called
   trivet_device_info_t info;         // as it was when it was opened
   trivet_device_allocator_t memory;  // of the caller; all NULL: the definition's
 } tvi_open_device_t;
@@ -48,6 +50,8 @@ trivet_status_t tvi_device_allocate(const tvi_open_device_t* device, uint32_t wh
                                     void** out_address);
 void tvi_device_release(const tvi_open_device_t* device, uint32_t where, void* address,
                         uint64_t size);
+// Whether launches may go to |stream|, where the device can tell.
+trivet_status_t tvi_device_check_stream(const tvi_open_device_t* device, void* stream);
 // Makes the device current for this thread; nothing for NULL, the host.
 trivet_status_t tvi_device_enter(const tvi_open_device_t* device);
 

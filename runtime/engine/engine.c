@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/base/string_view.h"
+#include "core/base/thread.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/plan_select.h"
 
@@ -252,6 +253,67 @@ static trivet_status_t check_profiles(const trivet_engine_t* engine) {
   return TRIVET_OK;
 }
 
+// What is done beside something else, on a thread of its own, or where there is none in its turn.
+typedef struct beside_s {
+  trivet_engine_t* engine;
+  const bool* is_used;  // constants
+  trivet_status_t status;
+  tvi_thread_t thread;
+  bool is_running;
+} beside_t;
+
+static void begin_beside(beside_t* beside, void (*run)(void* self)) {
+  trivet_status_t status = tvi_thread_start(&beside->thread, "trivet-load", run, beside);
+  beside->is_running = status == NULL;
+  trivet_status_free(status);
+  if (!beside->is_running) run(beside);
+}
+
+static trivet_status_t end_beside(beside_t* beside) {
+  if (beside->is_running) tvi_thread_join(&beside->thread);
+  return beside->status;
+}
+
+static bool is_first_of_kernel(const tvi_plan_block_t* block, uint32_t step) {
+  const char* name = block->steps[step].alternatives[0].kernel.data;
+  for (uint32_t i = 0; i < step; ++i) {
+    if (block->steps[i].kind == TVI_PLAN_STEP_LAUNCH &&
+        strcmp(block->steps[i].alternatives[0].kernel.data, name) == 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static void warm_up(void* self) {
+  const trivet_engine_t* engine = ((const beside_t*)self)->engine;
+  for (uint32_t p = 0; p < engine->plan->program_count; ++p) {
+    const tvi_plan_block_t* block = &engine->plan->programs[p].blocks[0];
+    for (uint32_t i = 0; i < block->step_count; ++i) {
+      if (block->steps[i].kind != TVI_PLAN_STEP_LAUNCH || !is_first_of_kernel(block, i)) continue;
+      const tvi_plan_alternative_t* first = &block->steps[i].alternatives[0];
+      const trivet_kernel_t* kernel =
+          tvi_engine_kernel(engine, first->kernel.data, first->kernel_version);
+      if (kernel != NULL && TRIVET_HAS_FIELD(kernel, trivet_kernel_t, warm_up) &&
+          kernel->warm_up != NULL) {
+        kernel->warm_up(kernel);
+      }
+    }
+  }
+}
+
+static void copy_weights(void* self) {
+  beside_t* beside = (beside_t*)self;
+  beside->status = tvi_engine_copy_weights(beside->engine, beside->is_used);
+}
+
+static bool has_devices(const tvi_plan_t* plan) {
+  for (uint32_t p = 0; p < plan->program_count; ++p) {
+    if (tvi_plan_program_has_device_memory(&plan->programs[p])) return true;
+  }
+  return false;
+}
+
 static double milliseconds_since(int64_t* inout_time) {
   int64_t now = tvi_clock_now_ns();
   double milliseconds = (double)(now - *inout_time) * 1e-6;
@@ -269,18 +331,23 @@ static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes
   TRIVET_RETURN_IF_ERROR(tvi_plan_read(bytes, size, read_flags, engine->allocator, &engine->plan));
   TRIVET_RETURN_IF_ERROR(tvi_engine_find_plugins(engine, options));
   double read_ms = milliseconds_since(&time);
-  TRIVET_RETURN_IF_ERROR(tvi_engine_find_program(engine, options->device));
+  beside_t warming = {.engine = engine}, weights = {.engine = engine};
+  if (has_devices(engine->plan)) begin_beside(&warming, warm_up);
+  trivet_status_t status = tvi_engine_find_program(engine, options->device);
+  TRIVET_RETURN_IF_ERROR(trivet_status_join(status, end_beside(&warming)));
   double device_ms = milliseconds_since(&time);
   TRIVET_RETURN_IF_ERROR(find_late(engine));
   TRIVET_RETURN_IF_ERROR(make_steps(engine));
   TRIVET_RETURN_IF_ERROR(list_tensors(engine));
   TRIVET_RETURN_IF_ERROR(check_profiles(engine));
-  TRIVET_RETURN_IF_ERROR(tvi_engine_upload_weights(engine, options->memory_limit));
-  double weights_ms = milliseconds_since(&time);
-  TRIVET_RETURN_IF_ERROR(tvi_engine_load_steps(engine));
+  TRIVET_RETURN_IF_ERROR(tvi_engine_place_weights(engine, options->memory_limit, &weights.is_used));
+  if (weights.is_used) begin_beside(&weights, copy_weights);
+  status = tvi_engine_load_steps(engine);
+  TRIVET_RETURN_IF_ERROR(trivet_status_join(status, end_beside(&weights)));
+  if (engine->device == NULL) return TRIVET_OK;
   tvi_log(engine->runtime->logger, TRIVET_SEVERITY_INFO,
-          "loaded: reading %.1f ms, device %.1f, weights %.1f, kernels %.1f", read_ms, device_ms,
-          weights_ms, milliseconds_since(&time));
+          "loaded: reading %.1f ms, device %.1f, weights and kernels %.1f", read_ms, device_ms,
+          milliseconds_since(&time));
   return TRIVET_OK;
 }
 

@@ -120,8 +120,12 @@ const tvi_operator_entry_t* tvi_engine_operator(const trivet_engine_t* engine, c
 // Chooses the first program that this machine can run and opens its device. The error names what is
 // missing for each.
 trivet_status_t tvi_engine_find_program(trivet_engine_t* engine, uint32_t ordinal);
-// Brings the constants that launches read into the device's memory.
-trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memory_limit);
+// Memory on the device for the constants that launches read; |out_is_used|, by constant, of the
+// engine: those. NULL: there are none.
+trivet_status_t tvi_engine_place_weights(trivet_engine_t* engine, uint64_t memory_limit,
+                                         const bool** out_is_used);
+// Copies them there. Any thread, beside whatever does not read them.
+trivet_status_t tvi_engine_copy_weights(const trivet_engine_t* engine, const bool* is_used);
 void tvi_engine_release_device(trivet_engine_t* engine);
 
 // Checks a struct that the caller gives to be filled, and fills it up to the size that it knows.

@@ -132,7 +132,7 @@ char* tvi_engine_constant(const trivet_engine_t* engine, uint32_t buffer) {
   return (char*)engine->plan->weights + constant->offset;
 }
 
-static trivet_status_t copy_weights(trivet_engine_t* engine, const bool* is_used) {
+static trivet_status_t copy_weights(const trivet_engine_t* engine, const bool* is_used) {
   const tvi_open_device_t* device = engine->device;
   const tvi_plan_t* plan = engine->plan;
   void* stream = NULL;
@@ -176,8 +176,14 @@ static uint64_t place_weights(trivet_engine_t* engine, const bool* is_used) {
   return end;
 }
 
-trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memory_limit) {
+trivet_status_t tvi_engine_copy_weights(const trivet_engine_t* engine, const bool* is_used) {
+  return trivet_status_annotate(copy_weights(engine, is_used), "weights");
+}
+
+trivet_status_t tvi_engine_place_weights(trivet_engine_t* engine, uint64_t memory_limit,
+                                         const bool** out_is_used) {
   const tvi_plan_t* plan = engine->plan;
+  *out_is_used = NULL;
   if (engine->device == NULL || plan->constant_count == 0) return TRIVET_OK;
   bool* is_used;
   bool any = false;
@@ -206,7 +212,7 @@ trivet_status_t tvi_engine_upload_weights(trivet_engine_t* engine, uint64_t memo
       "%llu bytes for weights", (unsigned long long)size);
   engine->device_weights = memory;
   engine->device_weights_size = size;
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(copy_weights(engine, is_used), "weights");
+  *out_is_used = is_used;
   return TRIVET_OK;
 }
 

@@ -143,11 +143,13 @@ static trivet_status_t runtime_device(trivet_runtime_t* runtime, const char* tar
   trivet_device_info_t info = device->info;
   TRIVET_RETURN_IF_ERROR(tvi_device_call(device, describe, &info));  // what is free changes
   trivet_device_record_t record = {.memory_size = info.memory_size,
-                                   .memory_free = info.memory_free};
+                                   .memory_free = info.memory_free,
+                                   .peak_flops = info.peak_flops};
   memcpy(record.name, device->info.name, sizeof(record.name));
   memcpy(record.target, device->info.target, sizeof(record.target));
   memcpy(record.signature, device->info.signature, sizeof(record.signature));
-  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_DEVICE_RECORD, (uint32_t)sizeof(record),
+  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_DEVICE_RECORD,
+                         (uint32_t)offsetof(trivet_device_record_t, peak_flops),
                          (uint32_t)sizeof(record));
 }
 

@@ -2,6 +2,8 @@
 //
 // Where the time of a context went, step by step, in the names of the original nodes. run.c takes
 // the times; here they are switched on and read.
+#include <stddef.h>
+
 #include "core/base/status.h"
 #include "runtime/context/context.h"
 
@@ -39,10 +41,17 @@ trivet_status_t trivet_context_layer(const trivet_context_t* context, uint32_t i
       .count = step->count,
       .bytes = step->bytes,
   };
+  int64_t flops = 0;
+  if (from->flops != 0) {
+    // Extents that depend on data may have no value yet.
+    trivet_status_free(tvi_context_value(context, from->flops - 1, &flops));
+    record.flops = flops > 0 ? (uint64_t)flops : 0;
+  }
   if (chosen != NULL) {
     record.kernel = chosen->plan->kernel.data;
     record.tactic = chosen->plan->tactic.data;
   }
-  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_LAYER_RECORD, (uint32_t)sizeof(record),
+  return tvi_fill_struct(out_record, &record, TRIVET_STRUCT_LAYER_RECORD,
+                         (uint32_t)offsetof(trivet_layer_record_t, flops),
                          (uint32_t)sizeof(record));
 }

@@ -24,12 +24,15 @@ enum { MAX_TENSORS = 16, SETS = 32, RUNS = 300, MAX_KERNELS = 4096 };
     if (trivet_status_code(status_) != 0) return status_; \
   } while (0)
 
-#define DRIVER(X)         \
-  X(cuStreamCreate)       \
-  X(cuStreamSynchronize)  \
-  X(cuStreamBeginCapture) \
-  X(cuStreamEndCapture)   \
-  X(cuGraphGetNodes) X(cuGraphNodeGetType) X(cuGraphKernelNodeGetParams) X(cuLaunchKernelEx)
+#define DRIVER(X)               \
+  X(cuStreamCreate)             \
+  X(cuStreamSynchronize)        \
+  X(cuStreamBeginCapture)       \
+  X(cuStreamEndCapture)         \
+  X(cuGraphGetNodes)            \
+  X(cuGraphNodeGetType)         \
+  X(cuGraphKernelNodeGetParams) \
+  X(cuLaunchKernelEx) X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxSetCurrent)
 #define MEMBER(name) __typeof__(name)* name;
 typedef struct driver_s {
   DRIVER(MEMBER)
@@ -178,6 +181,25 @@ static trivet_status_t time_driver(bench_t* b, size_t* out_count, double* out_us
   return trivet_context_set_stream(b->context, NULL);
 }
 
+// A stream of another context is refused by name, and the context goes on.
+static trivet_status_t wrong_stream(bench_t* b) {
+  const driver_t* d = &b->driver;
+  CUcontext other = NULL;
+  CUstream stream = NULL;
+  CHECK(d->cuCtxCreate(&other, NULL, 0, 0));
+  CHECK(d->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+  trivet_status_t status = trivet_context_set_stream(b->context, stream);
+  int is_right = trivet_status_code(status) == TRIVET_STATUS_INVALID_ARGUMENT;
+  printf("%s: a stream of another context: %s\n", is_right ? "ok" : "WRONG",
+         trivet_status_code(status) != 0 ? trivet_status_message(status) : "no error");
+  trivet_status_free(status);
+  CHECK(d->cuCtxDestroy(other));
+  if (!is_right) return FAIL("a stream of another context is taken");
+  RETURN_IF_ERROR(trivet_context_run(b->context));
+  printf("ok: the context runs then\n");
+  return NULL;
+}
+
 static trivet_status_t measure(bench_t* b, const char* plan, const char* folders) {
   RETURN_IF_ERROR(open_driver(&b->driver));
   RETURN_IF_ERROR(trivet_runtime_create(NULL, &b->runtime));
@@ -195,6 +217,7 @@ static trivet_status_t measure(bench_t* b, const char* plan, const char* folders
   RETURN_IF_ERROR(open_context(b, 0, 4));
   RETURN_IF_ERROR(make_memory(b));
   RETURN_IF_ERROR(time_runs(b, 1, &same));
+  RETURN_IF_ERROR(wrong_stream(b));
   RETURN_IF_ERROR(open_context(b, 0, 4));
   RETURN_IF_ERROR(time_runs(b, SETS, &renewed));
   RETURN_IF_ERROR(open_context(b, TRIVET_CONTEXT_NO_GRAPH, 1));

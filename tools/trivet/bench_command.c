@@ -162,9 +162,9 @@ static double copy_rate(const session_t* s) {
   return best;
 }
 
-// Figures of all layers that ran; |rate| as copy_rate has it.
-static trivet_status_t collect_layers(session_t* s, double rate, layer_figures_t** out_layers,
-                                      size_t* out_count) {
+// Figures of all layers that ran; |rate| as copy_rate has it, |peak| in operations a second.
+static trivet_status_t collect_layers(session_t* s, double rate, double peak,
+                                      layer_figures_t** out_layers, size_t* out_count) {
   uint32_t count = trivet_context_layer_count(s->context);
   layer_figures_t* layers = NULL;
   size_t kept = 0;
@@ -176,8 +176,14 @@ static trivet_status_t collect_layers(session_t* s, double rate, layer_figures_t
     if (!record.count) continue;
     double ns = (double)record.nanoseconds / (double)record.count;
     layer_figures_t* l = &layers[kept++];
-    *l = (layer_figures_t){i, ns * 1e-6,   record.bytes,  0,
-                           0, record.name, record.kernel, record.tactic};
+    *l = (layer_figures_t){.index = i,
+                           .ms = ns * 1e-6,
+                           .bytes = record.bytes,
+                           .flops = record.flops,
+                           .name = record.name,
+                           .kernel = record.kernel,
+                           .tactic = record.tactic};
+    if (ns > 0 && peak > 0) l->share_of_peak = (double)record.flops / ns * 1e9 / peak;
     if (ns > 0) l->gigabytes_per_second = (double)record.bytes / ns;
     if (rate > 0) l->share_of_copy = l->gigabytes_per_second / rate;
   }
@@ -186,15 +192,24 @@ static trivet_status_t collect_layers(session_t* s, double rate, layer_figures_t
   return TRIVET_OK;
 }
 
-static void print_layers(const layer_figures_t* layers, size_t count, double rate) {
+static void print_layers(const layer_figures_t* layers, size_t count, double rate, double peak) {
   double total = 0;
   for (size_t i = 0; i < count; ++i) total += layers[i].ms;
-  if (rate > 0) printf("copying  %.0f GB/s on the device, read and written\n", rate);
+  if (rate > 0) {
+    printf("copying  %.0f GB/s on the device, read and written", rate);
+    if (peak > 0) printf("; products %.0f TFLOP/s at most", peak * 1e-12);
+    printf("\n");
+  }
   for (size_t i = 0; i < count; ++i) {
     const layer_figures_t* l = &layers[i];
     printf("%10.4f ms %5.1f %% %8.2f GB/s ", l->ms, total > 0 ? 100 * l->ms / total : 0,
            l->gigabytes_per_second);
     if (rate > 0) printf("%4.0f %% ", 100 * l->share_of_copy);
+    if (l->flops && l->ms > 0 && peak > 0) {
+      printf("%8.2f TFLOP/s %4.0f %% ", (double)l->flops / l->ms * 1e-9, 100 * l->share_of_peak);
+    } else if (peak > 0) {
+      printf("%24s", "");
+    }
     printf(" %-40.40s %s\n", l->kernel, l->name);
   }
 }
@@ -257,9 +272,9 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
       tvi_string_builder_append_cstr(&out, ", \"kernel\": ");
       tvi_string_builder_append_json(&out, kernel);
       tvi_string_builder_appendf(
-          &out, ", \"ms\": %.6f, \"bytes\": %llu",
+          &out, ", \"ms\": %.6f, \"bytes\": %llu, \"flops\": %llu",
           record.count ? (double)record.nanoseconds / (double)record.count * 1e-6 : 0.0,
-          (unsigned long long)record.bytes);
+          (unsigned long long)record.bytes, (unsigned long long)record.flops);
       if (rate > 0 && record.nanoseconds) {
         double ns = (double)record.nanoseconds / (double)record.count;
         tvi_string_builder_appendf(&out, ", \"share_of_copy\": %.4f",
@@ -275,6 +290,28 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
   if (!status) status = tvi_file_write(path, text.data, text.size, trivet_allocator_system());
   tvi_string_builder_deinit(&out);
   return status;
+}
+
+static bool device_record(const session_t* s, trivet_device_record_t* record) {
+  memset(record, 0, sizeof(*record));
+  record->header.struct_size = sizeof(*record);
+  record->header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
+  char target[64];
+  snprintf(target, sizeof(target), "%s", trivet_engine_target(s->engine));
+  target[strcspn(target, ":")] = '\0';
+  trivet_status_t status = trivet_runtime_device(s->runtime, target, s->device, record);
+  bool is_there = status == NULL;
+  trivet_status_free(status);
+  return is_there;
+}
+
+// Bytes of the device that are not free and not of this plan: the driver's context, libraries, the
+// benchmark's own inputs and outputs, and other processes.
+static double taken_by_others(const session_t* s, const trivet_context_statistics_t* statistics) {
+  trivet_device_record_t record;
+  if (!device_record(s, &record)) return 0;
+  double taken = (double)record.memory_size - (double)record.memory_free;
+  return taken > (double)statistics->device_size ? taken - (double)statistics->device_size : 0;
 }
 
 static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
@@ -327,16 +364,23 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
     printf("device   %.2f MB taken, staging %.2f MB; %llu of %llu runs replayed\n",
            (double)statistics.device_size * 1e-6, (double)statistics.staging_size * 1e-6,
            (unsigned long long)statistics.replay_count, (unsigned long long)statistics.run_count);
+    printf("beside   %.1f MB of the device are taken by its driver, by libraries and by others\n",
+           taken_by_others(s, &statistics) * 1e-6);
   }
   printf("run      %llu allocations of ours, library heaps grew by %lld bytes\n",
          figures.own_allocations, figures.library_growth);
   double rate = layers && figures.on_device ? copy_rate(s) : 0;
+  double peak = 0;
+  if (figures.on_device) {
+    trivet_device_record_t record;
+    if (device_record(s, &record)) peak = (double)record.peak_flops;
+  }
   if (layers) {
     layer_figures_t* list = NULL;
     size_t count = 0;
     const char* page = option_value(arguments, "--html", NULL);
-    TRIVET_RETURN_IF_ERROR(collect_layers(s, rate, &list, &count));
-    print_layers(list, count, rate);
+    TRIVET_RETURN_IF_ERROR(collect_layers(s, rate, peak, &list, &count));
+    print_layers(list, count, rate, peak);
     if (page) {
       TRIVET_RETURN_IF_ERROR(write_page(s, &figures, rate, page, arguments->words[0], list, count));
     }

@@ -223,6 +223,8 @@ static trivet_status_t configure(trivet_config_t* config, const char* target,
   TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--alternatives", 1, 1, 32, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_alternatives(config, (uint32_t)number));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--max-load-ms", 0, 0, 1000000000, &number));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_max_load(config, (double)number));
   TRIVET_RETURN_IF_ERROR(set_profile(config, arguments));
   const option_t* disabled = find_option(arguments, "--disable");
   for (int i = 0; i < disabled->seen && i < 64; ++i) {
@@ -372,6 +374,7 @@ static int run(int argc, char** argv) {
                         {"--max", NULL, true, false, 0, {0}, 0},
                         {"--tactics", NULL, true, false, 0, {0}, 0},
                         {"--alternatives", NULL, true, false, 0, {0}, 0},
+                        {"--max-load-ms", NULL, true, false, 0, {0}, 0},
                         {"--timing-cache", NULL, true, false, 0, {0}, 0},
                         {"--write-lock", NULL, true, false, 0, {0}, 0},
                         {"--frontend", NULL, true, false, 0, {0}, 0},
@@ -449,6 +452,8 @@ const command_t kBuildCommand = {
     "  --alternatives N       ways to do each step that 'trivet tune' may choose from on the "
     "device,\n"
     "                         with heuristic tactics (1; at most 32)\n"
+    "  --max-load-ms MS       leaves out libraries that would make loading the plan take longer,\n"
+    "                         beside the start of the device's driver\n"
     "  --timing-cache FILE    measured times, read and added to; builds with caches in one folder\n"
     "                         measure in turn, so that several may run on one device\n"
     "  --write-lock FILE      after a timed build: the winners only\n"

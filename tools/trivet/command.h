@@ -81,6 +81,7 @@ typedef struct session_s {
   void* addresses[256];  // by tensor index
   // With |device_io|: what the context gets, where the plan's target has memory of its own.
   bool device_io;
+  uint32_t device;  // which one was asked for
   void* device_addresses[256];
   uint64_t device_sizes[256];
   uint32_t graph_count;  // sets of addresses that runs are kept for; 0: as many as usual
@@ -114,6 +115,8 @@ typedef struct layer_figures_s {
   uint64_t bytes;  // read and written in a run
   double gigabytes_per_second;
   double share_of_copy;  // of what copying from one place to another reaches; 0: not known
+  uint64_t flops;        // operations in a run; 0: not known
+  double share_of_peak;  // of what the device can do at most; 0: not known
   const char *name, *kernel, *tactic;
 } layer_figures_t;
 // Sorts |layers|.

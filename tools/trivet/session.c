@@ -304,7 +304,7 @@ trivet_status_t open_session(session_t* s, const char* plan, const arguments_t* 
   if (!option_given(arguments, "--no-verify")) engine.flags = TRIVET_ENGINE_VERIFY_WEIGHTS;
   int64_t number = 0;
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--device", 0, 0, 4096, &number));
-  engine.device = (uint32_t)number;
+  engine.device = s->device = (uint32_t)number;
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--memory-limit", 0, 0, INT64_MAX, &number));
   engine.memory_limit = (uint64_t)number;
   const option_t* allowed = find_option(arguments, "--allow-carried-plugins");

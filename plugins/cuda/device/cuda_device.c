@@ -5,6 +5,7 @@
 #include "plugins/cuda/device/cuda_device.h"
 
 #include <limits.h>
+#include <nvtx3/nvToolsExt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,6 +138,13 @@ static trivet_status_t device_describe(const trivet_device_t* definition, void* 
   snprintf(info.signature, sizeof(info.signature),
            "%.60s sm_%d%d %dx%d kHz, memory %d kHz, CUDA %d", info.name, d->major, d->minor,
            d->multiprocessor_count, clock, memory_clock, d->driver_version);
+  // Of tensor cores, each cycle of a multiprocessor, without sparsity.
+  int each = d->major == 9                     ? 4096
+             : d->major == 10                  ? 8192
+             : d->major == 8 && d->minor == 0  ? 2048
+             : d->major == 8 || d->major == 12 ? 1024
+                                               : 0;
+  info.peak_flops = (uint64_t)each * (uint64_t)d->multiprocessor_count * (uint64_t)clock * 1000;
   info.memory_size = size;
   info.memory_free = free_size;
   info.alignment = MEMORY_ALIGNMENT;
@@ -217,20 +225,18 @@ static trivet_status_t device_locate(const trivet_device_t* definition, void* st
   (void)definition;
   cuda_state_t* s = state_of(state);
   TRIVET_RETURN_IF_ERROR(make_current(s));
-  CUdeviceptr pointer = (CUdeviceptr)(uintptr_t)address;
   unsigned int type = 0;
-  CUresult result =
-      s->driver.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, pointer);
-  // The driver does not know memory that it has not given.
-  if (result == CUDA_ERROR_INVALID_VALUE ||
-      (result == CUDA_SUCCESS && type == CU_MEMORYTYPE_HOST)) {
+  int ordinal = s->device.ordinal;
+  CUpointer_attribute wanted[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+                                  CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
+  void* values[] = {&type, &ordinal};
+  TVI_CUDA_RETURN_IF_ERROR(
+      &s->device, cuPointerGetAttributes(2, wanted, values, (CUdeviceptr)(uintptr_t)address));
+  // Memory that the driver has not given has no type.
+  if (type == 0 || type == CU_MEMORYTYPE_HOST) {
     *out_where = TRIVET_MEMORY_HOST;
     return TRIVET_OK;
   }
-  TRIVET_RETURN_IF_ERROR(check(&s->device, result, "cuPointerGetAttribute"));
-  int ordinal = s->device.ordinal;
-  result = s->driver.cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, pointer);
-  TRIVET_RETURN_IF_ERROR(check(&s->device, result, "cuPointerGetAttribute"));
   if (ordinal != s->device.ordinal) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "address %p lies on device %d of CUDA, not on %d",
                          address, ordinal, s->device.ordinal);
@@ -279,6 +285,30 @@ static trivet_status_t device_stream_synchronize(const trivet_device_t* definiti
   TRIVET_RETURN_IF_ERROR(make_current(s));
   TVI_CUDA_RETURN_IF_ERROR(&s->device, cuStreamSynchronize((CUstream)stream));
   return TRIVET_OK;
+}
+
+static trivet_status_t device_stream_check(const trivet_device_t* definition, void* state,
+                                           void* stream) {
+  (void)definition;
+  cuda_state_t* s = state_of(state);
+  CUcontext context = NULL;
+  TRIVET_RETURN_IF_ERROR(make_current(s));
+  TVI_CUDA_RETURN_IF_ERROR(&s->device, cuStreamGetCtx((CUstream)stream, &context));
+  if (context == s->device.context) return TRIVET_OK;
+  return TRIVET_STATUS(INVALID_ARGUMENT,
+                       "it belongs to another context of CUDA than the primary one of device %d",
+                       s->device.ordinal);
+}
+
+// Ranges go to the tool that the environment of NVTX names, if any: a profiler sets it.
+static void device_range_begin(const trivet_device_t* definition, void* state, const char* name) {
+  (void)definition, (void)state;
+  (void)nvtxRangePushA(name);
+}
+
+static void device_range_end(const trivet_device_t* definition, void* state) {
+  (void)definition, (void)state;
+  (void)nvtxRangePop();
 }
 
 static trivet_status_t device_event_create(const trivet_device_t* definition, void* state,
@@ -405,4 +435,7 @@ const trivet_device_t tvi_cuda_device_definition = {
     .capture_end = device_capture_end,
     .graph_launch = device_graph_launch,
     .graph_destroy = device_graph_destroy,
+    .stream_check = device_stream_check,
+    .range_begin = device_range_begin,
+    .range_end = device_range_end,
 };

@@ -22,8 +22,9 @@ extern "C" {
   X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                   \
   X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)                    \
   X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuMemAlloc) X(cuMemFree) X(cuMemHostAlloc)                 \
-  X(cuMemFreeHost) X(cuPointerGetAttribute) X(cuMemcpyAsync) X(cuMemsetD8Async)                   \
+  X(cuMemFreeHost) X(cuPointerGetAttributes) X(cuMemcpyAsync) X(cuMemsetD8Async)                   \
   X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamWaitEvent)                \
+  X(cuStreamGetCtx)                                                                               \
   X(cuEventCreate) X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiateWithFlags)                    \
   X(cuGraphDestroy) X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphUpload)                       \

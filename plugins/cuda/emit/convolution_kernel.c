@@ -283,6 +283,8 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   tvi_cuda_name_kernels(region, name, sizeof(name));
   tvi_cuda_code_options_t options;
   fill_options(region, &a, name, &options);
+  TRIVET_RETURN_IF_ERROR(
+      tvi_cuda_find_constants(region, region->program, emission->arena, &options.is_constant));
   tvi_cuda_code_t code;
   memset(&code, 0, sizeof(code));
   TRIVET_RETURN_IF_ERROR(tvi_cuda_convolution_code(

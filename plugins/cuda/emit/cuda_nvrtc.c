@@ -16,7 +16,7 @@
 #define FUNCTIONS(X)                                                                \
   X(nvrtcCreateProgram) X(nvrtcDestroyProgram) X(nvrtcCompileProgram)               \
   X(nvrtcGetProgramLogSize) X(nvrtcGetProgramLog) X(nvrtcGetCUBINSize)              \
-  X(nvrtcGetCUBIN) X(nvrtcGetErrorString)
+  X(nvrtcGetCUBIN) X(nvrtcGetErrorString) X(nvrtcVersion)
 // clang-format on
 
 typedef struct nvrtc_s {
@@ -93,24 +93,43 @@ static trivet_status_t compile(const nvrtc_t* nvrtc, nvrtcProgram program, const
   return TRIVET_OK;
 }
 
+static trivet_status_t open_nvrtc(trivet_allocator_t allocator, tvi_library_t** out_library,
+                                  nvrtc_t* table) {
+  static const char* const names[] = {"libnvrtc.so.13", "/usr/local/cuda/lib64/libnvrtc.so.13",
+                                      "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so.12"};
+  memset(table, 0, sizeof(*table));
+  TRIVET_RETURN_IF_ERROR_ANNOTATED(
+      tvi_library_open_any(names, sizeof(names) / sizeof(names[0]), allocator, out_library),
+      "the CUDA target compiles its kernels with NVRTC");
+  tvi_library_stay(*out_library);
+  trivet_status_t status = find_functions(*out_library, table);
+  if (status) tvi_library_close(*out_library);
+  return status;
+}
+
+trivet_status_t tvi_cuda_nvrtc_version(trivet_allocator_t allocator, int* out_version) {
+  tvi_library_t* library = NULL;
+  nvrtc_t table;
+  int major = 0, minor = 0;
+  TRIVET_RETURN_IF_ERROR(open_nvrtc(allocator, &library, &table));
+  trivet_status_t status = check(&table, table.nvrtcVersion(&major, &minor), "nvrtcVersion");
+  tvi_library_close(library);
+  TRIVET_RETURN_IF_ERROR(status);
+  *out_version = 1000 * major + minor;
+  return TRIVET_OK;
+}
+
 trivet_status_t tvi_cuda_nvrtc_compile(const char* source, const char* architecture,
                                        trivet_allocator_t allocator, uint8_t** out_cubin,
                                        size_t* out_size, tvi_string_builder_t* log) {
-  static const char* const names[] = {"libnvrtc.so.13", "/usr/local/cuda/lib64/libnvrtc.so.13",
-                                      "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so.12"};
   tvi_library_t* library = NULL;
   nvrtc_t table;
   const nvrtc_t* nvrtc = &table;
-  memset(&table, 0, sizeof(table));
-  TRIVET_RETURN_IF_ERROR_ANNOTATED(
-      tvi_library_open_any(names, sizeof(names) / sizeof(names[0]), allocator, &library),
-      "the CUDA target compiles its kernels with NVRTC");
-  tvi_library_stay(library);
-  trivet_status_t status = find_functions(library, &table);
+  TRIVET_RETURN_IF_ERROR(open_nvrtc(allocator, &library, &table));
   nvrtcProgram program = NULL;
-  if (!status)
-    status = check(nvrtc, table.nvrtcCreateProgram(&program, source, "kernel.cu", 0, NULL, NULL),
-                   "nvrtcCreateProgram");
+  trivet_status_t status =
+      check(nvrtc, table.nvrtcCreateProgram(&program, source, "kernel.cu", 0, NULL, NULL),
+            "nvrtcCreateProgram");
   if (!status) status = compile(nvrtc, program, architecture, allocator, out_cubin, out_size, log);
   if (program) table.nvrtcDestroyProgram(&program);
   tvi_library_close(library);

@@ -12,6 +12,9 @@
 extern "C" {
 #endif
 
+// The version of NVRTC, as 1000 * major + minor: other versions make other code.
+trivet_status_t tvi_cuda_nvrtc_version(trivet_allocator_t allocator, int* out_version);
+
 // Compiles |source| for |architecture| ("sm_90a"). *out_cubin is freed with
 // tvi_free(allocator, cubin, size). |log| (may be NULL) receives what the compiler said, use of
 // registers included. UNAVAILABLE: no NVRTC, with what was looked for; INTERNAL: it does not

@@ -323,7 +323,10 @@ static trivet_status_t run(prepared_t* p, const trivet_kernel_launch_t* launch, 
   }
   if (blob->map_count && uses_maps(p, blob))
     TRIVET_RETURN_IF_ERROR(encode_maps(device, blob, launch, p));
-  // Kernels that wait for those before them themselves may begin early.
+  // Kernels of ours let the next begin early and wait for those before them themselves. Behind one
+  // of a library, which lets nothing begin, asking for it only costs.
+  const trivet_kernel_t* previous = launch->previous;
+  bool is_early = previous != NULL && previous->run == tvi_cuda_kernel_run;
   CUlaunchAttribute attribute;
   memset(&attribute, 0, sizeof(attribute));
   attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
@@ -339,7 +342,8 @@ static trivet_status_t run(prepared_t* p, const trivet_kernel_launch_t* launch, 
     config.sharedMemBytes = grid->shared_bytes;
     config.hStream = (CUstream)launch->stream;
     config.attrs = &attribute;
-    config.numAttrs = waits && device->major >= 9 ? 1 : 0;
+    config.numAttrs = waits && is_early && device->major >= 9 ? 1 : 0;
+    is_early = true;
     TVI_CUDA_RETURN_IF_ERROR(device, cuLaunchKernelEx(&config, grid->function,
                                                       p->pointers + grid->argument_first, NULL));
   }

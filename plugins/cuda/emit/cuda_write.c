@@ -98,6 +98,21 @@ bool tvi_cuda_is_hopper(const char* target) {
   return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
 }
 
+trivet_status_t tvi_cuda_find_constants(const trivet_region_t* region,
+                                        const tvi_kir_program_t* program, tvi_arena_t* arena,
+                                        const bool** out_is_constant) {
+  bool* is_constant = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)program->value_count + 1,
+                                                      sizeof(*is_constant), &is_constant));
+  for (uint32_t v = 0; v < program->value_count; ++v) {
+    if (program->values[v].kind != TVI_KIR_INPUT) continue;
+    const tvi_value_t* value = tvi_graph_value(region->graph, program->values[v].tag);
+    is_constant[v] = value && value->constant && value->constant->data;
+  }
+  *out_is_constant = is_constant;
+  return TRIVET_OK;
+}
+
 static trivet_status_t dump(const char* folder, const char* name, const char* extension,
                             const void* data, size_t size, trivet_allocator_t allocator) {
   char path[1024];
@@ -197,6 +212,9 @@ static trivet_status_t compile_and_write(const trivet_region_t* region, const tv
   const trivet_allocator_t allocator = region->graph->allocator;
   tvi_hash128_state_t hash;
   tvi_hash128_init(&hash, TVI_CUDA_BLOB_VERSION);
+  int version = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_cuda_nvrtc_version(allocator, &version));
+  tvi_hash128_update(&hash, &version, sizeof(version));
   tvi_hash128_update(&hash, architecture, strlen(architecture) + 1);
   tvi_hash128_update(&hash, code->source.data, code->source.size);
   const tvi_hash128_t key = tvi_hash128_digest(&hash);

@@ -37,6 +37,12 @@ trivet_status_t tvi_cuda_propose(const trivet_kernel_t* kernel, const trivet_reg
 // Has the target wgmma and the copy engine of Hopper? Without an architecture: yes.
 bool tvi_cuda_is_hopper(const char* target);
 
+// By value of |program|, the region's: whether it is an input whose bytes are known when the plan
+// is built.
+trivet_status_t tvi_cuda_find_constants(const trivet_region_t* region,
+                                        const tvi_kir_program_t* program, tvi_arena_t* arena,
+                                        const bool** out_is_constant);
+
 // Writes the step that launches |code|, to which the shapes of operands are added as parameters.
 // |operand_of_value|: the operand of the region for each number in |code->operands|.
 trivet_status_t tvi_cuda_write_code(const trivet_region_t* region, tvi_cuda_code_t* code,

@@ -13,6 +13,11 @@
 #include "core/kernel_ir/fuse.h"
 #include "plugins/cuda/emit/emit_print.h"
 
+// Bytes of an input that are worth asking for ahead: fewer cost as much as they save, more would
+// throw out of the cache what others need.
+#define LEAST_AHEAD (16u << 10)
+#define MOST_AHEAD (16u << 20)
+
 #define WORKSPACE_ALIGNMENT 256
 
 static bool is_row_group(const tvi_cuda_printer_t* p) {
@@ -217,13 +222,73 @@ static void print_variant(tvi_cuda_printer_t* p, uint32_t number, tvi_cuda_varia
   }
 }
 
+// Bytes that a constant input takes from its address on; 0: none, or too many to be worth it.
+static uint64_t constant_bytes(const tvi_cuda_printer_t* p, uint32_t v) {
+  const tvi_kir_value_t* value = &p->program->values[v];
+  const trivet_dim_t* strides = p->options->strides ? p->options->strides[v] : NULL;
+  uint64_t last = 0;
+  if (value->kind != TVI_KIR_INPUT || !strides) return 0;
+  for (uint32_t d = 0; d < value->rank; ++d) {
+    int64_t extent = 0, stride = 0;
+    if (!tvi_dim_is_constant(value->dims[d], &extent) || extent < 1 ||
+        !tvi_dim_is_constant(strides[d], &stride) || stride < 0)
+      return 0;
+    last += (uint64_t)(extent - 1) * (uint64_t)stride;
+    if (last > MOST_AHEAD) return 0;
+  }
+  uint64_t bytes = (last + 1) * tvi_dtype_bytes(tvi_cuda_stored_dtype(value));
+  return bytes < LEAST_AHEAD || bytes > MOST_AHEAD ? 0 : bytes;
+}
+
+static bool has_argument(const tvi_cuda_printer_t* p, uint32_t kind, uint32_t index) {
+  for (size_t i = 0; i < p->arguments.count; ++i) {
+    if (p->arguments.data[i].kind == kind && p->arguments.data[i].index == index) return true;
+  }
+  return false;
+}
+
+// A tensor map hides the address of its operand, which is needed to fetch from there.
+static void add_mapped(tvi_cuda_printer_t* p) {
+  const size_t count = p->arguments.count;
+  for (size_t i = 0; i < count && p->options->is_constant; ++i) {
+    const tvi_cuda_argument_t* argument = &p->arguments.data[i];
+    if (argument->kind != TVI_CUDA_ARGUMENT_MAP) continue;
+    const tvi_cuda_argument_t address = {TVI_CUDA_ARGUMENT_OPERAND,
+                                         p->code->maps.data[argument->index].operand};
+    for (uint32_t v = 0; v < p->program->value_count; ++v) {
+      if (!p->options->is_constant[v] || p->operand_of_value[v] != address.index) continue;
+      if (constant_bytes(p, v) == 0 || has_argument(p, address.kind, address.index)) continue;
+      trivet_status_t status = tvi_vector_push(&p->arguments, address);
+      if (status) tvi_cuda_fail(p, status);
+    }
+  }
+}
+
+// What does not depend on other kernels is fetched while they run.
+static void print_ahead(tvi_cuda_printer_t* p, tvi_string_builder_t* text) {
+  for (size_t i = 0; i < p->arguments.count && p->options->is_constant; ++i) {
+    const tvi_cuda_argument_t* argument = &p->arguments.data[i];
+    if (argument->kind != TVI_CUDA_ARGUMENT_OPERAND) continue;
+    for (uint32_t v = 0; v < p->program->value_count; ++v) {
+      if (!p->options->is_constant[v] || p->operand_of_value[v] != argument->index) continue;
+      uint64_t bytes = constant_bytes(p, v);
+      if (bytes)
+        tvi_string_builder_appendf(text, "TV_AHEAD(p%u, %llu);\n", argument->index,
+                                   (unsigned long long)bytes);
+    }
+  }
+}
+
 void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* variant,
                            trivet_string_view_t body) {
+  add_mapped(p);
   print_signature(p, variant);
   tvi_string_builder_t text, indented;
   tvi_string_builder_init(&text, p->code->allocator);
   tvi_string_builder_init(&indented, p->code->allocator);
-  tvi_string_builder_append_cstr(&text, "{\nTV_BEGIN();\n");
+  tvi_string_builder_append_cstr(&text, "{\n");
+  print_ahead(p, &text);
+  tvi_string_builder_append_cstr(&text, "TV_BEGIN();\n");
   tvi_string_builder_append(&text, body);
   tvi_string_builder_append_cstr(&text, "}\n");
   // The first brace stands in the line of the signature.

@@ -293,6 +293,8 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   memset(&options, 0, sizeof(options));
   options.name = name;
   options.strides = strides;
+  TRIVET_RETURN_IF_ERROR(
+      tvi_cuda_find_constants(region, region->program, emission->arena, &options.is_constant));
   options.symbols = region->symbols;
   options.symbol_count = region->symbol_count;
   tvi_cuda_code_t code;

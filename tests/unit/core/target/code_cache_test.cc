@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/allocator.h"
+#include "core/base/file.h"
 #include "core/base/status.h"
 
 extern "C" {
@@ -85,6 +86,53 @@ TEST_P(CodeCacheTest, NothingAskedForIsNothingMade) {
   cache_.is_collecting = true;
   ASSERT_EQ(tvi_code_cache_make_all(&cache_, executor_), nullptr);
   EXPECT_EQ(cache_.items.count, 0u);
+}
+
+TEST_P(CodeCacheTest, AFileKeepsWhatWasUsed) {
+  const std::string path = ::testing::TempDir() + "code_cache_test." + std::to_string(GetParam());
+  Request used, tried;
+  used.text = "used";
+  tried.text = "tried";
+  cache_.is_collecting = true;
+  ASSERT_EQ(tvi_code_cache_request(&cache_, Key(1), Make, &used), nullptr);
+  ASSERT_EQ(tvi_code_cache_request(&cache_, Key(2), Make, &tried), nullptr);
+  ASSERT_EQ(tvi_code_cache_make_all(&cache_, executor_), nullptr);
+  cache_.is_trying = true;
+  EXPECT_NE(tvi_code_cache_find(&cache_, Key(2)), nullptr);
+  cache_.is_trying = false;
+  EXPECT_NE(tvi_code_cache_find(&cache_, Key(1)), nullptr);
+  ASSERT_EQ(tvi_code_cache_save(&cache_, path.c_str()), nullptr);
+
+  tvi_code_cache_t read;
+  tvi_code_cache_init(&read, trivet_allocator_system());
+  ASSERT_EQ(tvi_code_cache_load(&read, path.c_str()), nullptr);
+  ASSERT_EQ(read.items.count, 1u);
+  const tvi_cached_code_t* code = tvi_code_cache_find(&read, Key(1));
+  ASSERT_NE(code, nullptr);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(code->data), code->size), "used");
+  // What was read is kept, used or not.
+  ASSERT_EQ(tvi_code_cache_save(&read, path.c_str()), nullptr);
+  tvi_code_cache_deinit(&read);
+
+  // A file that is cut off, changed or missing gives what is whole, and no error.
+  char* data = nullptr;
+  size_t size = 0;
+  ASSERT_EQ(tvi_file_read(path.c_str(), trivet_allocator_system(), &data, &size), nullptr);
+  for (size_t cut = 0; cut <= size; ++cut) {
+    std::string bytes(data, size - cut);
+    if (cut == size) bytes = std::string(data, size - 1) + "!";
+    ASSERT_EQ(tvi_file_write(path.c_str(), bytes.data(), bytes.size(), trivet_allocator_system()),
+              nullptr);
+    tvi_code_cache_init(&read, trivet_allocator_system());
+    ASSERT_EQ(tvi_code_cache_load(&read, path.c_str()), nullptr);
+    EXPECT_EQ(read.items.count, cut == 0 ? 1u : 0u) << cut;
+    tvi_code_cache_deinit(&read);
+  }
+  tvi_free(trivet_allocator_system(), data, size + 1);
+  tvi_code_cache_init(&read, trivet_allocator_system());
+  EXPECT_EQ(tvi_code_cache_load(&read, "there/is/no.code"), nullptr);
+  EXPECT_EQ(read.items.count, 0u);
+  tvi_code_cache_deinit(&read);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, CodeCacheTest, ::testing::Values(0u, 1u, 4u));

@@ -182,6 +182,25 @@ TEST_F(CudaDevice, MeasuresAndCaptures) {
   definition_.stream_destroy(&definition_, state_, stream);
 }
 
+TEST_F(CudaDevice, SaysWhoseAStreamIsAndNamesRanges) {
+  ASSERT_EQ(Open(), "");
+  void* stream = nullptr;
+  ASSERT_EQ(Take(definition_.stream_create(&definition_, state_, &stream)), "");
+  EXPECT_EQ(Take(definition_.stream_check(&definition_, state_, stream)), "");
+  void* foreign = reinterpret_cast<void*>(3);
+  trivet_status_t status = definition_.stream_check(&definition_, state_, foreign);
+  EXPECT_EQ(trivet_status_code(status), TRIVET_STATUS_INVALID_ARGUMENT);
+  std::string text = Take(status);
+  EXPECT_NE(text.find("it belongs to another context of CUDA"), std::string::npos) << text;
+  set_(1, 13000, "cuStreamGetCtx", CUDA_ERROR_UNKNOWN);
+  text = Take(definition_.stream_check(&definition_, state_, stream));
+  EXPECT_NE(text.find("cuStreamGetCtx: CUDA_ERROR_FAKE"), std::string::npos) << text;
+  set_(1, 13000, "", 0);
+  definition_.range_begin(&definition_, state_, "conv1");
+  definition_.range_end(&definition_, state_);
+  definition_.stream_destroy(&definition_, state_, stream);
+}
+
 TEST_F(CudaDevice, SharesModulesByContent) {
   ASSERT_EQ(Open(), "");
   char a[] = "cubin one", b[] = "cubin one", c[] = "cubin two";

@@ -22,6 +22,7 @@
 #define TV_DEVICE inline
 #define TV_UNROLL
 #define TV_BEGIN()
+#define TV_AHEAD(p, bytes)
 
 struct tv_dim3 {
   unsigned x;

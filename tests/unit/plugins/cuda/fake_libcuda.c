@@ -145,15 +145,18 @@ EXPORT CUresult cuMemFreeHost(void* address) {
   free((uint64_t*)address - 32);
   return CUDA_SUCCESS;
 }
-EXPORT CUresult cuPointerGetAttribute(void* value, CUpointer_attribute attribute,
-                                      CUdeviceptr address) {
+EXPORT CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute* attributes,
+                                       void** values, CUdeviceptr address) {
   FAIL_IF_ASKED();
   uint64_t mark = ((const uint64_t*)(uintptr_t)address)[-1];
-  if (mark != kDeviceMark && mark != kPinnedMark) return CUDA_ERROR_INVALID_VALUE;
-  if (attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) {
-    *(int*)value = 0;
-  } else {
-    *(unsigned int*)value = mark == kDeviceMark ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+  for (unsigned int i = 0; i < count; ++i) {
+    if (attributes[i] == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL) {
+      *(int*)values[i] = 0;
+    } else {
+      *(unsigned int*)values[i] = mark == kDeviceMark   ? CU_MEMORYTYPE_DEVICE
+                                  : mark == kPinnedMark ? CU_MEMORYTYPE_HOST
+                                                        : 0;
+    }
   }
   return CUDA_SUCCESS;
 }
@@ -171,6 +174,12 @@ EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t size
 EXPORT CUresult cuStreamCreate(CUstream* stream, unsigned int flags) {
   (void)flags;
   MAKE(streams, stream);
+}
+EXPORT CUresult cuStreamGetCtx(CUstream stream, CUcontext* context) {
+  FAIL_IF_ASKED();
+  // Stream 3 is of another context.
+  *context = (CUcontext)(stream == (CUstream)3 ? (void*)&fake.devices + 1 : (void*)&fake);
+  return CUDA_SUCCESS;
 }
 EXPORT CUresult cuStreamDestroy(CUstream stream) { DROP(streams, stream); }
 EXPORT CUresult cuStreamSynchronize(CUstream stream) {
