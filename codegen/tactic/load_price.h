@@ -11,6 +11,10 @@
 #include "core/base/vector.h"
 #include "trivet/plugin.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // One step's own part, or a library's: paid for once.
 typedef struct tvi_load_paid_s {
   const trivet_kernel_t* kernel;
@@ -33,5 +37,9 @@ bool tvi_load_price_fits(const tvi_load_price_t* price, const trivet_kernel_t* k
                          const uint64_t signature[2]);
 trivet_status_t tvi_load_price_pay(tvi_load_price_t* price, const trivet_kernel_t* kernel,
                                    const uint64_t signature[2]);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
 
 #endif  // TRIVET_CODEGEN_TACTIC_LOAD_PRICE_H_

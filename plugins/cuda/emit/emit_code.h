@@ -75,15 +75,15 @@ typedef struct tvi_cuda_code_options_s {
   // Strides of each value of the program, TRIVET_MAX_RANK each; NULL entry (or array): dense
   // row-major.
   const trivet_dim_t* const* strides;
-  // By value of the program: inputs whose bytes are the same in every run, which a kernel may ask
-  // for before the kernels ahead of it have ended. NULL: none.
-  const bool* is_constant;
   const int64_t* symbols;  // values to optimise for
   uint32_t symbol_count;
   // Prints other kernels than the generator's own (emit_print.h), once operands have their places;
   // NULL: its own.
   trivet_status_t (*print)(struct tvi_cuda_printer_s* printer, void* argument);
   void* print_argument;
+  // By value of the program: inputs whose bytes are the same in every run, which a kernel may ask
+  // for before the kernels ahead of it have ended. NULL: none.
+  const bool* is_constant;
 } tvi_cuda_code_options_t;
 
 // Prints |program|, which tvi_kir_verify accepts. UNIMPLEMENTED: an element type that the GPU has
