@@ -24,7 +24,7 @@ const char* const kArchitectures[] = {"sm_80", "sm_90a", "sm_100"};
 
 // The text of a program, or an exception.
 std::string print(Program& p) {
-  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr};
+  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr, nullptr};
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};
@@ -175,7 +175,7 @@ TEST_F(Compile, MatrixProducts) {
     Ref x = s.load(a, {s.index(0), s.index(2)}), w = s.load(b, {s.index(2), s.index(1)});
     s.finish({y}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, w))},
              p.monoid(TVI_KIR_SUM, F32));
-    tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr};
+    tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr, nullptr};
     tvi_arena_t arena;
     tvi_arena_init(&arena, trivet_allocator_system(), 0);
     tvi_cuda_code_t code = {};
@@ -245,7 +245,7 @@ std::string print_convolution(int64_t channels, bool is_depthwise, uint32_t dtyp
   Ref b = is_depthwise ? s.load(w, {s.index(5), s.index(6), s.index(4), s.index(3)})
                        : s.load(w, {s.index(3), s.index(5), s.index(6), s.index(4)});
   s.finish({y}, {s.op(TVI_KIR_MUL, dtype, a, b)}, p.monoid(TVI_KIR_SUM, dtype));
-  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr};
+  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr, nullptr};
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};
