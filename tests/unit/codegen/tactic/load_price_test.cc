@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The balance of loading: libraries once, equal steps once, and nothing beyond the bound.
+// The balance of loading: libraries once, equal steps once, and nothing beyond the bound. Prices
+// come from kernels made here, so no library is needed.
 #include "codegen/tactic/load_price.h"
 
 #include <gtest/gtest.h>
