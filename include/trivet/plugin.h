@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 #define TRIVET_ABI_MAJOR 1u  // bumped by any change that is not an append
-#define TRIVET_ABI_MINOR 3u  // bumped by every append; goes on where 0 ended
+#define TRIVET_ABI_MINOR 4u  // bumped by every append; goes on where 0 ended
 
 // Struct types (trivet_header_t.struct_type). Values are never reused.
 #define TRIVET_STRUCT_PLUGIN 0x54500001u
@@ -561,7 +561,7 @@ typedef struct trivet_kernel_launch_s {
   void* workspace;              // of the size that prepare asked for, aligned to 64 bytes
   trivet_executor_t* executor;  // that of prepare
   void* stream;                 // of the target's device table; NULL on the host
-  // ABI 0.3: whose launch is the one before this in the stream; NULL: unknown, or no launch.
+  // ABI 1.4: whose launch is the one before this in the stream; NULL: unknown, or no launch.
   const struct trivet_kernel_s* previous;
 } trivet_kernel_launch_t;
 
@@ -706,7 +706,7 @@ typedef struct trivet_kernel_s {
                   const trivet_allocator_t* allocator);
   trivet_status_t (*run)(const struct trivet_kernel_s* kernel, void* prepared,
                          const trivet_kernel_launch_t* launch);
-  // The rest is of ABI 0.3. What loading costs, in microseconds, for builds that bound it: where
+  // The rest is of ABI 1.4. What loading costs, in microseconds, for builds that bound it: where
   // the kernel's library is used at all, and each step (or set of equal steps) of the kernel.
   // Kernels of one library have names that begin alike, up to the point.
   uint32_t load_first_us;
@@ -735,7 +735,7 @@ typedef struct trivet_device_info_s {
   uint64_t memory_free;
   uint32_t alignment;  // bytes, of what allocate gives
   uint32_t reserved;
-  // ABI 0.3: operations a second that products of matrices of f16 may reach at most; 0: not known.
+  // ABI 1.4: operations a second that products of matrices of f16 may reach at most; 0: not known.
   uint64_t peak_flops;
 } trivet_device_info_t;
 
@@ -793,7 +793,7 @@ typedef struct trivet_device_s {
   trivet_status_t (*graph_launch)(const struct trivet_device_s* device, void* state, void* graph,
                                   void* stream);
   void (*graph_destroy)(const struct trivet_device_s* device, void* state, void* graph);
-  // The rest is of ABI 0.3. Optional: NULL means that any stream is taken. Whether launches may go
+  // The rest is of ABI 1.4. Optional: NULL means that any stream is taken. Whether launches may go
   // to |stream| of a caller; INVALID_ARGUMENT says whose it is.
   trivet_status_t (*stream_check)(const struct trivet_device_s* device, void* state, void* stream);
   // Optional, both or none: NULL means that no profiler is told. Names what the calling thread

@@ -242,7 +242,7 @@ typedef struct trivet_device_record_s {
   char signature[128];   // what times that are measured on it depend on
   uint64_t memory_size;  // bytes
   uint64_t memory_free;
-  uint64_t peak_flops;  // operations a second of products of f16 at most; 0: not known. Since 0.3
+  uint64_t peak_flops;  // operations a second of products of f16 at most; 0: not known. Since 1.4
 } trivet_device_record_t;
 // Name of the target of device definition |index|, NULL past the end.
 TRIVET_API const char* trivet_runtime_device_target(const trivet_runtime_t* runtime,
@@ -291,7 +291,7 @@ typedef struct trivet_layer_record_s {
   uint64_t count;
   uint64_t bytes;  // read and written per run
   uint64_t flops;  // operations on numbers per run, as the operators define them, whatever the
-                   // kernel does; 0: not known. Since 0.3
+                   // kernel does; 0: not known. Since 1.4
 } trivet_layer_record_t;
 TRIVET_API trivet_status_t trivet_context_enable_profile(trivet_context_t* context,
                                                          uint32_t enabled);
