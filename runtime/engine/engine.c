@@ -344,7 +344,6 @@ static trivet_status_t fill_engine(trivet_engine_t* engine, const uint8_t* bytes
   if (weights.is_used) begin_beside(&weights, copy_weights);
   status = tvi_engine_load_steps(engine);
   TRIVET_RETURN_IF_ERROR(trivet_status_join(status, end_beside(&weights)));
-  if (engine->device == NULL) return TRIVET_OK;
   tvi_log(engine->runtime->logger, TRIVET_SEVERITY_INFO,
           "loaded: reading %.1f ms, device %.1f, weights and kernels %.1f", read_ms, device_ms,
           milliseconds_since(&time));

@@ -13,10 +13,10 @@ needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
 exported() { nm -D --defined-only "$1" | awk '{print $NF}'; }
 
 # Objects in writable sections that are ours; what the C runtime adds to every shared object, what libgcc remembers of the
-# processor and protobuf-c's own default allocator are not.
+# processor, protobuf-c's own default allocator and what NVTX's headers keep of the profiler that listens are not.
 globals() {
   objdump -t "$1" | awk '$0 ~ / O \.(data|bss|tdata|tbss)[ \t]/ {print $NF}' |
-    grep -vE '^(completed\.[0-9]+|__dso_handle|__TMC_END__|_DYNAMIC|__JCR_.*|__cpu_model|__cpu_features2|protobuf_c__allocator)$'
+    grep -vE '^(completed\.[0-9]+|__dso_handle|__TMC_END__|_DYNAMIC|__JCR_.*|__cpu_model|__cpu_features2|protobuf_c__allocator|nvtxGlobals_v[0-9]+|InitializeInjectionNvtx[0-9]*_fnptr)$'
 }
 
 for object in "$runtime" "$library"; do

@@ -67,7 +67,7 @@ TEST_F(LoadPriceTest, LibrariesAndEqualStepsCostOnce) {
 }
 
 TEST_F(LoadPriceTest, WhatCostsNothingAlwaysFits) {
-  Leave(-100);
+  Leave(-10);
   EXPECT_TRUE(Fits(Kernel("cuda.kernel", 0, 0), kOne));
   EXPECT_FALSE(Fits(Kernel("dnn.graph", 0, 1), kOne));
   // A kernel of an older plugin says nothing of loading.
