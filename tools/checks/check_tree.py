@@ -103,13 +103,17 @@ def unique_names(files):
             yield " and ".join(paths) + ": the same base name"
 
 
+# Pages that grow with the headers that they are made from.
+MADE_BY_SCRIPTS = ("docs/plugin_reference.md",)
+
+
 def sizes(files):
     """No source file has more than 1500 lines; C lines have at most 100 columns."""
     for path in files:
         if not path.endswith(C_FILES + SCRIPTS + (".md",)):
             continue
         lines = text_of(path).split("\n")
-        if len(lines) > 1500:
+        if len(lines) > 1500 and path not in MADE_BY_SCRIPTS:
             yield f"{path}: {len(lines)} lines, more than 1500"
         if path.endswith(C_FILES):
             for number, line in enumerate(lines, 1):
