@@ -272,10 +272,11 @@ def main():
                     print(text, flush=True)
             if args.what == "sanitize":
                 work = [(*p, tool) for tool in args.tools.split(",") for p in plans]
-                verdicts = list(pool.map(lambda w: sanitize_one(folder, *w, args.seconds), work))
-                for text, clean in verdicts:
-                    if not clean:
-                        print(text, flush=True)
+                verdicts = []
+                for job in concurrent.futures.as_completed([pool.submit(sanitize_one, folder, *w, args.seconds) for w in work]):
+                    verdicts.append(job.result())
+                    if not verdicts[-1][1]:
+                        print(verdicts[-1][0], flush=True)
                 for tool in args.tools.split(","):
                     mine = [clean for text, clean in verdicts if text.startswith(tool + " ")]
                     print(f"{tool}: {mine.count(True)} of {len(mine)} networks clean, {mine.count(None)} not done")
