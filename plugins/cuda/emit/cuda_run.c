@@ -12,6 +12,10 @@
 #include "plugins/cuda/device/cuda_device.h"
 #include "plugins/cuda/emit/cuda_blob.h"
 
+// More than this a kernel has to be allowed. The limit is 48 KiB, of which its own tables take
+// some.
+#define SHARED_UNASKED (32u * 1024)
+
 typedef struct loaded_t {
   tvi_arena_t arena;
   tvi_cuda_device_t* device;
@@ -64,7 +68,7 @@ static trivet_status_t find_functions(loaded_t* loaded) {
                                                             launch->variants[v].name),
                         "cuModuleGetFunction"),
           "kernel %s", launch->variants[v].name);
-      if (launch->variants[v].shared_bytes > 48 * 1024)
+      if (launch->variants[v].shared_bytes > SHARED_UNASKED)
         TVI_CUDA_RETURN_IF_ERROR(
             device, cuFuncSetAttribute(*function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                        (int)launch->variants[v].shared_bytes));
