@@ -17,8 +17,11 @@ import statistics
 import subprocess
 import tempfile
 
-CASES = ["4096x4096x4096", "8192x8192x8192", "4096x4096x4096:epilogue", "4096x3072x768:epilogue", "1024x3072x768:epilogue",
-         "128x3072x768:epilogue", "128x768x768"]
+# Rows, columns and depths of BERT, ViT and GPT-2 beside two large squares.
+CASES = ["4096x4096x4096", "8192x8192x8192", "4096x4096x4096:epilogue"]
+CASES += [f"{m}x{nk}" for m in (128, 197, 1024, 4096, 6304) for nk in ("768x768", "2304x768", "3072x768", "768x3072")]
+CASES += [f"3072x{nk}" for nk in ("1024x1024", "4096x1024", "1024x4096")]
+CASES += [f"{m}x3072x768:epilogue" for m in (128, 197, 1024, 4096, 6304)] + ["3072x4096x1024:epilogue"]
 
 
 def graph_text(m, n, k, epilogue):
@@ -85,6 +88,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=100)
     args = parser.parse_args()
     print(f"{'case':28}{'printed us':>11}{'TFLOP/s':>9}{'cublaslt us':>12}{'torch us':>10}{'ratio':>7}  kernels")
+    ratios = {}
     for case in args.cases or CASES:
         size, _, rest = case.partition(":")
         m, n, k = map(int, size.split("x"))
@@ -103,6 +107,11 @@ def main():
         best = min(v for v in (library, torch) if v == v)
         print(f"{case:28}{ours * 1e3:11.2f}{2e-9 * m * n * k / ours:9.0f}{library * 1e3:12.2f}{torch * 1e3:10.2f}"
               f"{best / ours:7.2f}  {kernels} | {others}", flush=True)
+        ratios[case] = best / ours
+    if ratios:
+        worst = min(ratios, key=ratios.get)
+        print(f"products beside the best other way: geomean {statistics.geometric_mean(ratios.values()):.2f} "
+              f"min {ratios[worst]:.2f} ({worst})")
 
 
 if __name__ == "__main__":

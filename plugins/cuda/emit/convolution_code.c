@@ -396,14 +396,14 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
   tvi_cuda_matmul_print_extents(p, s);
   print_geometry(p, w);
   P(p,
-    "typedef tv_wide_window<tv_wide<%s, %u, %u, %u, true, true> > tile;\n"
+    "typedef tv_wide_window<tv_wide<%s, %u, %u, %u, %u, 2, false, false, true, true> > tile;\n"
     "const unsigned across_m = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
     "const unsigned across_n = (unsigned)(N + tile::BN - 1) / tile::BN;\n"
     "const unsigned tiles = across_m * across_n;\n"
     "const int steps = (K + tile::KT - 1) / tile::KT;\n"
-    "tv_wide_memory<tile> work = {memory, 0, 0};\nwork.begin();\n"
+    "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n"
     "if (threadIdx.x < 128) {\nTV_REGISTERS(dec, 72);\n",
-    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bn, t->stages, t->slab);
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab);
   print_at(p, w);
   print_tap(p, w);
   print_wide_place(p);
@@ -422,7 +422,7 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
   print_wide_place(p);
   tvi_cuda_matmul_print_put(p, s, s->vector);
   P(p,
-    "float sums[tile::BN / 8][4];\ntv_wide_matmul<tile>(sums, work, steps);\n"
+    "float sums[tile::FM][tile::FN][4];\ntv_wide_matmul<tile>(sums, work, steps);\n"
     "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n",
     s->vector);
   variant->block = WIDE_BLOCK;
@@ -435,7 +435,7 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
 }
 
 // What the form for Hopper does where addresses are not multiples of 16 bytes.
-static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0};
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
 
 // How much of a window is kept in a table; 0: it is too large, or an image's extent is.
 static int64_t table_depth(const tvi_cuda_printer_t* p, const window_t* w, uint32_t tile) {
@@ -638,7 +638,9 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
     return TRIVET_STATUS(UNIMPLEMENTED, "no lines of few channels");
   const bool is_wide =
       !w->is_depthwise && !w->form->by_lines && tvi_cuda_matmul_tiles[w->form->tile].slab != 0;
-  if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8))
+  if (is_wide &&
+      (splits > 1 || !tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[w->form->tile]) ||
+       w->vector_x != 8 || w->vector_w != 8))
     return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
   tvi_cuda_matmul_set_workspace(p, &w->shape, splits);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);

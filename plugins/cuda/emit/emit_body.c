@@ -579,6 +579,13 @@ static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_ki
       }
       print_call(p, scope, name, type, instr);
       break;
+    case TVI_KIR_ERF:
+    case TVI_KIR_TANH:
+      // Results of 16 bits are as good from fewer instructions.
+      if (instr->dtype == TRIVET_DTYPE_F16 || instr->dtype == TRIVET_DTYPE_BF16)
+        name = instr->opcode == TVI_KIR_ERF ? "erf_near" : "tanh_near";
+      print_call(p, scope, name, "", instr);
+      break;
     default:
       print_call(p, scope, name, is_float ? "" : type, instr);
   }

@@ -158,8 +158,10 @@ static void append_indented(tvi_string_builder_t* out, trivet_string_view_t text
 
 static void print_signature(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* variant) {
   tvi_string_builder_t* out = &p->code->source;
-  tvi_string_builder_appendf(out, "\nextern \"C\" __global__ void __launch_bounds__(%u) %s(",
-                             variant->block, variant->name);
+  tvi_string_builder_append_cstr(out, "\nextern \"C\" __global__ void ");
+  if (variant->cluster)
+    tvi_string_builder_appendf(out, "__cluster_dims__(%u, 1, 1) ", variant->cluster);
+  tvi_string_builder_appendf(out, "__launch_bounds__(%u) %s(", variant->block, variant->name);
   for (size_t i = 0; i < p->arguments.count; ++i) {
     const tvi_cuda_argument_t* argument = &p->arguments.data[i];
     if (i) tvi_string_builder_append_cstr(out, ", ");
@@ -287,8 +289,10 @@ void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* vari
   tvi_string_builder_init(&text, p->code->allocator);
   tvi_string_builder_init(&indented, p->code->allocator);
   tvi_string_builder_append_cstr(&text, "{\n");
-  print_ahead(p, &text);
-  tvi_string_builder_append_cstr(&text, "TV_BEGIN();\n");
+  if (!variant->begins_itself) {
+    print_ahead(p, &text);
+    tvi_string_builder_append_cstr(&text, "TV_BEGIN();\n");
+  }
   tvi_string_builder_append(&text, body);
   tvi_string_builder_append_cstr(&text, "}\n");
   // The first brace stands in the line of the signature.

@@ -45,6 +45,8 @@ typedef struct tvi_cuda_variant_s {
   uint32_t shared_bytes;  // dynamic
   uint32_t grid;          // parameter: number of blocks
   uint32_t alignment;     // bytes that the addresses of all operands are multiples of
+  uint32_t cluster;       // blocks of a cluster, which is in the text; 0: none
+  bool begins_itself;     // the text says where it waits for the kernels ahead
 } tvi_cuda_variant_t;
 
 // A kernel; its first variant whose alignment holds is launched. The last one's is 1.

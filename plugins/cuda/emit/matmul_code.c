@@ -18,20 +18,34 @@
 #define REDUCE_BLOCK 256u
 
 const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
-    {128, 128, 64, 2, 4, 3, 0},  {128, 64, 64, 4, 2, 4, 0},   {64, 128, 64, 2, 4, 4, 0},
-    {64, 64, 64, 2, 2, 4, 0},    {64, 32, 64, 4, 1, 5, 0},    {32, 64, 64, 2, 2, 5, 0},
-    {32, 32, 64, 2, 2, 6, 0},    {16, 64, 64, 1, 4, 6, 0},    {16, 128, 64, 1, 4, 5, 0},
-    {128, 128, 64, 8, 1, 5, 64}, {128, 256, 64, 8, 1, 4, 32},
+    {128, 128, 64, 2, 4, 3, 0, 0, 0},   {128, 64, 64, 4, 2, 4, 0, 0, 0},
+    {64, 128, 64, 2, 4, 4, 0, 0, 0},    {64, 64, 64, 2, 2, 4, 0, 0, 0},
+    {64, 32, 64, 4, 1, 5, 0, 0, 0},     {32, 64, 64, 2, 2, 5, 0, 0, 0},
+    {32, 32, 64, 2, 2, 6, 0, 0, 0},     {16, 64, 64, 1, 4, 6, 0, 0, 0},
+    {16, 128, 64, 1, 4, 5, 0, 0, 0},    {128, 128, 64, 8, 1, 5, 64, 0, 0},
+    {128, 256, 64, 8, 1, 4, 32, 0, 0},  {128, 128, 64, 8, 1, 5, 64, 1, 0},
+    {64, 64, 64, 4, 1, 6, 32, 0, 0},    {64, 128, 64, 4, 1, 7, 64, 0, 0},
+    {128, 192, 64, 8, 1, 5, 32, 0, 0},  {128, 256, 64, 8, 1, 4, 32, 0, 1},
+    {128, 128, 64, 8, 1, 5, 64, 1, 1},  {128, 192, 64, 8, 1, 5, 32, 0, 1},
+    {192, 192, 64, 12, 1, 4, 32, 0, 0}, {192, 128, 64, 12, 1, 4, 64, 0, 0},
 };
 const uint32_t tvi_cuda_matmul_tile_count =
     sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
 
 uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
   const uint32_t pipeline = t->stages * (t->bm + t->bn) * t->kt * 2;
-  // Stages, slabs of eight warps and two barriers for each stage.
-  if (t->slab) return pipeline + 8 * 16 * (t->slab + 8) * 4 + t->stages * 16;
+  // Stages, slabs of all warps, two barriers for each stage and two for turns.
+  if (t->slab) return pipeline + t->wm * 16 * (t->slab + 8) * 4 + t->stages * 16 + 16;
   const uint32_t slabs = t->wn * t->bm * (t->bn / t->wn + 8) * 4;
   return pipeline > slabs ? pipeline : slabs;
+}
+
+bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
+  return t->slab && t->wm == 8 && !t->turns && !t->pair;
+}
+
+bool tvi_cuda_matmul_can_share(const tvi_cuda_matmul_tile_t* t) {
+  return t->slab && t->wm <= 8 && !t->turns && !t->pair;
 }
 
 typedef struct printing_s {
@@ -116,17 +130,20 @@ void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape
 }
 
 // What the form for Hopper does where addresses are not as the copy engine wants them.
-static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0};
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
 
 static void print_product(tvi_cuda_printer_t* p, const void* argument,
                           tvi_cuda_variant_t* variant) {
   printing_t own = *(const printing_t*)argument;
   const printing_t* w = &own;
   if (own.tile->slab && variant->alignment == 16) {
-    tvi_cuda_matmul_print_wide(p, &own.shape, own.tile, variant);
+    tvi_cuda_matmul_print_wide(p, &own.shape, own.tile, own.splits, variant);
     return;
   }
-  if (own.tile->slab) own.tile = &plain_tile;
+  if (own.tile->slab) {
+    own.tile = &plain_tile;
+    own.splits = 1;
+  }
   const tvi_cuda_matmul_shape_t* s = &w->shape;
   const tvi_cuda_matmul_tile_t* t = w->tile;
   const bool aligned = variant->alignment > 1;
@@ -239,16 +256,18 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   tvi_cuda_matmul_shape(p, &w->shape, &reason);
   if (p->status) return TRIVET_OK;
   if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no matrix product: %s", reason);
-  tvi_cuda_matmul_set_workspace(p, &w->shape, w->splits);
+  const bool joins = w->splits > 1 && !w->tile->slab;
+  tvi_cuda_matmul_set_workspace(p, &w->shape, joins ? w->splits : 1);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
   if (w->tile->slab) {
-    if (w->splits > 1 || !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.a, &w->shape.m) ||
+    if ((w->splits > 1 && !tvi_cuda_matmul_can_share(w->tile)) ||
+        !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.a, &w->shape.m) ||
         !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.b, &w->shape.n))
       return TRIVET_STATUS(UNIMPLEMENTED, "a factor that the copy engine cannot bring");
     tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
   }
   TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(p, &w->shape, 0, print_product, w));
-  return w->splits > 1 ? tvi_cuda_matmul_print_launch(p, &w->shape, 1, print_sum, w) : TRIVET_OK;
+  return joins ? tvi_cuda_matmul_print_launch(p, &w->shape, 1, print_sum, w) : TRIVET_OK;
 }
 
 trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,

@@ -17,7 +17,9 @@ extern "C" {
 // |stages| tiles of |kt| along k are in shared memory.
 typedef struct tvi_cuda_matmul_tile_s {
   uint32_t bm, bn, kt, wm, wn, stages;
-  uint32_t slab;  // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
+  uint32_t slab;   // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
+  uint32_t turns;  // 1: groups of four warps have tiles of their own and take turns
+  uint32_t pair;   // 1: two blocks of a cluster bring each other halves of the second factor
 } tvi_cuda_matmul_tile_t;
 
 extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];
@@ -46,8 +48,15 @@ trivet_status_t tvi_cuda_matmul_read(const tvi_kir_program_t* program,
                                      trivet_allocator_t allocator,
                                      tvi_cuda_matmul_problem_t* out_problem);
 
-// Prints it. |splits| > 1: so many blocks share the sum of a tile, and a second kernel adds what
-// they have found, always in the same order. UNIMPLEMENTED where tvi_cuda_matmul_read has a reason.
+// The form for Hopper whose blocks can share the sum of a tile: each block takes one part of one.
+bool tvi_cuda_matmul_can_share(const tvi_cuda_matmul_tile_t* tile);
+
+// The form for Hopper in which two groups share a tile and blocks know nothing of each other.
+bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* tile);
+
+// Prints it. |splits| > 1: so many blocks share the sum of a tile; a second kernel adds what they
+// have found, or on Hopper the blocks themselves, as a cluster. Always in the same order.
+// UNIMPLEMENTED where tvi_cuda_matmul_read has a reason.
 trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
                                      const tvi_cuda_code_options_t* options,
                                      const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
@@ -61,7 +70,7 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* problem,
 
 // The same for a tile of the form for Hopper.
 double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* problem,
-                                  const tvi_cuda_matmul_tile_t* tile);
+                                  const tvi_cuda_matmul_tile_t* tile, uint32_t splits);
 
 // What follows the prelude.
 extern const char tvi_cuda_matmul_text[];

@@ -16,7 +16,7 @@
 #include "plugins/cuda/emit/cuda_write.h"
 #include "plugins/cuda/emit/matmul_code.h"
 
-#define MAX_PROPOSALS 5u
+#define MAX_PROPOSALS 8u
 #define MAX_SPLITS 16u
 // Bytes of partial sums beyond which splitting is not worth asking.
 #define MAX_WORKSPACE ((double)(32 << 20))
@@ -153,28 +153,42 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
   return time;
 }
 
-// The form for Hopper: blocks take tile after tile, and nothing but the first tile waits for
-// memory.
+// The forms for Hopper: blocks take tile after tile, and nothing but the first tile waits for
+// memory. Where groups take turns, what follows a product is done while the other group multiplies.
 double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
-                                  const tvi_cuda_matmul_tile_t* t) {
+                                  const tvi_cuda_matmul_tile_t* t, uint32_t splits) {
   const double multiprocessors = 132;
   const double tiles = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
-  const double waves = larger(1, (double)(int64_t)(tiles / multiprocessors + 0.999));
-  const double steps = parts(p->k, t->kt);
+  const double size = (double)t->bm * t->bn;
+  const double blocks = tiles * splits;
+  const double waves = larger(1, (double)(int64_t)(blocks / multiprocessors + 0.999));
+  const double steps = parts((int64_t)parts(p->k, t->kt), splits);
   // Operations in a nanosecond on a multiprocessor; smaller tiles read the factors more often.
-  const double rate = t->bn > 128 ? 5900 : 5200;
-  const double each = larger(2.0 * t->bm * t->bn * t->kt / rate, 250);
-  const double turn = t->bm * t->bn * 0.03;  // sums through shared memory
+  const double rate = size > 16384 ? 5900 : size > 8192 ? 5200 : size > 4096 ? 3800 : 2800;
+  const double product = steps * larger(2.0 * size * t->kt / rate, size > 8192 ? 250 : 120);
+  // Sums through shared memory, and what is computed of them.
+  const double points = (double)p->m * (double)p->n * (double)p->batch;
+  const double rest = size * (0.03 + p->epilogue_work / (points > 1 ? points : 1) / 120);
   const double bytes = p->factor_bytes + p->epilogue_bytes;
-  return 2500 + larger(waves * (steps * each + turn), bytes / 2500) + p->epilogue_work / 16000;
+  double busy = waves * (product + rest);
+  if (t->turns) busy = larger(waves * product + rest, waves / 2 * (product + 1.5 * rest));
+  return 2500 + (splits > 1 ? 700 : 0) + larger(busy, bytes / 2500);
+}
+
+// As a cluster, where tiles alone are too few for the device.
+static bool can_split_wide(const tvi_cuda_matmul_problem_t* p, const form_t* form) {
+  const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+  const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
+  return tvi_cuda_matmul_can_share(t) && form->splits <= 8 && blocks * form->splits <= 300 &&
+         p->k / form->splits >= 2 * t->kt;
 }
 
 static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
   if (t->slab)
-    return form->splits == 1 && tvi_cuda_is_hopper(region->target) && p->can_map_a &&
-           (p->can_map_b || form->is_packed) && p->k > 0;
+    return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&
+           !t->pair && p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0;
   if (form->splits == 1) return true;
   const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
@@ -196,7 +210,7 @@ static uint32_t enumerate(const trivet_region_t* region, const tvi_cuda_matmul_p
       candidate_t c = {{tile, splits, packed}, 0};
       if (!is_candidate(region, problem, &c.form)) continue;
       const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
-      c.price = t->slab ? tvi_cuda_matmul_wide_price(problem, t)
+      c.price = t->slab ? tvi_cuda_matmul_wide_price(problem, t, splits)
                         : tvi_cuda_matmul_price(problem, t, splits, packed);
       uint32_t at = count < MAX_PROPOSALS ? count++ : MAX_PROPOSALS;
       while (at > 0 && c.price < best[at - 1].price) {
@@ -249,8 +263,9 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.kernel = kernel;
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
-    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma", tile->bm,
-             tile->bn, packed ? " packed" : "");
+    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s%s", tile->slab ? "wgmma" : "mma",
+             tile->bm, tile->bn, tile->turns ? " turns" : "", tile->pair ? " pair" : "",
+             packed ? " packed" : "");
     if (best[i].form.splits > 1)
       snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
                " split %u", best[i].form.splits);
@@ -297,6 +312,14 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
       tvi_cuda_find_constants(region, region->program, emission->arena, &options.is_constant));
   options.symbols = region->symbols;
   options.symbol_count = region->symbol_count;
+  bool* is_constant = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
+      emission->arena, (size_t)region->program->value_count + 1, sizeof(bool), &is_constant));
+  for (uint32_t v = 0; v < region->program->value_count; ++v) {
+    const tvi_kir_value_t* value = &region->program->values[v];
+    is_constant[v] = value->kind == TVI_KIR_INPUT && constant_of(region, operand_of_value[v]);
+  }
+  options.is_constant = is_constant;
   tvi_cuda_code_t code;
   memset(&code, 0, sizeof(code));
   TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_code(region->program, &options,

@@ -53,9 +53,10 @@ uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x);
 // The form for Hopper (matmul_wide.c): the statements of the kernel, its grid and block. Tensor
-// maps are added to the step once for both factors.
+// maps are added to the step once for both factors. |splits| > 1: blocks of a cluster share a sum.
 void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
-                                const tvi_cuda_matmul_tile_t* tile, tvi_cuda_variant_t* variant);
+                                const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
+                                tvi_cuda_variant_t* variant);
 
 // Prints the statements of a kernel, whose |variant| says what addresses are multiples of, and sets
 // its block, grid and shared memory.

@@ -60,6 +60,17 @@ TV_DEVICE unsigned long long tv_bits(double f) {
   return (unsigned long long)__double_as_longlong(f);
 }
 TV_DEVICE double tv_from_bits(unsigned long long u) { return __longlong_as_double((long long)u); }
+// Near 2^a and 1 / a, in one instruction each.
+TV_DEVICE float tv_exp2_near(float a) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
+}
+TV_DEVICE float tv_recip_near(float a) {
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
+}
 TV_DEVICE unsigned tv_shuffle_xor(unsigned v, int mask) {
   return __shfl_xor_sync(0xffffffffu, v, mask);
 }
@@ -405,6 +416,23 @@ TV_FUNCTION(tanh, tanhf(a), tanh(a))
 TV_FUNCTION(asinh, asinhf(a), asinh(a))
 TV_FUNCTION(acosh, acoshf(a), acosh(a))
 TV_FUNCTION(atanh, atanhf(a), atanh(a))
+// For results of 16 bits: relative errors below 2^-13. 1 - erf(|a|) is 2 to a polynomial in |a| (a
+// fit of its logarithm for |a| < 3.8 weighted by the value itself, zero at zero; it falls without
+// end behind that), tanh a quotient of exponentials; near zero both are the first terms of series.
+TV_DEVICE float tv_erf_near(float a) {
+  const float t = fabsf(a);
+  float q = fmaf(-0.00253998558f, t, 0.0281876735f);
+  q = fmaf(q, t, -0.147087127f);
+  q = fmaf(q, t, -0.919163704f);
+  q = fmaf(q, t, -1.62781096f);
+  const float r = copysignf(1.0f - tv_exp2_near(q * t), a);
+  return t < 0.002f ? a * 1.12837917f : r;
+}
+TV_DEVICE float tv_tanh_near(float a) {
+  const float t = fabsf(a);
+  const float r = copysignf(fmaf(-2.0f, tv_recip_near(tv_exp2_near(t * 2.88539008f) + 1.0f), 1.0f), a);
+  return t < 0.03f ? fmaf(a * a, a * -0.333333333f, a) : r;
+}
 TV_FUNCTION(erf, erff(a), erf(a))
 TV_FUNCTION(floor, floorf(a), floor(a))
 TV_FUNCTION(ceil, ceilf(a), ceil(a))

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Matrix products on Hopper (sm_90a), after matmul.cuh: the copy engine brings tiles of the factors
-// into shared memory for two groups of four warps that multiply with wgmma. One thread of a third
-// group gives the copy engine its orders, as far ahead as there is room. Blocks stay and take tile
-// after tile.
+// into shared memory for one or two groups of four warps that multiply with wgmma. One thread of a
+// further group gives the copy engine its orders, as far ahead as there is room. Blocks stay and
+// take tile after tile. Groups share a tile, or take turns: one multiplies while the other one
+// finishes its tile. Or the blocks of a cluster share the sum of a tile and add each other's parts.
 
 #ifndef TRIVET_EMULATION
 struct __attribute__((aligned(64))) tv_map { unsigned long long w[16]; };
@@ -54,6 +55,34 @@ TV_DEVICE void tv_box(const tv_map& map, void* to, void* bar, int a, int b, int 
   asm volatile(TV_BOX("5", "{%3, %4, %5, %6, %7}") ::"r"(tv_shared(to)), "l"(&map),
                "r"(tv_shared(bar)), "r"(a), "r"(b), "r"(c), "r"(d), "r"(e) : "memory");
 }
+// The same for both blocks of a pair: the box lands, and is counted, where they have it too.
+#define TV_SHARED_BOX(rank, list)                                                            \
+  "cp.async.bulk.tensor." rank                                                               \
+  "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, " \
+  list "], [%2], %3;"
+TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b) {
+  asm volatile(TV_SHARED_BOX("2", "{%4, %5}") ::"r"(tv_shared(to)), "l"(&map), "r"(tv_shared(bar)),
+               "h"((unsigned short)3), "r"(a), "r"(b) : "memory");
+}
+TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b, int c) {
+  asm volatile(TV_SHARED_BOX("3", "{%4, %5, %6}") ::"r"(tv_shared(to)), "l"(&map),
+               "r"(tv_shared(bar)), "h"((unsigned short)3), "r"(a), "r"(b), "r"(c) : "memory");
+}
+TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b, int c, int d) {
+  asm volatile(TV_SHARED_BOX("4", "{%4, %5, %6, %7}") ::"r"(tv_shared(to)), "l"(&map),
+               "r"(tv_shared(bar)), "h"((unsigned short)3), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b, int c, int d, int e) {
+  asm volatile(TV_SHARED_BOX("5", "{%4, %5, %6, %7, %8}") ::"r"(tv_shared(to)), "l"(&map),
+               "r"(tv_shared(bar)), "h"((unsigned short)3), "r"(a), "r"(b), "r"(c), "r"(d), "r"(e)
+               : "memory");
+}
+// Arrives at the barrier of block |rank| of the cluster.
+TV_DEVICE void tv_barrier_arrive_of(void* p, int rank) {
+  asm volatile("{\n.reg .b32 at;\nmapa.shared::cluster.u32 at, %0, %1;\n"
+               "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [at];\n}"
+               ::"r"(tv_shared(p)), "r"(rank) : "memory");
+}
 #define TV_GRID gridDim.x
 #define TV_REGISTERS(what, count) asm volatile("setmaxnreg." #what ".sync.aligned.u32 " #count ";")
 TV_DEVICE void tv_wide_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -68,9 +97,51 @@ TV_DEVICE unsigned long long tv_describe(const void* p, unsigned groups) {
   return (unsigned long long)((tv_shared(p) & 0x3ffffu) >> 4) | (unsigned long long)groups << 16 |
          64ull << 32 | 1ull << 62;
 }
+// All threads of all blocks of the cluster.
+TV_DEVICE void tv_cluster_wait() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+TV_DEVICE void tv_block_wait() { __syncthreads(); }
+// |N| floats, 1 or 4, of the shared memory of block |rank| of the cluster; |p| is where they are in
+// one's own.
+template <int N>
+TV_DEVICE void tv_load_of(float* out, const float* p, int rank) {
+  unsigned at;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(at) : "r"(tv_shared(p)), "r"(rank));
+  if (N == 4)
+    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(out[0]), "=f"(out[N > 1 ? 1 : 0]), "=f"(out[N > 2 ? 2 : 0]),
+                   "=f"(out[N > 3 ? 3 : 0]) : "r"(at) : "memory");
+  else
+    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(out[0]) : "r"(at) : "memory");
+}
 #define TV_D(i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
 TV_DEVICE void tv_settle(float (&d)[4]) {
   asm volatile("" : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])::"memory");
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[8][4], unsigned long long a, unsigned long long b, int add,
+                                tv_f16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "%32, %33, p, 1, 1, %35, %36;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[8][4], unsigned long long a, unsigned long long b, int add,
+                                tv_bf16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "%32, %33, p, 1, 1, %35, %36;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
 }
 template <bool AT, bool BT>
 TV_DEVICE void tv_multiply_wide(float (&d)[16][4], unsigned long long a, unsigned long long b, int add,
@@ -100,6 +171,42 @@ TV_DEVICE void tv_multiply_wide(float (&d)[16][4], unsigned long long a, unsigne
       "%64, %65, p, 1, 1, %67, %68;\n}"
       : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
         TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[24][4], unsigned long long a, unsigned long long b, int add,
+                                tv_f16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
+      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
+      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
+      "%96, %97, p, 1, 1, %99, %100;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
+        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
+        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23)
+      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
+}
+template <bool AT, bool BT>
+TV_DEVICE void tv_multiply_wide(float (&d)[24][4], unsigned long long a, unsigned long long b, int add,
+                                tv_bf16) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
+      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
+      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
+      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
+      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
+      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
+      "%96, %97, p, 1, 1, %99, %100;\n}"
+      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
+        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
+        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23)
       : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
 }
 template <bool AT, bool BT>
@@ -146,16 +253,20 @@ TV_DEVICE void tv_multiply_wide(float (&d)[32][4], unsigned long long a, unsigne
 }
 #endif
 
-// 128 x BN, of which a group of four warps has 64 rows. SLAB: columns that a warp turns at once.
-template <class T, int BN_, int STAGES_, int SLAB_, bool AK_, bool BK_>
+// A tile of BM x BN for GROUPS groups of four warps. TURNS: each group has a tile of its own, else
+// the groups share its rows. PAIR: two blocks of a cluster have tiles of the same columns, and each
+// brings half of the second factor for both. SLAB: columns that a warp turns at once.
+template <class T, int BM_, int BN_, int STAGES_, int SLAB_, int GROUPS_, bool TURNS_, bool PAIR_,
+          bool AK_, bool BK_>
 struct tv_wide {
   typedef T type;
-  static const int BM = 128, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_;
-  static const bool AK = AK_, BK = BK_;
+  static const int BM = BM_, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_, GROUPS = GROUPS_;
+  static const bool TURNS = TURNS_, PAIR = PAIR_, AK = AK_, BK = BK_;
   // Threads that bring the first factor themselves; 0: the copy engine brings it.
   static const int GATHERERS = 0;
   static const int A_BYTES = BM * KT * 2, BYTES = A_BYTES + BN * KT * 2;
   static const int SLAB_FLOATS = 16 * TV_SLAB(SLAB);
+  static const int SHARERS = TURNS ? 1 : GROUPS, FM = BM / 64 / SHARERS, FN = BN / 8;
 };
 
 // What of shared memory is what: stages, then slabs, then barriers.
@@ -163,22 +274,40 @@ template <class Tile>
 struct tv_wide_memory {
   unsigned char* memory;
   int stage;
-  unsigned parity;
+  unsigned parity, round;
   TV_DEVICE unsigned char* data() const { return memory + stage * Tile::BYTES; }
   TV_DEVICE float* slab(int warp) const {
     return (float*)(memory + Tile::STAGES * Tile::BYTES) + warp * Tile::SLAB_FLOATS;
   }
-  TV_DEVICE unsigned char* full(int s) const { return (unsigned char*)slab(8) + s * 8; }
+  TV_DEVICE unsigned char* full(int s) const {
+    return (unsigned char*)slab(Tile::GROUPS * 4) + s * 8;
+  }
   TV_DEVICE unsigned char* empty(int s) const { return full(Tile::STAGES) + s * 8; }
+  TV_DEVICE unsigned char* turn(int group) const { return empty(Tile::STAGES) + group * 8; }
   TV_DEVICE void begin() {
     if (threadIdx.x == 0) {
       for (int s = 0; s < Tile::STAGES; ++s) {
         tv_barrier_init(full(s), 1 + Tile::GATHERERS);
-        tv_barrier_init(empty(s), 8);
+        tv_barrier_init(empty(s), Tile::SHARERS * (Tile::PAIR ? 8 : 4));
       }
+      for (int g = 0; Tile::TURNS && g < 2; ++g) tv_barrier_init(turn(g), 4);
       tv_barrier_publish();
     }
     __syncthreads();
+    if (Tile::PAIR) tv_cluster_wait();
+  }
+  // The other block may still bring something here or say that it has read something.
+  TV_DEVICE void end() {
+    if (Tile::PAIR) tv_cluster_wait();
+  }
+  // Stage |s| is free for what comes next, by a warp.
+  TV_DEVICE void leave(int s) {
+    const int lane = (int)threadIdx.x % 32;
+    if (Tile::PAIR) {
+      if (lane < 2) tv_barrier_arrive_of(empty(s), lane);
+    } else if (lane == 0) {
+      tv_barrier_arrive(empty(s));
+    }
   }
   TV_DEVICE void next() {
     if (++stage == Tile::STAGES) {
@@ -186,50 +315,148 @@ struct tv_wide_memory {
       parity ^= 1u;
     }
   }
+  // Past the stages of a tile of the other group.
+  TV_DEVICE void skip(int steps) {
+    stage += steps;
+    parity ^= (unsigned)(stage / Tile::STAGES) & 1u;
+    stage %= Tile::STAGES;
+  }
+  // Groups multiply one after the other, so that each looks at a stage when its own data is the
+  // next to come.
+  TV_DEVICE void take_turn(int group) {
+    if (Tile::TURNS) tv_barrier_wait(turn(group), (round ^ (unsigned)(1 - group)) & 1u);
+    ++round;
+  }
+  TV_DEVICE void pass_turn(int group, int steps) {
+    if (!Tile::TURNS) return;
+    if (threadIdx.x % 32 == 0) tv_barrier_arrive(turn(1 - group));
+    skip(steps);
+  }
 };
 
-// The sums of a tile, by the warps of both groups.
+// The sums of a tile, by the warps of all groups that share it.
 template <class Tile>
-TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::BN / 8][4], tv_wide_memory<Tile>& m, int steps) {
-  const int group = (int)threadIdx.x / 128 - 1, lane = (int)threadIdx.x % 32;
+TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memory<Tile>& m,
+                              int steps) {
+  const int group = (int)threadIdx.x / 128 - 1;
+  const int first = Tile::TURNS ? 0 : group * Tile::FM;
   int before = 0;
   TV_UNROLL_BY(1)
   for (int s = 0; s < steps; ++s) {
     tv_barrier_wait(m.full(m.stage), m.parity);
     if (Tile::GATHERERS) tv_proxy_fence();
-    const unsigned long long a = tv_describe(m.data() + group * 64 * Tile::KT * 2, 512);
+    const unsigned long long a = tv_describe(m.data() + first * 64 * Tile::KT * 2, 512);
     const unsigned long long b = tv_describe(m.data() + Tile::A_BYTES, 512);
     tv_wide_begin();
     TV_UNROLL
     for (int k = 0; k < Tile::KT / 16; ++k)
-      tv_multiply_wide<!Tile::AK, !Tile::BK>(acc, a + k * (Tile::AK ? 2 : 128),
-                                             b + k * (Tile::BK ? 2 : 128), s | k,
-                                             typename Tile::type());
+      TV_UNROLL
+      for (int f = 0; f < Tile::FM; ++f)
+        tv_multiply_wide<!Tile::AK, !Tile::BK>(
+            acc[f], a + f * (64 * Tile::KT * 2 / 16) + k * (Tile::AK ? 2 : 128),
+            b + k * (Tile::BK ? 2 : 128), s | k, typename Tile::type());
     tv_wide_commit();
     if (s > 0) {
       tv_wide_wait<1>();
-      if (lane == 0) tv_barrier_arrive(m.empty(before));
+      m.leave(before);
     }
     before = m.stage;
     m.next();
   }
   tv_wide_wait<0>();
-  if (steps > 0 && lane == 0) tv_barrier_arrive(m.empty(before));
+  if (steps > 0) m.leave(before);
   TV_UNROLL
-  for (int i = 0; i < Tile::BN / 8; ++i) tv_settle(acc[i]);
+  for (int f = 0; f < Tile::FM; ++f)
+    TV_UNROLL
+    for (int i = 0; i < Tile::FN; ++i) tv_settle(acc[f][i]);
+}
+
+// 16 rows of the slab to |put|. WHOLE: all of them and all columns are in the result, and what is
+// read besides can be on its way for several pieces at once.
+template <int COLUMNS, int V, bool WHOLE, class Put>
+TV_DEVICE void tv_wide_put_rows(const float* slab, int m0, int n0, int M, int N, Put put) {
+  const int PIECES = COLUMNS / V;
+  __syncwarp();
+  if (WHOLE) {
+    TV_UNROLL_BY(4)
+    for (int i = (int)threadIdx.x % 32; i < 16 * PIECES; i += 32) {
+      const int r = i / PIECES, c = i % PIECES * V;
+      put(m0 + r, n0 + c, slab + r * TV_SLAB(COLUMNS) + c);
+    }
+  } else {
+    TV_UNROLL_BY(1)
+    for (int i = (int)threadIdx.x % 32; i < 16 * PIECES; i += 32) {
+      const int r = i / PIECES, c = i % PIECES * V;
+      if (m0 + r < M && n0 + c < N) put(m0 + r, n0 + c, slab + r * TV_SLAB(COLUMNS) + c);
+    }
+  }
+  __syncwarp();
+}
+
+template <class Tile, int V, bool WHOLE, class Put>
+TV_DEVICE void tv_wide_put(const float (&acc)[Tile::FM][Tile::FN][4], float* slab, int m0, int n0,
+                           int M, int N, Put put) {
+  const int SLABS = Tile::BN / Tile::SLAB;
+  TV_UNROLL_BY(1)
+  for (int c = 0; c < Tile::FM * SLABS; ++c) {
+    // Registers have no numbers at run time.
+    TV_UNROLL
+    for (int f = 0; f < Tile::FM; ++f)
+      TV_UNROLL
+      for (int i = 0; i < SLABS; ++i)
+        if (c == f * SLABS + i)
+          tv_keep_rows<Tile::SLAB>(acc[f] + i * (Tile::SLAB / 8), slab);
+    tv_wide_put_rows<Tile::SLAB, V, WHOLE>(slab, m0 + c / SLABS * 64, n0 + c % SLABS * Tile::SLAB,
+                                           M, N, put);
+  }
 }
 
 template <class Tile, int V, class Put>
-TV_DEVICE void tv_wide_finish(const float (&acc)[Tile::BN / 8][4], const tv_wide_memory<Tile>& m,
-                              int m0, int n0, int M, int N, Put put) {
+TV_DEVICE void tv_wide_finish(const float (&acc)[Tile::FM][Tile::FN][4],
+                              const tv_wide_memory<Tile>& m, int m0, int n0, int M, int N,
+                              Put put) {
+  const int warp = (int)threadIdx.x / 32 - 4, group = Tile::TURNS ? 0 : warp / 4;
+  const int row = m0 + group * Tile::FM * 64 + warp % 4 * 16;
+  if (m0 + Tile::BM <= M && n0 + Tile::BN <= N)
+    tv_wide_put<Tile, V, true>(acc, m.slab(warp), row, n0, M, N, put);
+  else
+    tv_wide_put<Tile, V, false>(acc, m.slab(warp), row, n0, M, N, put);
+}
+
+// The sums of a tile are in parts in the blocks of a cluster: each block lays its own where its
+// stages were, and adds the parts of some rows, always in the same order.
+template <class Tile>
+TV_DEVICE void tv_wide_lay(const float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory) {
   const int warp = (int)threadIdx.x / 32 - 4;
-  float* slab = m.slab(warp);
+  const int row = warp / 4 * Tile::FM * 64 + warp % 4 * 16;
+  TV_UNROLL
+  for (int f = 0; f < Tile::FM; ++f)
+    tv_keep_rows<Tile::BN>(acc[f], (float*)memory + (row + f * 64) * TV_SLAB(Tile::BN));
+}
+// Threads from FIRST on add; the others wait as often.
+template <class Tile, int V, int PARTS, int FIRST, class Put>
+TV_DEVICE void tv_wide_join(unsigned char* memory, int rank, int m0, int n0, int M, int N,
+                            Put put) {
+  const int ROWS = Tile::BM / PARTS, PIECES = Tile::BN / V, COUNT = ROWS * PIECES;
+  const int W = V < 4 ? 1 : 4;
+  tv_cluster_wait();
   TV_UNROLL_BY(1)
-  for (int c = 0; c < Tile::BN / Tile::SLAB; ++c) {
-    // Registers have no numbers at run time.
+  for (int i = (int)threadIdx.x - FIRST; i < COUNT; i += 128 + Tile::GROUPS * 128 - FIRST) {
+    const int r = rank * ROWS + i / PIECES, c = i % PIECES * V;
+    if (m0 + r >= M || n0 + c >= N) continue;
+    const float* at = (const float*)memory + r * TV_SLAB(Tile::BN) + c;
+    float sums[V] = {};
     TV_UNROLL
-    for (int i = 0; i < Tile::BN / Tile::SLAB; ++i)
-      if (c == i) tv_keep_rows<Tile::SLAB>(acc + i * (Tile::SLAB / 8), slab);
-    tv_put_rows<16, Tile::SLAB, V>(slab, m0 + warp * 16, n0 + c * Tile::SLAB, M, N, put);
+    for (int part = 0; part < PARTS; ++part)
+      TV_UNROLL
+      for (int e = 0; e < V; e += W) {
+        float other[W];
+        tv_load_of<W>(other, at + e, part);
+        TV_UNROLL
+        for (int x = 0; x < W; ++x) sums[e + x] += other[x];
+      }
+    put(m0 + r, n0 + c, sums);
   }
+  // What others read of this block's memory must outlive it.
+  tv_cluster_wait();
 }

@@ -252,7 +252,7 @@ TEST_F(Convolution, WideTiles) {
   const auto* device = (const tvi_cuda_device_t*)Device::get().state;
   if (device && device->major != 9) GTEST_SKIP() << "the device is no Hopper";
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
-    if (!tvi_cuda_matmul_tiles[tile].slab) continue;
+    if (!tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[tile])) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
     use({tile, 1, 1, false});
     Case c;

@@ -17,6 +17,7 @@
 #define __device__
 #define __global__
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 #define __shared__ static
 #define __restrict__
 #define TV_DEVICE inline
@@ -29,10 +30,12 @@ struct tv_dim3 {
 };
 static tv_dim3 threadIdx, blockIdx;
 static unsigned tv_blocks;
+// Blocks of a cluster run side by side: the threads of block |rank| of it follow those before.
+static unsigned tv_rank, tv_cluster = 1;
 #define TV_GRID tv_blocks
 
 // ---- Fibers.
-enum { TV_MAX_THREADS = 1024, TV_STACK = 64 * 1024 };
+enum { TV_MAX_THREADS = 2048, TV_MAX_CLUSTER = 8, TV_STACK = 64 * 1024 };
 static ucontext_t tv_fibers[TV_MAX_THREADS], tv_scheduler;
 static char* tv_stacks;
 static bool tv_done[TV_MAX_THREADS];
@@ -41,13 +44,24 @@ static void (*tv_entry)(void** arguments);
 static void** tv_arguments;
 
 static void tv_yield() {
-  const unsigned self = threadIdx.x;
-  swapcontext(&tv_fibers[self], &tv_scheduler);
+  const unsigned self = threadIdx.x, block = blockIdx.x, rank = tv_rank;
+  swapcontext(&tv_fibers[rank * tv_threads + self], &tv_scheduler);
   threadIdx.x = self;
+  blockIdx.x = block;
+  tv_rank = rank;
 }
 static void tv_fiber() {
   tv_entry(tv_arguments);
-  tv_done[threadIdx.x] = true;
+  tv_done[tv_rank * tv_threads + threadIdx.x] = true;
+}
+// Until |count| threads have come to the barrier of |state|.
+static void tv_gather(unsigned* state, unsigned count) {
+  const unsigned round = state[1];
+  if (++state[0] == count) {
+    state[0] = 0;
+    ++state[1];
+  }
+  while (state[1] == round) tv_yield();
 }
 // All threads of the block take the same way through barriers and shuffles, so that one turn of
 // every fiber is one barrier.
@@ -72,18 +86,23 @@ static inline unsigned tv_shuffle_up(unsigned v, int by) {
 
 // ---- Matrices: what the lanes of a warp give each other. A turn of every fiber is one step.
 #define TV_UNROLL_BY(n)
-#define TV_MEMORY(name) alignas(1024) static unsigned char name[256 * 1024]
+#define TV_MEMORY(name) unsigned char* const name = tv_memory[tv_rank]
+alignas(1024) static unsigned char tv_memory[TV_MAX_CLUSTER][256 * 1024];
 static const void* tv_addresses[TV_MAX_THREADS];
 static unsigned tv_fragments[TV_MAX_THREADS][6];
 // Warps of one block may be at different places: all lanes must have come.
-static unsigned tv_arrived[TV_MAX_THREADS / 32], tv_turns[TV_MAX_THREADS / 32];
+static unsigned tv_warps[TV_MAX_THREADS / 32][2];
 static inline void __syncwarp() {
-  const unsigned warp = threadIdx.x / 32, round = tv_turns[warp];
-  if (++tv_arrived[warp] == 32) {
-    tv_arrived[warp] = 0;
-    ++tv_turns[warp];
-  }
-  while (tv_turns[warp] == round) tv_yield();
+  tv_gather(tv_warps[(tv_rank * tv_threads + threadIdx.x) / 32], 32);
+}
+static unsigned tv_of_blocks[TV_MAX_CLUSTER][2], tv_of_cluster[2];
+static inline void tv_block_wait() { tv_gather(tv_of_blocks[tv_rank], tv_threads); }
+static inline void tv_cluster_wait() { tv_gather(tv_of_cluster, tv_threads * tv_cluster); }
+template <int N>
+static inline void tv_load_of(float* out, const float* p, int rank) {
+  const size_t at = (size_t)((const unsigned char*)p - tv_memory[tv_rank]);
+  if (at >= sizeof(tv_memory[0]) || at % (4 * N)) abort();
+  memcpy(out, tv_memory[rank] + at, 4 * N);
 }
 template <int BYTES>
 static inline void tv_copy_async(void* to, const void* from, int bytes) {
@@ -147,12 +166,12 @@ struct tv_barrier {
 };
 static tv_barrier& tv_state(void* p) {
   // Eight bytes of shared memory name a barrier of this table.
-  static tv_barrier table[64];
+  static tv_barrier table[64 * TV_MAX_CLUSTER];
   static int used;
   long long id;
   memcpy(&id, p, 8);
   if (id < 0) {
-    id = used++ % 64;
+    id = used++ % (64 * TV_MAX_CLUSTER);
     memcpy(p, &id, 8);
   }
   return table[id];
@@ -205,6 +224,20 @@ static void tv_box(const tv_map& map, void* to, void* bar, C... coordinates) {
   b.bytes -= count * 2;
   tv_barrier_turn(b);
 }
+// Where block |rank| of the cluster has what is at |p| in one's own memory.
+static inline void* tv_in_block(const void* p, unsigned rank) {
+  const size_t at = (size_t)((const unsigned char*)p - tv_memory[tv_rank]);
+  if (at >= sizeof(tv_memory[0]) || rank >= tv_cluster) abort();
+  return tv_memory[rank] + at;
+}
+template <class... C>
+static void tv_share(const tv_map& map, void* to, void* bar, C... coordinates) {
+  for (unsigned rank = 0; rank < 2; ++rank)
+    tv_box(map, tv_in_block(to, rank), tv_in_block(bar, rank), coordinates...);
+}
+static inline void tv_barrier_arrive_of(void* p, int rank) {
+  tv_barrier_arrive(tv_in_block(p, (unsigned)rank));
+}
 static inline void tv_wide_begin() {}
 static inline void tv_wide_commit() {}
 template <int N>
@@ -240,15 +273,19 @@ static void tv_multiply_wide(float (&d)[F][4], unsigned long long a, unsigned lo
   }
 }
 
-static void tv_launch(void (*entry)(void**), void** arguments, unsigned blocks, unsigned threads) {
+static void tv_launch(void (*entry)(void**), void** arguments, unsigned blocks, unsigned threads,
+                      unsigned cluster) {
   if (!tv_stacks) tv_stacks = (char*)malloc((size_t)TV_MAX_THREADS * TV_STACK);
+  if (cluster == 0) cluster = 1;
+  if (blocks % cluster || cluster > TV_MAX_CLUSTER || threads * cluster > TV_MAX_THREADS) abort();
   tv_entry = entry;
   tv_arguments = arguments;
   tv_threads = threads;
   tv_blocks = blocks;
-  for (unsigned b = 0; b < blocks; ++b) {
-    blockIdx.x = b;
-    for (unsigned t = 0; t < threads; ++t) {
+  tv_cluster = cluster;
+  const unsigned fibers = threads * cluster;
+  for (unsigned b = 0; b < blocks; b += cluster) {
+    for (unsigned t = 0; t < fibers; ++t) {
       tv_done[t] = false;
       getcontext(&tv_fibers[t]);
       tv_fibers[t].uc_stack.ss_sp = tv_stacks + (size_t)t * TV_STACK;
@@ -258,10 +295,12 @@ static void tv_launch(void (*entry)(void**), void** arguments, unsigned blocks, 
     }
     for (bool any = true; any;) {
       any = false;
-      for (unsigned t = 0; t < threads; ++t) {
+      for (unsigned t = 0; t < fibers; ++t) {
         if (tv_done[t]) continue;
         any = true;
-        threadIdx.x = t;
+        threadIdx.x = t % threads;
+        tv_rank = t / threads;
+        blockIdx.x = b + tv_rank;
         swapcontext(&tv_scheduler, &tv_fibers[t]);
       }
     }
@@ -343,6 +382,8 @@ static inline float tv_odd(double f) {
   if (fabs((double)z) > fabs(f)) z = tv_from_bits(tv_bits(z) - 1u);
   return tv_from_bits(tv_bits(z) | 1u);
 }
+static inline float tv_exp2_near(float a) { return exp2f(a); }
+static inline float tv_recip_near(float a) { return 1.0f / a; }
 static inline int __popcll(unsigned long long v) { return __builtin_popcountll(v); }
 
 #endif  // TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_EMULATION_H_

@@ -49,7 +49,7 @@ class Module {
           out << "static void enter_" << name << "(void** a) { tv_call(" << name << ", a); }\n";
           out << "extern \"C\" __attribute__((visibility(\"default\"))) void launch_" << name
               << "(void** a, unsigned blocks, unsigned threads) { tv_launch(enter_" << name
-              << ", a, blocks, threads); }\n";
+              << ", a, blocks, threads, " << launch.variants[v].cluster << "); }\n";
         }
       }
     }

@@ -16,6 +16,7 @@ namespace {
 struct Form {
   uint32_t tile = 3;
   uint32_t splits = 1;
+  bool is_ready = false;  // nobody writes the inputs meanwhile
 };
 
 class Matmul : public ::testing::Test {
@@ -30,7 +31,12 @@ class Matmul : public ::testing::Test {
   static void use(Form form) {
     code_maker() = [form](const tvi_kir_program_t* program, const tvi_cuda_code_options_t* options,
                           tvi_arena_t* arena, tvi_cuda_code_t* out_code) {
-      return tvi_cuda_matmul_code(program, options, &tvi_cuda_matmul_tiles[form.tile], form.splits,
+      std::unique_ptr<bool[]> ready(new bool[program->value_count]());
+      for (uint32_t v = 0; v < program->value_count; ++v)
+        ready[v] = program->values[v].kind == TVI_KIR_INPUT;
+      tvi_cuda_code_options_t own = *options;
+      if (form.is_ready) own.is_constant = ready.get();
+      return tvi_cuda_matmul_code(program, &own, &tvi_cuda_matmul_tiles[form.tile], form.splits,
                                   arena, trivet_allocator_system(), out_code);
     };
   }
@@ -212,9 +218,43 @@ TEST_F(MatmulWide, MoreTilesThanBlocks) {
   }
 }
 
-TEST_F(MatmulWide, BatchesOfViews) {
+// Few blocks, so that each takes several tiles, and sums shorter and longer than the stages.
+TEST_F(MatmulWide, TileAfterTile) {
   for (uint32_t tile : tiles) {
-    use({tile, 1});
+    const tvi_cuda_matmul_tile_t& t = tvi_cuda_matmul_tiles[tile];
+    // Emulated they take long; those that take turns are what can go wrong.
+    if (!Device::get().state && !t.turns && !t.pair) continue;
+    use({tile, 1, true});
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    most_blocks() = t.pair ? 2 : 1;
+    for (int64_t k : {136, 456}) {
+      check_product(F16, (t.pair ? 1 : 2) * t.bm + 8, t.bn + 8, k, false, k == 136);
+      if (HasFailure()) break;
+    }
+    most_blocks() = 0;
+    if (HasFailure()) return;
+  }
+}
+
+// Blocks of a cluster share the sum.
+TEST_F(MatmulWide, Clusters) {
+  for (uint32_t tile : tiles) {
+    const tvi_cuda_matmul_tile_t& t = tvi_cuda_matmul_tiles[tile];
+    if (!tvi_cuda_matmul_can_share(&t)) continue;
+    for (uint32_t splits : {2, 4, 8}) {
+      use({tile, splits, splits == 4});
+      SCOPED_TRACE("tile " + std::to_string(tile) + " splits " + std::to_string(splits));
+      check_product(F16, 72, t.bn + (splits == 4 ? 5 : 8), 200, splits == 2, splits == 4);
+      if (HasFailure()) return;
+      check_product(BF16, 5, 40, 520, false, true);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_F(MatmulWide, BatchesOfViews) {
+  for (Form form : {Form{tiles[0], 1}, Form{tiles[1], 1}, Form{tiles[2], 1}, Form{tiles[3], 2}}) {
+    use(form);
     const int64_t b = 2, h = 3, n = 40, d = 64;
     Program p;
     auto x = p.input(F16, {b, n, h, d}), y = p.input(F16, {b, n, h, d});

@@ -43,6 +43,11 @@ struct Device {
 // How a program becomes a text: the generator's own kernels, unless a test says otherwise.
 using CodeMaker = std::function<trivet_status_t(
     const tvi_kir_program_t*, const tvi_cuda_code_options_t*, tvi_arena_t*, tvi_cuda_code_t*)>;
+// Blocks of an emulated launch at most, for kernels whose blocks take tile after tile; 0: any.
+inline unsigned& most_blocks() {
+  static unsigned count = 0;
+  return count;
+}
 inline CodeMaker& code_maker() {
   static CodeMaker maker = [](const tvi_kir_program_t* program,
                               const tvi_cuda_code_options_t* options, tvi_arena_t* arena,
@@ -256,8 +261,9 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
                                                             : (uint64_t)parameters[argument.index];
         if (argument.kind == TVI_CUDA_ARGUMENT_MAP) pointers[a] = &maps[argument.index];
       }
-      module.launch(variant.name, pointers.data(), (unsigned)parameters[variant.grid],
-                    variant.block);
+      unsigned blocks = (unsigned)parameters[variant.grid];
+      if (!unaligned && most_blocks() && blocks > most_blocks()) blocks = most_blocks();
+      module.launch(variant.name, pointers.data(), blocks, variant.block);
     }
   }
   for (size_t i = 0; i < code.operands.count; ++i) {
