@@ -312,14 +312,6 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
       tvi_cuda_find_constants(region, region->program, emission->arena, &options.is_constant));
   options.symbols = region->symbols;
   options.symbol_count = region->symbol_count;
-  bool* is_constant = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(
-      emission->arena, (size_t)region->program->value_count + 1, sizeof(bool), &is_constant));
-  for (uint32_t v = 0; v < region->program->value_count; ++v) {
-    const tvi_kir_value_t* value = &region->program->values[v];
-    is_constant[v] = value->kind == TVI_KIR_INPUT && constant_of(region, operand_of_value[v]);
-  }
-  options.is_constant = is_constant;
   tvi_cuda_code_t code;
   memset(&code, 0, sizeof(code));
   TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_code(region->program, &options,

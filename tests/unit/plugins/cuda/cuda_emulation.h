@@ -35,7 +35,7 @@ static unsigned tv_rank, tv_cluster = 1;
 #define TV_GRID tv_blocks
 
 // ---- Fibers.
-enum { TV_MAX_THREADS = 2048, TV_MAX_CLUSTER = 8, TV_STACK = 64 * 1024 };
+enum { TV_MAX_THREADS = 4096, TV_MAX_CLUSTER = 8, TV_STACK = 64 * 1024 };
 static ucontext_t tv_fibers[TV_MAX_THREADS], tv_scheduler;
 static char* tv_stacks;
 static bool tv_done[TV_MAX_THREADS];
