@@ -164,11 +164,18 @@ double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
   const double waves = larger(1, (double)(int64_t)(blocks / multiprocessors + 0.999));
   const double steps = parts((int64_t)parts(p->k, t->kt), splits);
   // Operations in a nanosecond on a multiprocessor; smaller tiles read the factors more often.
-  const double rate = size > 16384 ? 5900 : size > 8192 ? 5200 : size > 4096 ? 3800 : 2800;
+  const double rate = t->turns       ? 4800
+                      : t->wm > 8    ? 5600
+                      : size > 24576 ? 6200
+                      : size > 16384 ? 5400
+                      : size > 8192  ? 5900
+                      : size > 4096  ? 3800
+                                     : 2800;
   const double product = steps * larger(2.0 * size * t->kt / rate, size > 8192 ? 250 : 120);
-  // Sums through shared memory, and what is computed of them.
+  // Sums through shared memory, which nothing hides but turns, and what is computed of them.
+  const double laying = t->turns || t->wm < 8 ? 0.03 : t->wm > 8 ? 0.075 : 0.1;
   const double points = (double)p->m * (double)p->n * (double)p->batch;
-  const double rest = size * (0.03 + p->epilogue_work / (points > 1 ? points : 1) / 120);
+  const double rest = size * (laying + p->epilogue_work / (points > 1 ? points : 1) / 1200);
   const double bytes = p->factor_bytes + p->epilogue_bytes;
   double busy = waves * (product + rest);
   if (t->turns) busy = larger(waves * product + rest, waves / 2 * (product + 1.5 * rest));
