@@ -24,14 +24,15 @@ enum { MAX_TENSORS = 16, SETS = 32, RUNS = 300, MAX_KERNELS = 4096 };
     if (trivet_status_code(status_) != 0) return status_; \
   } while (0)
 
-#define DRIVER(X)               \
-  X(cuStreamCreate)             \
-  X(cuStreamSynchronize)        \
-  X(cuStreamBeginCapture)       \
-  X(cuStreamEndCapture)         \
-  X(cuGraphGetNodes)            \
-  X(cuGraphNodeGetType)         \
-  X(cuGraphKernelNodeGetParams) \
+#define DRIVER(X)                  \
+  X(cuStreamCreate)                \
+  X(cuStreamSynchronize)           \
+  X(cuStreamBeginCapture)          \
+  X(cuStreamEndCapture)            \
+  X(cuGraphGetNodes)               \
+  X(cuGraphNodeGetType)            \
+  X(cuGraphKernelNodeGetParams)    \
+  X(cuGraphKernelNodeGetAttribute) \
   X(cuLaunchKernelEx) X(cuCtxCreate) X(cuCtxDestroy) X(cuCtxSetCurrent)
 #define MEMBER(name) __typeof__(name)* name;
 typedef struct driver_s {
@@ -141,6 +142,7 @@ static trivet_status_t time_runs(bench_t* b, int sets, double* out_us) {
 static trivet_status_t time_driver(bench_t* b, size_t* out_count, double* out_us) {
   static CUgraphNode nodes[MAX_KERNELS];
   static CUDA_KERNEL_NODE_PARAMS kernels[MAX_KERNELS];
+  static CUlaunchAttribute attributes[MAX_KERNELS][2];
   static double times[RUNS];
   const driver_t* d = &b->driver;
   CUstream stream = NULL;
@@ -157,19 +159,23 @@ static trivet_status_t time_driver(bench_t* b, size_t* out_count, double* out_us
     CUgraphNodeType type;
     CHECK(d->cuGraphNodeGetType(nodes[i], &type));
     if (type != CU_GRAPH_NODE_TYPE_KERNEL) continue;
+    CUlaunchAttribute* attribute = attributes[count];
+    attribute[0].id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attribute[0].value.programmaticStreamSerializationAllowed = 1;
+    attribute[1].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    CHECK(d->cuGraphKernelNodeGetAttribute(nodes[i], attribute[1].id, &attribute[1].value));
     CHECK(d->cuGraphKernelNodeGetParams(nodes[i], &kernels[count++]));
   }
-  CUlaunchAttribute attribute;
-  memset(&attribute, 0, sizeof(attribute));
-  attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-  attribute.value.programmaticStreamSerializationAllowed = 1;
   for (int i = -20; i < RUNS; ++i) {
     double start = now_us();
     for (size_t k = 0; k < count; ++k) {
       const CUDA_KERNEL_NODE_PARAMS* from = &kernels[k];
       CUlaunchConfig config = {
-          from->gridDimX,  from->gridDimY,       from->gridDimZ, from->blockDimX, from->blockDimY,
-          from->blockDimZ, from->sharedMemBytes, stream,         &attribute,      1};
+          from->gridDimX,       from->gridDimY,
+          from->gridDimZ,       from->blockDimX,
+          from->blockDimY,      from->blockDimZ,
+          from->sharedMemBytes, stream,
+          attributes[k],        attributes[k][1].value.clusterDim.x > 0 ? 2 : 1};
       CHECK(d->cuLaunchKernelEx(&config, from->func, from->kernelParams, from->extra));
     }
     if (i >= 0) times[i] = now_us() - start;
