@@ -183,6 +183,39 @@ TV_DEVICE void tv_lines_load(unsigned char* memory, At at, int y, int x, int hei
   }
 }
 
+// The same for images whose lines lie together, in two steps between which the lines of the tile
+// before can still be read: |row|(y): address of the first element of a line.
+template <class L>
+struct tv_line_pieces {
+  static const int ELEMENTS = L::WIDE * L::C;
+  static const int EACH = (ELEMENTS + L::THREADS - 1) / L::THREADS;
+  typename L::type v[L::KY][EACH];
+  template <class Row>
+  TV_DEVICE void fetch(Row row, int y, int x, int height, int width) {
+    TV_UNROLL
+    for (int ky = 0; ky < L::KY; ++ky) {
+      const bool exists = (unsigned)(y + ky) < (unsigned)height;
+      const typename L::type* const from = row(exists ? y + ky : 0);
+      TV_UNROLL
+      for (int i = 0; i < EACH; ++i) {
+        const int e = (int)threadIdx.x + i * L::THREADS, at = x * L::C + e;
+        v[ky][i].u = 0;
+        if (exists && e < ELEMENTS && (unsigned)at < (unsigned)(width * L::C)) v[ky][i] = from[at];
+      }
+    }
+  }
+  TV_DEVICE void keep(unsigned char* memory) const {
+    typename L::type* to = (typename L::type*)(memory + L::WEIGHTS);
+    TV_UNROLL
+    for (int ky = 0; ky < L::KY; ++ky)
+      TV_UNROLL
+      for (int i = 0; i < EACH; ++i) {
+        const int e = (int)threadIdx.x + i * L::THREADS;
+        if (e < ELEMENTS) to[ky * L::LINE + e] = v[ky][i];
+      }
+  }
+};
+
 template <class L>
 TV_DEVICE void tv_lines_multiply(float (&acc)[L::NB / 8][4], const unsigned char* memory) {
   const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;

@@ -5,6 +5,7 @@
 // summed.
 #include "plugins/cuda/emit/convolution_code.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -21,9 +22,12 @@
 // First layers: warps of a block, blocks that stay, and what is worth it.
 #define LINE_WARPS 8
 #define LINE_BLOCKS (3 * 132)
+#define FETCHING_BLOCKS (2 * 132)  // have more registers
 #define MAX_LINE_FEATURES 128
 #define MAX_LINE_DEPTH 512
 #define MAX_LINE_BYTES (200 * 1024)
+#define MAX_FETCHED 32
+#define MAX_BOX_STEP 4  // pixels that a window moves by, where boxes of the image are brought
 #define MULTIPROCESSORS 132
 #define NO_DIM 255u  // of a match: a dimension that is absent
 #define X_MULTIPLE 8
@@ -375,9 +379,9 @@ static void print_wide_place(tvi_cuda_printer_t* p) {
     "const int m0 = row * tile::BM, n0 = column * tile::BN;\n");
 }
 
-// The form for Hopper: blocks stay and take tile after tile.
-static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_matmul_tile_t* t,
-                       tvi_cuda_variant_t* variant) {
+// The weights: a row for each channel of the result.
+static uint32_t add_weights_map(tvi_cuda_printer_t* p, const window_t* w,
+                                const tvi_cuda_matmul_tile_t* t) {
   const tvi_cuda_matmul_shape_t* s = &w->shape;
   const uint32_t at = (uint32_t)p->code->maps.count;
   tvi_cuda_map_t map;
@@ -392,6 +396,14 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
   map.box[1] = t->bn;
   trivet_status_t status = tvi_vector_push(&p->code->maps, map);
   if (status) tvi_cuda_fail(p, status);
+  return at;
+}
+
+// The form for Hopper: blocks stay and take tile after tile.
+static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_matmul_tile_t* t,
+                       tvi_cuda_variant_t* variant) {
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const uint32_t at = add_weights_map(p, w, t);
   P(p, "TV_MEMORY(memory);\n");
   tvi_cuda_matmul_print_extents(p, s);
   print_geometry(p, w);
@@ -434,6 +446,195 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
       tvi_cuda_parameter(p, binary(p, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS)));
 }
 
+// ---------------------------------------------------------------------------------------------
+// Boxes of the image
+// ---------------------------------------------------------------------------------------------
+
+bool tvi_cuda_convolution_can_box(const tvi_cuda_matmul_tile_t* tile) {
+  return tile->slab && !tile->pair;
+}
+
+// What a box of pixels needs of one place of their windows is a box of the image, 64 channels of
+// which the copy engine lays as rows of a tile. Windows that move by some pixels at once see every
+// so many of them: those that are alike lie behind each other's channels, so lines of pixels must
+// be dense and made of whole steps.
+static bool has_boxes(const tvi_cuda_printer_t* p, const window_t* w) {
+  const int64_t step = w->strides[0];
+  bool fits = !w->is_depthwise && w->match.spatial_rank == 2 && w->strides[1] == step &&
+              w->channels_inside && w->channels % 64 == 0 && w->vector_x == 8 && w->vector_w == 8;
+  if (step == 1) return fits;
+  fits &= step <= MAX_BOX_STEP && tvi_dim_equals_constant(w->x_strides[2], w->channels);
+  for (uint32_t a = 0; a < 2; ++a)
+    fits &= tvi_dim_divisor(p->program->dims, w->input[a]) % step == 0;
+  return fits;
+}
+
+typedef struct box_s {
+  int64_t across, down, images;
+  bool is_exact;  // all boxes are full and all their pixels exist
+} box_t;
+
+static int64_t boxes_along(int64_t extent, int64_t size) { return (extent + size - 1) / size; }
+
+// The box of at most |rows| pixels of which the fewest cover the result.
+static box_t choose_box(const tvi_cuda_printer_t* p, const window_t* w, int64_t rows) {
+  const int64_t pixels = tvi_cuda_printer_estimate(p, w->output[1]);
+  const int64_t lines = tvi_cuda_printer_estimate(p, w->output[0]);
+  const int64_t images = tvi_cuda_printer_estimate(p, w->match.batch);
+  box_t best = {1, 1, 1, false};
+  double least = -1;
+  for (int64_t x = 1; x <= rows && x <= pixels; ++x) {
+    for (int64_t y = 1; x * y <= rows && y <= lines; ++y) {
+      const int64_t room = rows / (x * y), n = room < images ? room : images;
+      const double count = (double)boxes_along(pixels, x) * (double)boxes_along(lines, y) *
+                           (double)boxes_along(images, n < 1 ? 1 : n);
+      if (least >= 0 && (count > least || (count == least && x * y < best.across * best.down)))
+        continue;
+      least = count;
+      best.across = x, best.down = y, best.images = n < 1 ? 1 : n;
+    }
+  }
+  const tvi_dim_context_t* dims = p->program->dims;
+  best.is_exact = best.across * best.down * best.images == rows &&
+                  tvi_dim_divisor(dims, w->output[1]) % best.across == 0 &&
+                  tvi_dim_divisor(dims, w->output[0]) % best.down == 0 &&
+                  tvi_dim_divisor(dims, w->match.batch) % best.images == 0;
+  return best;
+}
+
+static uint32_t add_image_map(tvi_cuda_printer_t* p, const window_t* w, const box_t* box) {
+  tvi_cuda_map_t map;
+  memset(&map, 0, sizeof(map));
+  map.operand = p->operand_of_value[w->shape.a.value];
+  // Channels, pixels across, those down, images; steps: channels of pixels that one step passes,
+  // steps across, lines that one step passes, steps down, images.
+  const trivet_dim_t step = number(p, w->strides[0]), one = number(p, 1);
+  const bool has_steps = w->strides[0] > 1;
+  const trivet_dim_t extents[5] = {binary(p, TRIVET_DIM_MUL, w->match.input_channels, step),
+                                   binary(p, TRIVET_DIM_FLOORDIV, w->input[1], step), step,
+                                   binary(p, TRIVET_DIM_FLOORDIV, w->input[0], step),
+                                   w->match.batch};
+  const trivet_dim_t strides[5] = {
+      one, binary(p, TRIVET_DIM_MUL, w->x_strides[2], step), w->x_strides[1],
+      binary(p, TRIVET_DIM_MUL, w->x_strides[1], step), w->x_strides[0]};
+  const int64_t sizes[5] = {64, box->across, 1, box->down, box->images};
+  for (uint32_t d = 0; d < 5; ++d) {
+    if (d == 2 && !has_steps) continue;
+    map.extents[map.rank] = tvi_cuda_parameter(p, extents[d]);
+    map.strides[map.rank] = tvi_cuda_parameter(p, strides[d]);
+    map.box[map.rank++] = (uint32_t)sizes[d];
+  }
+  const uint32_t at = (uint32_t)p->code->maps.count;
+  trivet_status_t status = tvi_vector_push(&p->code->maps, map);
+  if (status) tvi_cuda_fail(p, status);
+  return at;
+}
+
+// The loop over the tiles of this group, or of all groups.
+static void print_box_place(tvi_cuda_printer_t* p, const box_t* box, bool takes_turns) {
+  P(p,
+    "for (unsigned number = blockIdx.x%s; number < tiles; number += %sTV_GRID) {\n"
+    "int row, column;\nunsigned rest;\n"
+    "tv_order<16>(number, across_m, across_n, &row, &column, &rest);\n"
+    "const int n0 = column * tile::BN, left = (int)((unsigned)row %% boxes_x) * %lld;\n"
+    "const int top = (int)((unsigned)row / boxes_x %% boxes_y) * %lld;\n"
+    "const int image = (int)((unsigned)row / (boxes_x * boxes_y)) * %lld;\n",
+    takes_turns ? " + group * TV_GRID" : "", takes_turns ? "2 * " : "", (long long)box->across,
+    (long long)box->down, (long long)box->images);
+}
+
+// The sums of a box: row r of the tile is a pixel.
+static void print_box_finish(tvi_cuda_printer_t* p, const window_t* w, const box_t* box) {
+  const long long across = box->across, down = box->down, images = box->images;
+  tvi_cuda_matmul_print_put(p, &w->shape, w->shape.vector);
+  P(p,
+    "const auto put_pixel = [&](const int r, const int n, const float* sums) {\n"
+    "const int x = left + r %% %lld, y = top + r / %lld %% %lld, i = image + r / %lld;\n",
+    across, across, down, across * down);
+  if (!box->is_exact)
+    P(p, "if (r < %lld && x < pixels && y < rows && i < images) ", across * down * images);
+  P(p, "put((i * rows + y) * pixels + x, n, sums);\n};\n");
+}
+
+// The form for Hopper whose tiles are boxes of pixels: the copy engine brings both factors.
+static void print_boxes(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_matmul_tile_t* t,
+                        tvi_cuda_variant_t* variant) {
+  const tvi_cuda_matmul_shape_t* s = &w->shape;
+  const box_t box = choose_box(p, w, t->bm);
+  const uint32_t groups = t->wm / 4;
+  // One group of warps needs no more registers than it gets anyway.
+  const char* fewer = groups > 2   ? "TV_REGISTERS(dec, 32);\n"
+                      : groups > 1 ? "TV_REGISTERS(dec, 40);\n"
+                                   : "";
+  const char* more = groups > 2   ? "TV_REGISTERS(inc, 160);\n"
+                     : groups > 1 ? "TV_REGISTERS(inc, 232);\n"
+                                  : "";
+  const uint32_t image = add_image_map(p, w, &box), weights = add_weights_map(p, w, t);
+  const trivet_dim_t boxes_x = binary(p, TRIVET_DIM_CEILDIV, w->output[1], number(p, box.across));
+  const trivet_dim_t boxes_y = binary(p, TRIVET_DIM_CEILDIV, w->output[0], number(p, box.down));
+  trivet_dim_t rows = binary(p, TRIVET_DIM_CEILDIV, w->match.batch, number(p, box.images));
+  rows = binary(p, TRIVET_DIM_MUL, rows, binary(p, TRIVET_DIM_MUL, boxes_x, boxes_y));
+  const trivet_dim_t columns = binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn));
+  trivet_dim_t tiles = binary(p, TRIVET_DIM_MUL, rows, columns);
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  print_geometry(p, w);
+  print_number(p, "images", w->match.batch);
+  print_number(p, "boxes_x", boxes_x);
+  print_number(p, "boxes_y", boxes_y);
+  print_number(p, "across_m", rows);
+  print_number(p, "across_n", columns);
+  P(p,
+    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, false, true, true> tile;\n"
+    "const unsigned tiles = (unsigned)across_m * (unsigned)across_n;\n"
+    "const int steps = K / tile::KT;\n"
+    "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n"
+    "if (threadIdx.x < 128) {\n%sif (threadIdx.x == 0) {\n",
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab,
+    groups, t->turns ? "true" : "false", fewer);
+  print_box_place(p, &box, false);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, image);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, weights);
+  P(p,
+    "TV_UNROLL_BY(1)\nfor (int s = 0; s < steps; ++s) {\n"
+    "const int place = s / %lld, channel = s %% %lld * 64;\n"
+    "const int dy = place / %lld * %lld - down, dx = place %% %lld * %lld - across;\n",
+    (long long)w->channels / 64, (long long)w->channels / 64, (long long)w->window[1],
+    (long long)w->dilations[0], (long long)w->window[1], (long long)w->dilations[1]);
+  const long long step = w->strides[0];
+  char from[96] = "channel, left + dx, top + dy, image";
+  if (step > 1) {
+    P(p,
+      "const int rest_y = (dy %% %lld + %lld) %% %lld, rest_x = (dx %% %lld + %lld) %% %lld;\n"
+      "const int step_y = (dy - rest_y) / %lld, step_x = (dx - rest_x) / %lld;\n",
+      step, step, step, step, step, step, step, step);
+    snprintf(from, sizeof(from),
+             "rest_x * %lld + channel, left + step_x, rest_y, top + step_y, image",
+             (long long)w->channels);
+  }
+  P(p,
+    "tv_barrier_wait(work.empty(work.stage), work.parity ^ 1u);\n"
+    "unsigned char* const to = work.data();\nunsigned char* const bar = work.full(work.stage);\n"
+    "tv_barrier_expect(bar, %lld + tile::BN * 128);\n"
+    "tv_box(t%u, to, bar, %s);\n"
+    "tv_box(t%u, to + tile::A_BYTES, bar, s * tile::KT, n0);\nwork.next();\n}\n}\n}\n"
+    "} else {\n%s",
+    (long long)(box.across * box.down * box.images * 128), image, from, weights, more);
+  if (t->turns)
+    P(p, "const int group = (int)threadIdx.x / 128 - 1;\nif (group == 1) work.skip(steps);\n");
+  print_box_place(p, &box, t->turns != 0);
+  print_box_finish(p, w, &box);
+  P(p,
+    "float sums[tile::FM][tile::FN][4] = {};\n%stv_wide_matmul<tile>(sums, work, steps);\n%s"
+    "tv_wide_finish<tile, %u>(sums, work, 0, n0, tile::BM, N, put_pixel);\n}\n}\n",
+    t->turns ? "work.take_turn(group);\n" : "", t->turns ? "work.pass_turn(group, steps);\n" : "",
+    s->vector);
+  variant->block = 128 + groups * 128;
+  variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
+  if (groups > 1) tiles = binary(p, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS));
+  variant->grid = tvi_cuda_parameter(p, tiles);
+}
+
 // What the form for Hopper does where addresses are not multiples of 16 bytes.
 static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
 
@@ -454,7 +655,11 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   const tvi_cuda_matmul_shape_t* s = &w->shape;
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[w->form->tile];
   if (t->slab && variant->alignment == 16) {
-    print_wide(p, w, t, variant);
+    if (w->form->by_boxes) {
+      print_boxes(p, w, t, variant);
+    } else {
+      print_wide(p, w, t, variant);
+    }
     return;
   }
   if (t->slab) t = &plain_tile;
@@ -518,6 +723,15 @@ static uint32_t line_bytes(const window_t* w) {
   return bytes <= MAX_LINE_BYTES ? (uint32_t)bytes : 0;
 }
 
+// Do lines lie together, and do a thread's elements of those of a tile fit its registers? Then they
+// are on their way while the tile before is multiplied.
+static bool fetches_lines(const window_t* w, uint32_t warps) {
+  const int64_t pixels = (int64_t)warps * 16, threads = (int64_t)warps * 32;
+  const int64_t elements = ((pixels - 1) * w->strides[1] + w->window[1]) * w->channels;
+  return w->channels_inside && tvi_dim_equals_constant(w->x_strides[2], w->channels) &&
+         w->window[0] * ((elements + threads - 1) / threads) <= MAX_FETCHED;
+}
+
 static void print_lines(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_variant_t* variant) {
   const window_t* w = (const window_t*)argument;
   const tvi_cuda_matmul_shape_t* s = &w->shape;
@@ -544,30 +758,52 @@ static void print_lines(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_va
   }
   P(p,
     "]; }, N);\nconst unsigned segments = (unsigned)(pixels + lines::P - 1) / lines::P;\n"
-    "const unsigned tiles = (unsigned)M / (unsigned)pixels * segments;\n"
+    "const unsigned tiles = (unsigned)M / (unsigned)pixels * segments;\n");
+  const bool is_fetched = fetches_lines(w, warps);
+  if (is_fetched) {
+    P(p,
+      "tv_line_pieces<lines> pieces;\nconst auto fetch = [&](const unsigned number) {\n"
+      "const int line = (int)(number / segments), pixel = (int)(number %% segments) * lines::P;\n"
+      "const auto row = [&](const int y) { return ");
+    tvi_cuda_print_pointer(p, s->a.value);
+    P(p,
+      " + ((%s)(line / rows) * x_image + y * x_row); };\n"
+      "pieces.fetch(row, line %% rows * %lld - down, pixel * %lld - across, height, width);\n};\n"
+      "if (blockIdx.x < tiles) fetch(blockIdx.x);\n",
+      type, (long long)w->strides[0], (long long)w->strides[1]);
+  }
+  P(p,
     "for (unsigned number = blockIdx.x; number < tiles; number += TV_GRID) {\n"
     "const int line = (int)(number / segments), pixel = (int)(number %% segments) * lines::P;\n");
   tvi_cuda_matmul_print_put(p, s, vector);
+  if (is_fetched) {
+    P(p,
+      "__syncthreads();\npieces.keep(memory);\n__syncthreads();\n"
+      "if (number + TV_GRID < tiles) fetch(number + TV_GRID);\n");
+  } else {
+    P(p,
+      "const auto image = [&](const int y, const int x, const int c) { return "
+      "(");
+    tvi_cuda_print_pointer(p, s->a.value);
+    P(p,
+      " + (%s)(line / rows) * x_image)[y * x_row + x * x_pixel + c * x_channel]; };\n"
+      "__syncthreads();\n"
+      "tv_lines_load<lines>(memory, image, line %% rows * %lld - down, pixel * %lld - across, "
+      "height, width);\n__syncthreads();\n",
+      type, (long long)w->strides[0], (long long)w->strides[1]);
+  }
   P(p,
-    "const auto image = [&](const int y, const int x, const int c) { return "
-    "(");
-  tvi_cuda_print_pointer(p, s->a.value);
-  P(p,
-    " + (%s)(line / rows) * x_image)[y * x_row + x * x_pixel + c * x_channel]; };\n"
-    "__syncthreads();\n"
-    "tv_lines_load<lines>(memory, image, line %% rows * %lld - down, pixel * %lld - across, "
-    "height, "
-    "width);\n__syncthreads();\nfloat sums[lines::NB / 8][4] = {};\n"
-    "tv_lines_multiply<lines>(sums, memory);\n"
+    "float sums[lines::NB / 8][4] = {};\ntv_lines_multiply<lines>(sums, memory);\n"
     "tv_lines_put<lines, %u>(sums, memory, line * pixels + pixel, (line + 1) * pixels, N, put);\n"
     "}\n",
-    type, (long long)w->strides[0], (long long)w->strides[1], vector);
+    vector);
+  const int64_t blocks = is_fetched ? FETCHING_BLOCKS : LINE_BLOCKS;
   variant->block = warps * 32;
   variant->shared_bytes = line_bytes(w);
   trivet_dim_t tiles = binary(p, TRIVET_DIM_CEILDIV, w->output[1], number(p, warps * 16));
   tiles = binary(p, TRIVET_DIM_MUL, tiles, w->output[0]);
   tiles = binary(p, TRIVET_DIM_MUL, tiles, w->match.batch);
-  variant->grid = tvi_cuda_parameter(p, binary(p, TRIVET_DIM_MIN, tiles, number(p, LINE_BLOCKS)));
+  variant->grid = tvi_cuda_parameter(p, binary(p, TRIVET_DIM_MIN, tiles, number(p, blocks)));
 }
 
 static void print_sum(tvi_cuda_printer_t* p, const void* argument, tvi_cuda_variant_t* variant) {
@@ -638,10 +874,12 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
     return TRIVET_STATUS(UNIMPLEMENTED, "no lines of few channels");
   const bool is_wide =
       !w->is_depthwise && !w->form->by_lines && tvi_cuda_matmul_tiles[w->form->tile].slab != 0;
-  if (is_wide &&
-      (splits > 1 || !tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[w->form->tile]) ||
-       w->vector_x != 8 || w->vector_w != 8))
+  const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[w->form->tile];
+  if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8))
     return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
+  if (w->form->by_boxes ? !has_boxes(p, w) || !tvi_cuda_convolution_can_box(tile)
+                        : is_wide && !tvi_cuda_matmul_is_plain_wide(tile))
+    return TRIVET_STATUS(UNIMPLEMENTED, "a tile that is not made for this convolution");
   tvi_cuda_matmul_set_workspace(p, &w->shape, splits);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
   if (is_wide) tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
@@ -681,6 +919,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->match = w.match;
   out->is_depthwise = w.is_depthwise;
   out->has_lines = line_bytes(&w) != 0;
+  out->has_boxes = has_boxes(p, &w);
   out->x = p->code->operands.data[p->operand_of_value[s->a.value]];
   out->weight = p->code->operands.data[p->operand_of_value[s->b.value]];
   int64_t wish[4];

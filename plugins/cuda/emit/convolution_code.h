@@ -20,6 +20,7 @@ typedef struct tvi_cuda_convolution_problem_s {
   tvi_cuda_matmul_problem_t product;  // m: pixels, n: channels of the result, k: of a window
   tvi_kir_convolution_t match;        // of the program that was scheduled
   bool is_depthwise;                  // a window of one channel for each channel
+  bool has_boxes;                     // windows without strides: of boxes of the image
   bool has_lines;                     // few channels: the form for first layers can compute it
   uint32_t x, weight;                 // values of the given program
   // How weights are read best: strides by dimension of their value, in elements, and how many those
@@ -34,6 +35,7 @@ typedef struct tvi_cuda_convolution_form_s {
   uint32_t tile, splits;
   uint32_t across;
   bool by_lines;  // the form for first layers: lines of the image in shared memory; nothing else
+  bool by_boxes;  // |tile| of the form for Hopper: the copy engine brings boxes of the image
 } tvi_cuda_convolution_form_t;
 
 // Reads |program| without printing. Scratch memory from |arena|.
@@ -41,6 +43,9 @@ trivet_status_t tvi_cuda_convolution_read(const tvi_kir_program_t* program,
                                           const tvi_cuda_code_options_t* options,
                                           tvi_arena_t* arena, trivet_allocator_t allocator,
                                           tvi_cuda_convolution_problem_t* out_problem);
+
+// Can the copy engine bring the image for this tile?
+bool tvi_cuda_convolution_can_box(const tvi_cuda_matmul_tile_t* tile);
 
 // Prints it; UNIMPLEMENTED where tvi_cuda_convolution_read has a reason.
 trivet_status_t tvi_cuda_convolution_code(const tvi_kir_program_t* program,

@@ -17,23 +17,25 @@
 #include "plugins/cuda/emit/cuda_run.h"
 #include "plugins/cuda/emit/cuda_write.h"
 
-#define MAX_PROPOSALS 8u
+#define MAX_PROPOSALS 10u
 #define MAX_SPLITS 16u
 #define MAX_ACROSS 4u
+// What boxes of the image cost, where threads gather what windows need for 1.
+#define GATHERING 0.8
 // Bytes of partial sums beyond which splitting is not worth asking.
 #define MAX_WORKSPACE ((double)(32 << 20))
 
 static uint64_t number_of(const tvi_cuda_convolution_form_t* form) {
   return form->tile | (uint64_t)form->splits << 8 | (uint64_t)form->across << 16 |
-         (uint64_t)form->by_lines << 24;
+         (uint64_t)form->by_lines << 24 | (uint64_t)form->by_boxes << 25;
 }
 
 static bool form_of(uint64_t number, tvi_cuda_convolution_form_t* out_form) {
   const tvi_cuda_convolution_form_t form = {(uint32_t)(number & 255), (uint32_t)(number >> 8 & 255),
-                                            (uint32_t)(number >> 16 & 255),
-                                            (number >> 24 & 1) != 0};
+                                            (uint32_t)(number >> 16 & 255), (number >> 24 & 1) != 0,
+                                            (number >> 25 & 1) != 0};
   if (form.tile >= tvi_cuda_matmul_tile_count || form.splits == 0 || form.splits > MAX_SPLITS ||
-      form.across == 0 || form.across > MAX_ACROSS || number >> 25)
+      form.across == 0 || form.across > MAX_ACROSS || number >> 26)
     return false;
   *out_form = form;
   return true;
@@ -190,23 +192,25 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
   uint32_t count = 0;
   if (a->problem.is_depthwise) {
     for (uint32_t across = 1; across <= MAX_ACROSS; across *= 2) {
-      candidate_t c = {{0, 1, across, false}, channels_price(p, across)};
+      candidate_t c = {{0, 1, across, false, false}, channels_price(p, across)};
       insert(&c, best, &count);
     }
     return count;
   }
   if (a->problem.has_lines) {
-    const candidate_t c = {{0, 1, 1, true}, lines_price(p)};
+    const candidate_t c = {{0, 1, 1, true, false}, lines_price(p)};
     insert(&c, best, &count);
   }
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
     if (t->slab) {
-      if (!tvi_cuda_matmul_is_plain_wide(t) || !tvi_cuda_is_hopper(target) || p->vector_a != 8 ||
-          p->vector_b != 8)
-        continue;
-      candidate_t c = {{tile, 1, 1, false}, tvi_cuda_matmul_wide_price(p, t, 1)};
-      insert(&c, best, &count);
+      if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8) continue;
+      const double price = tvi_cuda_matmul_wide_price(p, t, 1);
+      candidate_t c = {{tile, 1, 1, false, false}, price};
+      if (tvi_cuda_matmul_is_plain_wide(t)) insert(&c, best, &count);
+      c.form.by_boxes = true;
+      c.price = price * GATHERING;
+      if (a->problem.has_boxes && tvi_cuda_convolution_can_box(t)) insert(&c, best, &count);
       continue;
     }
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
@@ -216,7 +220,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
         continue;
       // Gathered one by one: fitted to a first layer.
       const double price = tvi_cuda_matmul_price(p, t, splits, false);
-      candidate_t c = {{tile, splits, 1, false}, p->vector_a == 8 ? price : price * 1.8};
+      candidate_t c = {{tile, splits, 1, false, false}, p->vector_a == 8 ? price : price * 1.8};
       insert(&c, best, &count);
     }
   }
@@ -253,8 +257,11 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
       snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u split %u", tile->bm, tile->bn,
                best[i].form.splits);
     } else {
-      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u", tile->slab ? "wgmma" : "mma", tile->bm,
-               tile->bn);
+      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma",
+               tile->bm, tile->bn,
+               !best[i].form.by_boxes ? ""
+               : tile->turns          ? " boxes turns"
+                                      : " boxes");
     }
     TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
   }

@@ -99,7 +99,7 @@ void check_epilogue(const Case& c);
 
 TEST_F(Convolution, Windows) {
   for (tvi_cuda_convolution_form_t form :
-       {tvi_cuda_convolution_form_t{6, 1, 1, false}, {7, 1, 1, false}}) {
+       {tvi_cuda_convolution_form_t{6, 1, 1, false, false}, {7, 1, 1, false, false}}) {
     use(form);
     Case c;
     check_case(c);
@@ -121,7 +121,7 @@ TEST_F(Convolution, EveryTile) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (tvi_cuda_matmul_tiles[tile].slab) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1, false});
+    use({tile, 1, 1, false, false});
     Case c;
     c.channels = 24, c.features = 72, c.batch = 3;
     check_case(c);
@@ -131,7 +131,7 @@ TEST_F(Convolution, EveryTile) {
 
 // Channels that are no multiple of eight are gathered one by one, whatever lies together.
 TEST_F(Convolution, OddChannelsAndOrders) {
-  use({6, 1, 1, false});
+  use({6, 1, 1, false, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 34, c.window = 7, c.pad = 3, c.stride = 2, c.height = 13;
@@ -148,7 +148,7 @@ TEST_F(Convolution, OddChannelsAndOrders) {
 
 // Lines of the image in shared memory.
 TEST_F(Convolution, FirstLayers) {
-  use({0, 1, 1, true});
+  use({0, 1, 1, true, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 32, c.window = 7, c.pad = 3, c.stride = 2;
@@ -159,6 +159,9 @@ TEST_F(Convolution, FirstLayers) {
     check_epilogue(c);
     if (HasFailure()) return;
   }
+  Case many;  // blocks have several tiles
+  many.batch = 60, many.channels = 3, many.features = 16, many.stride = 2, many.height = 15;
+  check_case(many);
   Case c;  // rows of several pieces
   c.batch = 1, c.channels = 1, c.features = 24, c.stride = 2, c.height = 3, c.width = 300;
   check_case(c);
@@ -168,7 +171,7 @@ TEST_F(Convolution, FirstLayers) {
 
 // Windows that follow each other: whole lines of them are moved at once.
 TEST_F(Convolution, Patches) {
-  use({6, 1, 1, false});
+  use({6, 1, 1, false, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 40, c.window = c.stride = 8, c.pad = 0;
@@ -183,7 +186,7 @@ TEST_F(Convolution, Patches) {
 
 TEST_F(Convolution, PartsOfTheSum) {
   for (uint32_t splits : {2, 3, 8}) {
-    use({7, splits, 1, false});
+    use({7, splits, 1, false, false});
     Case c;
     c.batch = 1, c.channels = 72, c.height = 4;
     check_case(c);
@@ -214,13 +217,13 @@ void check_epilogue(const Case& c) {
 TEST_F(Convolution, Epilogues) {
   Case c;
   for (uint32_t splits : {1, 2}) {
-    use({6, splits, 1, false});
+    use({6, splits, 1, false, false});
     check_epilogue(c);
     if (HasFailure()) return;
   }
   c.is_depthwise = true, c.features = c.channels;
   for (uint32_t across : {1, 4}) {
-    use({0, 1, across, false});
+    use({0, 1, across, false, false});
     check_epilogue(c);
     if (HasFailure()) return;
   }
@@ -228,7 +231,7 @@ TEST_F(Convolution, Epilogues) {
 
 TEST_F(Convolution, SingleChannels) {
   for (uint32_t across : {1, 2, 4}) {
-    use({0, 1, across, false});
+    use({0, 1, across, false, false});
     for (int64_t channels : {24, 12, 5}) {
       Case c;
       c.is_depthwise = true;
@@ -254,7 +257,7 @@ TEST_F(Convolution, WideTiles) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (!tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[tile])) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1, false});
+    use({tile, 1, 1, false, false});
     Case c;
     c.channels = 24, c.features = 40, c.stride = 2;
     check_case(c);
@@ -266,10 +269,41 @@ TEST_F(Convolution, WideTiles) {
   }
 }
 
+// The same with tiles that are boxes of pixels: boxes that are full, that reach over the edges of
+// images, over the last image, and that are smaller than a tile.
+TEST_F(Convolution, Boxes) {
+  const auto* device = (const tvi_cuda_device_t*)Device::get().state;
+  if (device && device->major != 9) GTEST_SKIP() << "the device is no Hopper";
+  uint32_t count = 0;
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
+    if (!tvi_cuda_convolution_can_box(t)) continue;
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    use({tile, 1, 1, false, true});
+    Case c;
+    c.channels = 64, c.features = 40, c.batch = 3, c.height = 9, c.width = 11;
+    check_case(c);
+    if (HasFailure()) return;
+    if (!device && ++count > 2) continue;  // emulated they take long
+    c.height = 10, c.width = 18, c.stride = 2;
+    check_case(c);
+    c.window = 1, c.pad = 0;
+    check_case(c);
+    c.window = 3, c.pad = 1, c.stride = 1;
+    c.height = 8, c.width = 16, c.batch = 1, c.features = 136;
+    check_epilogue(c);
+    c.window = 2, c.pad = 1, c.dilation = 2, c.channels = 128, c.batch = 5, c.height = 5;
+    c.width = 4, c.dtype = BF16;
+    check_case(c);
+    if (HasFailure()) return;
+  }
+  EXPECT_FALSE(tvi_cuda_convolution_can_box(&tvi_cuda_matmul_tiles[0]));
+}
+
 // Any number of images.
 TEST_F(Convolution, SymbolicBatch) {
   for (tvi_cuda_convolution_form_t form :
-       {tvi_cuda_convolution_form_t{6, 1, 1, false}, {7, 2, 1, false}}) {
+       {tvi_cuda_convolution_form_t{6, 1, 1, false, false}, {7, 2, 1, false, false}}) {
     use(form);
     Program p;
     trivet_dim_t n = p.symbol("n");

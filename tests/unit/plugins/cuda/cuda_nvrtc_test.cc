@@ -263,16 +263,21 @@ TEST_F(Compile, Convolutions) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     SCOPED_TRACE("tile " + std::to_string(tile));
     const bool is_wide = tvi_cuda_matmul_tiles[tile].slab != 0;
+    const char* target = is_wide ? "sm_90a" : nullptr;
+    const uint32_t dtype = tile % 2 ? F16 : BF16;
+    if (tvi_cuda_convolution_can_box(&tvi_cuda_matmul_tiles[tile]))
+      expect_text_compiles(print_convolution(64, false, dtype, {tile, 1, 1, false, true}), false,
+                           target);
     if (is_wide && !tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[tile])) continue;
-    expect_text_compiles(print_convolution(64, false, tile % 2 ? F16 : BF16, {tile, 1, 1, false}),
-                         tile == 3, is_wide ? "sm_90a" : nullptr);
+    expect_text_compiles(print_convolution(64, false, dtype, {tile, 1, 1, false, false}), tile == 3,
+                         target);
     if (HasFailure()) return;
   }
-  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1, false}), true, nullptr);
-  expect_text_compiles(print_convolution(4, false, F16, {0, 1, 1, true}), true, nullptr);
+  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1, false, false}), true, nullptr);
+  expect_text_compiles(print_convolution(4, false, F16, {0, 1, 1, true, false}), true, nullptr);
   for (uint32_t across : {1, 2, 4})
-    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across, false}), across == 4,
-                         nullptr);
+    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across, false, false}),
+                         across == 4, nullptr);
 }
 
 // What the golden texts hold is CUDA C for every architecture, each with the text that stands
