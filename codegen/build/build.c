@@ -32,6 +32,7 @@ typedef struct build_s {
   tvi_cover_t* cover;
   tvi_schedule_t* schedule;
   tvi_shape_choice_t shapes;
+  tvi_precision_policy_t precision;
   tvi_device_list_t devices;  // where |has_devices|
   bool has_devices;
   const tvi_open_device_t* device;
@@ -163,6 +164,8 @@ static trivet_status_t open_target(build_t* b) {
   options->run_registry = b->network->builder->run_registry;
   options->device = tvi_registry_device(options->run_registry, tvi_sv(config->target));
   options->progress = config->progress;
+  b->precision = tvi_config_precision(config);
+  options->precision = &b->precision;
   return open_device(b, options);
 }
 

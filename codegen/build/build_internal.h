@@ -99,6 +99,8 @@ struct trivet_report_s {
 
 // The passes that every build runs, in order.
 const char* tvi_default_pipeline(void);
+// What the config says about types; points into it.
+tvi_precision_policy_t tvi_config_precision(const trivet_config_t* config);
 // |config|'s pipeline with insertions done.
 trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
                                     tvi_string_builder_t* out_pipeline);

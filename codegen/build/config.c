@@ -114,9 +114,11 @@ trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t
 }
 
 static trivet_status_t check_precision(uint32_t dtype) {
-  if (dtype == TRIVET_DTYPE_F32 || dtype == TRIVET_DTYPE_F16 || dtype == TRIVET_DTYPE_BF16)
+  if (dtype == TRIVET_DTYPE_F32 || dtype == TRIVET_DTYPE_F16 || dtype == TRIVET_DTYPE_BF16 ||
+      dtype == TRIVET_PRECISION_TF32) {
     return TRIVET_OK;
-  return TRIVET_STATUS(INVALID_ARGUMENT, "networks are computed on f32, f16 or bf16, not %s",
+  }
+  return TRIVET_STATUS(INVALID_ARGUMENT, "networks are computed on f32, tf32, f16 or bf16, not %s",
                        tvi_dtype_name(dtype));
 }
 
@@ -351,6 +353,14 @@ static trivet_status_t insert_everywhere(const trivet_config_t* config,
   return TRIVET_OK;
 }
 
+tvi_precision_policy_t tvi_config_precision(const trivet_config_t* config) {
+  // Where the caller gives the passes, they are what the caller wants; rounding takes no pass.
+  bool is_own = config->pipeline != NULL && config->precision != TVI_PRECISION_TF32;
+  return (tvi_precision_policy_t){is_own ? 0 : config->precision, (uint32_t)config->rules.count,
+                                  config->rules.data,
+                                  (config->flags & TRIVET_BUILD_OBEY_PRECISION) != 0};
+}
+
 static bool uses_precision(const trivet_config_t* config, uint32_t dtype) {
   if (config->precision == dtype) return true;
   for (size_t i = 0; i < config->rules.count; ++i) {
@@ -385,7 +395,8 @@ static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fu
 trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
   const tvi_registry_t* registry = config->builder->registry;
   if ((config->flags & TRIVET_BUILD_STRONGLY_TYPED) &&
-      (config->precision != TRIVET_DTYPE_F32 || config->rules.count)) {
+      ((config->precision != TRIVET_DTYPE_F32 && config->precision != TVI_PRECISION_TF32) ||
+       config->rules.count)) {
     return TRIVET_STATUS(FAILED_PRECONDITION,
                          "a strongly typed build computes on the network's own types: it goes with "
                          "no precision and no precision of layers");
@@ -420,10 +431,7 @@ trivet_status_t tvi_config_run_passes(const trivet_config_t* config, trivet_buil
   options.stop_after = -1;
   tvi_precision_policy_t precision;
   if (config) {
-    // Where the caller gives the passes, they are what the caller wants.
-    precision = (tvi_precision_policy_t){config->pipeline ? 0 : config->precision,
-                                         (uint32_t)config->rules.count, config->rules.data,
-                                         (config->flags & TRIVET_BUILD_OBEY_PRECISION) != 0};
+    precision = tvi_config_precision(config);
     options.precision = &precision;
     options.disabled = config->disabled.data;
     options.disabled_count = (uint32_t)config->disabled.count;

@@ -32,22 +32,11 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
         cover->graph, &operands[i],
         last ? tvi_layout_channels_last(value->type.rank) : tvi_layout_plain());
   }
-  memset(out_region, 0, sizeof(*out_region));
-  out_region->api = tvi_region_api();
-  out_region->graph = cover->graph;
-  out_region->nodes = source->nodes.data;
-  out_region->node_count = (uint32_t)source->nodes.count;
+  tvi_tactic_region_init(tactics, cover->graph, source->program, source->nodes.data,
+                         (uint32_t)source->nodes.count, source->made_by, out_region);
+  out_region->operands = operands;
   out_region->input_count = (uint32_t)source->inputs.count;
   out_region->output_count = (uint32_t)source->outputs.count;
-  out_region->thread_count = tactics->options.thread_count;
-  out_region->target = tactics->options.target;
-  out_region->operands = operands;
-  out_region->program = source->program;
-  out_region->made_by = source->made_by;
-  out_region->dump_folder = tactics->options.dump_folder;
-  out_region->code_cache = &tactics->code_cache;
-  out_region->symbols = tactics->options.symbols;
-  out_region->symbol_count = tactics->options.symbol_count;
   return TRIVET_OK;
 }
 

@@ -60,22 +60,11 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, tvi_v
     }
   }
   trivet_region_t asked;
-  memset(&asked, 0, sizeof(asked));
-  asked.api = tvi_region_api();
-  asked.graph = s->graph;
-  asked.nodes = region->nodes.data;
-  asked.node_count = (uint32_t)region->nodes.count;
+  tvi_tactic_region_init(s->tactics, s->graph, region->program, region->nodes.data,
+                         (uint32_t)region->nodes.count, region->made_by, &asked);
+  asked.operands = operands;
   asked.input_count = inputs;
   asked.output_count = count - inputs;
-  asked.thread_count = s->tactics->options.thread_count;
-  asked.target = s->tactics->options.target;
-  asked.operands = operands;
-  asked.program = region->program;
-  asked.made_by = region->made_by;
-  asked.dump_folder = s->tactics->options.dump_folder;
-  asked.code_cache = &s->tactics->code_cache;
-  asked.symbols = s->tactics->options.symbols;
-  asked.symbol_count = s->tactics->options.symbol_count;
   tvi_tactic_list_t list;
   tvi_vector_init(&list, s->allocator);
   trivet_status_t status = tvi_tactic_enumerate(s->tactics, &asked, &list, NULL);

@@ -384,28 +384,14 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
   return status;
 }
 
-static trivet_status_t make_region(tvi_schedule_t* s, const tvi_kir_program_t* program,
-                                   const tvi_node_id_t* nodes, uint32_t node_count,
-                                   const tvi_region_operand_t* operands, uint32_t input_count,
-                                   uint32_t output_count, const char* made_by,
-                                   trivet_region_t* out_region) {
-  memset(out_region, 0, sizeof(*out_region));
-  out_region->api = tvi_region_api();
-  out_region->graph = s->graph;
-  out_region->nodes = nodes;
-  out_region->node_count = node_count;
+static void make_region(tvi_schedule_t* s, const tvi_kir_program_t* program,
+                        const tvi_node_id_t* nodes, uint32_t node_count,
+                        const tvi_region_operand_t* operands, uint32_t input_count,
+                        uint32_t output_count, const char* made_by, trivet_region_t* out_region) {
+  tvi_tactic_region_init(s->tactics, s->graph, program, nodes, node_count, made_by, out_region);
+  out_region->operands = operands;
   out_region->input_count = input_count;
   out_region->output_count = output_count;
-  out_region->thread_count = s->tactics->options.thread_count;
-  out_region->target = s->tactics->options.target;
-  out_region->operands = operands;
-  out_region->program = program;
-  out_region->made_by = made_by;
-  out_region->dump_folder = s->tactics->options.dump_folder;
-  out_region->code_cache = &s->tactics->code_cache;
-  out_region->symbols = s->tactics->options.symbols;
-  out_region->symbol_count = s->tactics->options.symbol_count;
-  return TRIVET_OK;
 }
 
 static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program,
@@ -414,8 +400,7 @@ static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* p
                                    uint32_t output_count, const tvi_place_t* places,
                                    const char* made_by, uint32_t region_id) {
   trivet_region_t region;
-  TRIVET_RETURN_IF_ERROR(make_region(s, program, nodes, node_count, operands, input_count,
-                                     output_count, made_by, &region));
+  make_region(s, program, nodes, node_count, operands, input_count, output_count, made_by, &region);
   tvi_tactic_choice_t choice;
   TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &region, &choice));
   return emit_step(s, &region, places, &choice, region_id);
@@ -574,9 +559,8 @@ static trivet_status_t choose_tactic(tvi_schedule_t* s, const located_t* l, triv
   for (uint32_t i = 0; i < l->inputs + l->outputs; ++i) {
     describe_operand(s, l->values[i], &l->places[i], i >= l->inputs, &l->operands[i]);
   }
-  TRIVET_RETURN_IF_ERROR(make_region(s, region->program, region->nodes.data,
-                                     (uint32_t)region->nodes.count, l->operands, l->inputs,
-                                     l->outputs, region->made_by, asked));
+  make_region(s, region->program, region->nodes.data, (uint32_t)region->nodes.count, l->operands,
+              l->inputs, l->outputs, region->made_by, asked);
   return tvi_tactic_choose(s->tactics, asked, out_choice);
 }
 
@@ -716,8 +700,7 @@ static trivet_status_t offer_host_region(tvi_schedule_t* s, uint32_t id, bool* o
   }
   trivet_region_t asked;
   tvi_tactic_choice_t choice;
-  TRIVET_RETURN_IF_ERROR(make_region(s, NULL, region->nodes.data, 1, operands, inputs,
-                                     count - inputs, "host", &asked));
+  make_region(s, NULL, region->nodes.data, 1, operands, inputs, count - inputs, "host", &asked);
   tvi_tactic_list_t list;
   tvi_string_builder_t reasons;
   tvi_vector_init(&list, s->allocator);

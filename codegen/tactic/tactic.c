@@ -121,6 +121,26 @@ void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet
   tvi_string_builder_deinit(&text);
 }
 
+void tvi_tactic_region_init(tvi_tactic_context_t* context, const trivet_graph_t* graph,
+                            const tvi_kir_program_t* program, const tvi_node_id_t* nodes,
+                            uint32_t node_count, const char* made_by, trivet_region_t* out_region) {
+  const tvi_tactic_options_t* options = &context->options;
+  memset(out_region, 0, sizeof(*out_region));
+  out_region->api = tvi_region_api();
+  out_region->graph = graph;
+  out_region->nodes = nodes;
+  out_region->node_count = node_count;
+  out_region->thread_count = options->thread_count;
+  out_region->target = options->target;
+  out_region->program = program;
+  out_region->made_by = made_by;
+  out_region->dump_folder = options->dump_folder;
+  out_region->code_cache = &context->code_cache;
+  out_region->symbols = options->symbols;
+  out_region->symbol_count = options->symbol_count;
+  out_region->allows_tf32 = tvi_precision_allows_tf32(options->precision, graph, nodes, node_count);
+}
+
 // --- Asking kernels ---------------------------------------------------------------------
 
 typedef struct asking_s {

@@ -9,6 +9,7 @@
 
 #include "codegen/tactic/load_price.h"
 #include "core/base/vector.h"
+#include "core/pass/precision.h"
 #include "core/registry/registry.h"
 #include "core/target/target.h"
 #include "core/target/timing_cache.h"
@@ -46,7 +47,8 @@ typedef struct tvi_tactic_options_s {
                           // and of weights; 0: anything
   uint64_t weight_bytes;  // with |max_load_ms|: that go to the device
   uint32_t alternatives;  // heuristic: most tactics a step is given, for a device that will choose
-  const char* dump_folder;  // where kernels leave what they generate; NULL: nowhere
+  const tvi_precision_policy_t* precision;  // where products may round; NULL: nowhere
+  const char* dump_folder;                  // where kernels leave what they generate; NULL: nowhere
 } tvi_tactic_options_t;
 
 typedef struct tvi_tactic_context_s {
@@ -79,6 +81,11 @@ trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const c
 bool tvi_tactic_takes_host_functions(const tvi_tactic_context_t* context);
 // The target's own kernel for everything (TRIVET_KERNEL_GENERAL).
 bool tvi_tactic_is_general(const trivet_kernel_t* kernel);
+
+// A region of |nodes| that computes |program|, without its operands.
+void tvi_tactic_region_init(tvi_tactic_context_t* context, const trivet_graph_t* graph,
+                            const tvi_kir_program_t* program, const tvi_node_id_t* nodes,
+                            uint32_t node_count, const char* made_by, trivet_region_t* out_region);
 
 // All tactics of |region|; with |reasons| not NULL, why kernels declined ("cpu_onednn.convolution:
 // ...; ...").

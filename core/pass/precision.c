@@ -62,6 +62,22 @@ uint32_t tvi_precision_of_node(const tvi_precision_policy_t* policy, const trive
   return dtype != 0 ? dtype : policy->dtype;
 }
 
+bool tvi_precision_allows_tf32(const tvi_precision_policy_t* policy, const trivet_graph_t* graph,
+                               const tvi_node_id_t* nodes, uint32_t node_count) {
+  bool allowed = false;
+  for (uint32_t i = 0; policy != NULL && i < node_count; ++i) {
+    bool is_rule;
+    bool wanted = tvi_precision_of_node(policy, graph, nodes[i], &is_rule) == TVI_PRECISION_TF32;
+    if (is_rule && !wanted) return false;
+    allowed = allowed || wanted;
+  }
+  return allowed;
+}
+
+const char* tvi_precision_name(uint32_t dtype) {
+  return dtype == TVI_PRECISION_TF32 ? "tf32" : tvi_dtype_name((trivet_dtype_t)dtype);
+}
+
 static bool is_narrow(uint32_t dtype) {
   return dtype == TRIVET_DTYPE_F16 || dtype == TRIVET_DTYPE_BF16;
 }
@@ -80,11 +96,11 @@ static trivet_status_t check_node(const tvi_precision_policy_t* policy, const tr
     if (policy->obey) {
       return TRIVET_STATUS(FAILED_PRECONDITION,
                            "%s: a rule wants it on %s, the network itself computes it on %s", label,
-                           tvi_dtype_name(wanted), tvi_dtype_name(dtype));
+                           tvi_precision_name(wanted), tvi_dtype_name(dtype));
     }
     tvi_log(logger, TRIVET_SEVERITY_WARNING,
             "%s: a rule wants it on %s, the network itself computes it on %s", label,
-            tvi_dtype_name(wanted), tvi_dtype_name(dtype));
+            tvi_precision_name(wanted), tvi_dtype_name(dtype));
     break;
   }
   return TRIVET_OK;

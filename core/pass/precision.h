@@ -14,7 +14,9 @@ extern "C" {
 #endif
 
 // "/encoder/*" or, by what the model calls the operator, "op:ai.onnx.Softmax"; '*' stands for any
-// text. The type is TRIVET_DTYPE_F32, _F16 or _BF16.
+// text. The type is TRIVET_DTYPE_F32, _F16 or _BF16, or TVI_PRECISION_TF32: f32 whose products may
+// round their factors to 10 bits behind the point.
+#define TVI_PRECISION_TF32 0x100u
 typedef struct tvi_precision_rule_s {
   const char* pattern;
   uint32_t dtype;
@@ -31,6 +33,14 @@ typedef struct tvi_precision_policy_s {
 // became part of takes the widest of their types. |out_is_rule|: a rule says so.
 uint32_t tvi_precision_of_node(const tvi_precision_policy_t* policy, const trivet_graph_t* graph,
                                tvi_node_id_t node, bool* out_is_rule);
+
+// Whether products among |nodes|, which one step computes, may round f32 factors: a rule or the
+// policy wants some of them on TF32, and no rule one of them on anything else. |policy| NULL: no.
+bool tvi_precision_allows_tf32(const tvi_precision_policy_t* policy, const trivet_graph_t* graph,
+                               const tvi_node_id_t* nodes, uint32_t node_count);
+
+// "f16", "tf32".
+const char* tvi_precision_name(uint32_t dtype);
 
 // Before passes: every rule fits some node (else NOT_FOUND), and none wants a node on another type
 // that the network itself computes on f16 or bf16: with |obey| an error, otherwise |logger| is

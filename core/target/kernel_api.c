@@ -117,6 +117,8 @@ static trivet_dim_t dim_binary(const trivet_region_t* region, uint32_t op, trive
   return a && b ? tvi_dim_binary(region->graph->dims, op, a, b) : NULL;
 }
 
+static uint32_t allows_tf32(const trivet_region_t* region) { return region->allows_tf32; }
+
 const trivet_region_api_t* tvi_region_api(void) {
   static const trivet_region_api_t api = {
       .struct_size = (uint32_t)sizeof(api),
@@ -135,6 +137,7 @@ const trivet_region_api_t* tvi_region_api(void) {
       .host_kernel = host_kernel,
       .dim_constant = dim_constant,
       .dim_binary = dim_binary,
+      .allows_tf32 = allows_tf32,
   };
   return &api;
 }

@@ -106,6 +106,7 @@ trivet_status_t tvi_region_signature(const trivet_region_t* region, uint64_t out
     tvi_string_builder_append_cstr(
         &text, tvi_graph_node(region->graph, region->nodes[0])->op->definition->name);
   }
+  if (region->allows_tf32) tvi_string_builder_append_cstr(&text, "tf32");
   trivet_status_t status = tvi_string_builder_status(&text);
   if (!status) {
     trivet_string_view_t view = tvi_string_builder_view(&text);

@@ -602,6 +602,8 @@ typedef struct trivet_region_api_s {
   trivet_dim_t (*dim_constant)(const trivet_region_t* region, int64_t value);
   trivet_dim_t (*dim_binary)(const trivet_region_t* region, uint32_t op, trivet_dim_t a,
                              trivet_dim_t b);
+  // Since 1.4. Not 0: products of f32 may round their factors to 10 bits behind the point (TF32).
+  uint32_t (*allows_tf32)(const trivet_region_t* region);
 } trivet_region_api_t;
 
 // Proposal: what propose answers.

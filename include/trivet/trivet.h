@@ -191,8 +191,12 @@ TRIVET_API trivet_status_t trivet_config_set_target(trivet_config_t* config, con
 // Threads that the plan is optimised for; 0: the number of CPUs that this process may use.
 TRIVET_API trivet_status_t trivet_config_set_thread_count(trivet_config_t* config,
                                                           uint32_t thread_count);
-// What f32 networks are computed on: TRIVET_DTYPE_F32 (the default), _F16 or _BF16. Inputs and
-// outputs keep their types, and sums inside operators stay f32.
+// f32, but matrix products and convolutions may round their factors to 10 bits behind the point
+// (errors near 5e-4 of a factor), where the target has such units. TRIVET_DTYPE_F32 rounds nothing.
+#define TRIVET_PRECISION_TF32 0x100u
+// What f32 networks are computed on: TRIVET_DTYPE_F32 (the default), TRIVET_PRECISION_TF32,
+// TRIVET_DTYPE_F16 or _BF16. Inputs and outputs keep their types, and sums inside operators stay
+// f32.
 TRIVET_API trivet_status_t trivet_config_set_precision(trivet_config_t* config, uint32_t dtype);
 // Nodes of the network on other types than the rest. |pattern| is matched against names of nodes
 // ("/encoder/*"), or with "op:" before it against what the model calls their operators

@@ -52,7 +52,8 @@ static double price(const blas_problem_t* p, const blas_geometry_t* g) {
   double results = (double)g->m * (double)g->n * batch;
   if (p->residual_operand != BLAS_NONE) results *= 2;
   double bytes = elements * tvi_dtype_bytes(p->dtype) + results * tvi_dtype_bytes(p->result_dtype);
-  double rate = p->dtype == TRIVET_DTYPE_F32 ? 50e3 : 600e3;  // operations in a nanosecond
+  // Operations in a nanosecond.
+  double rate = p->dtype != TRIVET_DTYPE_F32 ? 600e3 : p->allows_tf32 ? 300e3 : 50e3;
   uint64_t tile_rows = (g->m + 127) / 128, tile_columns = (g->n + 127) / 128;
   uint64_t splits = g->k / 256 + 1;
   double tiles = (double)tile_rows * (double)tile_columns * (double)g->batch;

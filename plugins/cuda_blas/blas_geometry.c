@@ -249,8 +249,9 @@ trivet_status_t blas_problem_verify(const blas_problem_t* p, uint64_t size) {
   bool ok = small && indices <= BLAS_MAX_INDICES && is_dtype(p->dtype) &&
             is_dtype(p->result_dtype) && p->operand_count == operands &&
             p->activation <= BLAS_GELU_TANH && p->algorithm < BLAS_MAX_ALGORITHMS &&
-            p->bias_kind <= BLAS_BIAS_COLUMN && bias == (p->bias_kind != BLAS_BIAS_NONE) &&
-            p->alpha == p->alpha && (!p->packed_leading || p->batch_count == 0);
+            p->bias_kind <= BLAS_BIAS_COLUMN && p->allows_tf32 <= 1 &&
+            bias == (p->bias_kind != BLAS_BIAS_NONE) && p->alpha == p->alpha &&
+            (!p->packed_leading || p->batch_count == 0);
   ok = ok && (!bias || (p->bias_operand >= 2 && p->bias_operand < operands - 1)) &&
        (!residual || (p->residual_operand >= 2 && p->residual_operand < operands - 1)) &&
        (!bias || !residual || p->bias_operand != p->residual_operand);

@@ -37,6 +37,7 @@ static bool read_product(reader_t* r) {
   const tvi_kir_roles_t* roles = &c->roles;
   p->dtype = c->a.dtype;
   p->result_dtype = value_of(r, r->anchor->result)->type.dtype;
+  p->allows_tf32 = r->region->allows_tf32 && p->dtype == TRIVET_DTYPE_F32;
   bool narrow = p->dtype == TRIVET_DTYPE_F16 || p->dtype == TRIVET_DTYPE_BF16;
   if (c->b.dtype != p->dtype || (!narrow && p->dtype != TRIVET_DTYPE_F32)) {
     return decline(r, "types other than f16, bf16 and f32, or two different ones");

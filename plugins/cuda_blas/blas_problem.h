@@ -31,7 +31,8 @@ typedef struct blas_problem_s {
   uint32_t result_dtype;  // and of bias and residual
   uint32_t operand_count;
   uint32_t bias_operand, residual_operand;  // BLAS_NONE: none
-  uint32_t bias_kind;                       // BLAS_BIAS_*: one number for each row or column
+  uint16_t bias_kind;                       // BLAS_BIAS_*: one number for each row or column
+  uint16_t allows_tf32;                     // f32 factors may be rounded to 10 bits
   uint32_t activation;                      // BLAS_RELU, ...
   float alpha;
   uint32_t algorithm;  // which of the library's proposals

@@ -140,7 +140,8 @@ static trivet_status_t describe(prepared_t* s, uint32_t bias_alignment) {
   const blas_library_t* blas = s->blas;
   const blas_problem_t* p = &s->problem;
   const blas_geometry_t* g = &s->geometry;
-  BLAS_RETURN_IF_ERROR(blas, cublasLtMatmulDescCreate(&s->product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  cublasComputeType_t compute = p->allows_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  BLAS_RETURN_IF_ERROR(blas, cublasLtMatmulDescCreate(&s->product, compute, CUDA_R_32F));
   cublasOperation_t transpose = CUBLAS_OP_T;
   if (g->first.transposed) {
     BLAS_RETURN_IF_ERROR(

@@ -128,7 +128,7 @@ static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, as
   TRIVET_RETURN_IF_ERROR(dnn_describe(&a->match.problem, a->operands, a->tensors));
   a->reason = layout_reason(a);
   const dnn_problem_t* p = &a->match.problem;
-  if (!a->reason && p->dtype == TRIVET_DTYPE_F32 &&
+  if (!a->reason && p->dtype == TRIVET_DTYPE_F32 && !p->allows_tf32 &&
       (!is_usual(a) || a->match.groups != 1 || !is_exact_form(p))) {
     a->reason = "in f32 only convolutions with nothing, or a bias and relu, behind them";
   }
@@ -175,8 +175,8 @@ static double price(const asked_t* a) {
   }
   for (uint32_t i = 0; i < p->operand_count; ++i) bytes += bytes_of(p, &a->tensors[i]);
   double flops = 2 * pixels * (double)y->dims[1] * depth;
-  bool narrow = p->dtype != TRIVET_DTYPE_F32;
-  double rate = narrow ? 280e3 : 40e3, bandwidth = narrow ? 2500 : 3000;
+  bool narrow = p->dtype != TRIVET_DTYPE_F32 || p->allows_tf32;
+  double rate = p->allows_tf32 ? 140e3 : narrow ? 280e3 : 40e3, bandwidth = narrow ? 2500 : 3000;
   int64_t tile_channels = (y->dims[1] + 127) / 128;
   double tiles = (pixels + 127) / 128 * (double)tile_channels;
   double split = depth / 256 + 1;

@@ -259,7 +259,7 @@ static build_t begin(const dnn_library_t* dnn, const dnn_problem_t* problem,
   build_t b = {.problem = problem, .tensors = tensors};
   b.maker.dnn = dnn;
   b.maker.device = device;
-  b.maker.exact = problem->dtype == TRIVET_DTYPE_F32;
+  b.maker.exact = problem->dtype == TRIVET_DTYPE_F32 && !problem->allows_tf32;
   return b;
 }
 

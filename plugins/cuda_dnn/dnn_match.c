@@ -38,6 +38,7 @@ static bool constant_dim(trivet_dim_t dim, int64_t* out) {
 static bool read_types(reader_t* r, uint32_t x, uint32_t weight, uint32_t accumulate) {
   dnn_problem_t* p = &r->match->problem;
   p->dtype = x;
+  p->allows_tf32 = r->region->allows_tf32 && x == TRIVET_DTYPE_F32;
   p->result_dtype = value_of(r, r->anchor->result)->type.dtype;
   bool known = x == TRIVET_DTYPE_F16 || x == TRIVET_DTYPE_BF16 || x == TRIVET_DTYPE_F32;
   if (!known || weight != x || p->result_dtype != x) {

@@ -43,8 +43,8 @@ trivet_status_t dnn_problem_verify(const dnn_problem_t* p, uint64_t blob_size) {
   bool ok = is_dtype(p->dtype) && is_dtype(p->result_dtype) && p->rank >= 3 &&
             p->rank <= DNN_MAX_RANK && p->operand_count >= 3 &&
             p->operand_count <= DNN_MAX_OPERANDS && p->post_count <= DNN_MAX_POSTS &&
-            p->candidate < DNN_MAX_CANDIDATES && p->is_packed <= 1 && maps_hold(p->x_dims) &&
-            maps_hold(p->w_dims) && maps_hold(p->y_dims);
+            p->candidate < DNN_MAX_CANDIDATES && p->is_packed <= 1 && p->allows_tf32 <= 1 &&
+            maps_hold(p->x_dims) && maps_hold(p->w_dims) && maps_hold(p->y_dims);
   uint32_t binary = 0;
   for (uint32_t i = 0; ok && i < p->post_count; ++i) {
     ok = post_holds(p, &p->posts[i]);

@@ -44,8 +44,8 @@ typedef struct dnn_problem_s {
   uint32_t post_count;
   uint32_t candidate;  // which of the heuristic's proposals
   int64_t strides[DNN_MAX_SPATIAL], dilations[DNN_MAX_SPATIAL], pads[DNN_MAX_SPATIAL];
-  uint32_t is_packed;  // weights lie channels last, with these extents
-  uint32_t reserved;
+  uint32_t is_packed;    // weights lie channels last, with these extents
+  uint32_t allows_tf32;  // f32 factors may be rounded to 10 bits
   int64_t weight_dims[DNN_MAX_RANK];
   uint8_t x_dims[DNN_MAX_RANK], w_dims[DNN_MAX_RANK], y_dims[DNN_MAX_RANK], padding[1];
   dnn_post_t posts[DNN_MAX_POSTS];

@@ -125,16 +125,23 @@ static trivet_status_t parse_dtype(const char* option, trivet_string_view_t name
                        name.data ? name.data : "");
 }
 
+static trivet_status_t parse_precision(const char* option, trivet_string_view_t name,
+                                       uint32_t* out_dtype) {
+  *out_dtype = TRIVET_PRECISION_TF32;
+  if (tvi_sv_equal(name, tvi_sv("tf32"))) return TRIVET_OK;
+  return parse_dtype(option, name, out_dtype);
+}
+
 static trivet_status_t set_precision(trivet_config_t* config, const arguments_t* arguments) {
   uint32_t dtype;
-  TRIVET_RETURN_IF_ERROR(
-      parse_dtype("--precision", tvi_sv(option_value(arguments, "--precision", "f32")), &dtype));
+  TRIVET_RETURN_IF_ERROR(parse_precision(
+      "--precision", tvi_sv(option_value(arguments, "--precision", "f32")), &dtype));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_precision(config, dtype));
   char name[512];
   const option_t* layers = find_option(arguments, "--layer-precision");
   for (int i = 0; i < layers->seen && i < 64; ++i) {
     trivet_string_view_t rest = tvi_sv(layers->values[i]), last = take_last(&rest);
-    TRIVET_RETURN_IF_ERROR(parse_dtype("--layer-precision PATTERN:TYPE", last, &dtype));
+    TRIVET_RETURN_IF_ERROR(parse_precision("--layer-precision PATTERN:TYPE", last, &dtype));
     TRIVET_RETURN_IF_ERROR(copy_name(rest, name, sizeof(name)));
     TRIVET_RETURN_IF_ERROR(trivet_config_add_layer_precision(config, name, dtype));
   }
@@ -441,7 +448,8 @@ const command_t kBuildCommand = {
     "  --target NAME          what to compile for (cpu): a target that a plugin brings, with its\n"
     "                         architecture where it has some: cuda:sm_90. Several, A,B, make one\n"
     "                         plan, of which the first that a machine can run is run there\n"
-    "  --precision TYPE       what f32 networks are computed on: f32 (default), f16, bf16\n"
+    "  --precision TYPE       what f32 networks are computed on: f32 (default), tf32, f16, bf16;\n"
+    "                         tf32: products round their factors where the target has such units\n"
     "  --layer-precision PATTERN:TYPE   nodes on another type, by name ('/head/*:f32') or by\n"
     "                         operator ('op:*Softmax:f32'); the last that fits holds (repeatable)\n"
     "  --obey-precision       a precision of layers that cannot be given is an error\n"

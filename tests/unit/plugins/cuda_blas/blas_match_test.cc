@@ -13,6 +13,7 @@ class BlasMatch : public RegionTest {
   std::string Match(const std::vector<std::string>& types, const std::string& y,
                     const std::string& text, double scalar = NAN) {
     if (!Make(types, y, text, scalar)) return error_;
+    region_.allows_tf32 = allows_tf32_;
     const char* reason = nullptr;
     match_ = {};
     std::string error = Message(blas_match_region(&region_, &arena_, &match_, &reason));
@@ -29,6 +30,7 @@ class BlasMatch : public RegionTest {
                  scalar);
   }
   blas_match_t match_ = {};
+  bool allows_tf32_ = false;
 };
 
 TEST_F(BlasMatch, Epilogues) {
@@ -64,6 +66,17 @@ TEST_F(BlasMatch, Epilogues) {
                   "let s[i: 4, j: 6] = sum(k: 8){ a[i, k] * b[k, j] }\n"
                   "y[i, j] = 0.5 * s[i, j] * (1 + erf(s[i, j] * 0.7071067811865476))"),
             "an epilogue that cuBLASLt has not");
+}
+
+TEST_F(BlasMatch, RoundsFactorsWhereItMay) {
+  const std::string text = "y[i, j] = sum(k: 8){ a[i, k] * b[k, j] }";
+  for (bool allows : {false, true}) {
+    allows_tf32_ = allows;
+    ASSERT_EQ(Match({"f32[4, 8]", "f32[8, 6]"}, "f32[4, 6]", text), "");
+    EXPECT_EQ(match_.problem.allows_tf32, allows ? 1 : 0);
+    ASSERT_EQ(Match({"f16[4, 8]", "f16[8, 6]"}, "f16[4, 6]", text), "");
+    EXPECT_EQ(match_.problem.allows_tf32, 0);
+  }
 }
 
 TEST_F(BlasMatch, LeavesWhatTheLibraryHasNot) {

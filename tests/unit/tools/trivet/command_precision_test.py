@@ -53,6 +53,18 @@ class Precision(support.CommandTest):
         found = self.types("--layer-precision", "op:*Conv:f16")
         self.assertEqual((found["Conv"], found["Softmax"]), ("f16", "f32"))
 
+    def test_products_may_round(self):
+        # The CPU has no units that round: the same plan.
+        self.good("build", "net.onnx", "-o", "plain.plan")
+        plain = (self.folder / "plain.plan").read_bytes()
+        for options in (["--precision", "tf32"], ["--layer-precision", "/stem/*:tf32"],
+                        ["--strongly-typed", "--precision", "tf32"]):
+            self.good("build", "net.onnx", "-o", "t.plan", *options)
+            self.assertEqual((self.folder / "t.plan").read_bytes(), plain)
+        found = self.types("--precision", "f16", "--layer-precision", "/head/softmax:tf32")
+        self.assertEqual((found["Conv"], found["Softmax"]), ("f16", "f32"))
+        self.wrong(["build", "net.onnx", "-o", "t.plan", "--precision", "tf33"], "tf33")
+
     def test_results_stay_close(self):
         self.good("build", "net.onnx", "-o", "a.plan")
         exact = self.ran("a.plan", "plain.npz")
