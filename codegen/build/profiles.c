@@ -105,6 +105,20 @@ static trivet_status_t check_names(const trivet_config_t* config, const trivet_g
   return TRIVET_OK;
 }
 
+// Extents that have one value in all profiles become numbers: what depends on them alone is then
+// known when the plan is built.
+static void fix_extents(trivet_graph_t* graph) {
+  for (uint32_t i = 0; i < graph->input_count; ++i) {
+    trivet_type_t* type = &tvi_graph_value(graph, graph->inputs[i].value)->type;
+    for (uint32_t d = 0; d < type->rank; ++d) {
+      int64_t low, high;
+      tvi_dim_range(graph->dims, type->dims[d], &low, &high);
+      trivet_dim_t number = low == high ? tvi_dim_constant(graph->dims, low) : NULL;
+      if (number) type->dims[d] = number;
+    }
+  }
+}
+
 trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_graph_t* graph) {
   TRIVET_RETURN_IF_ERROR(check_names(config, graph));
   uint32_t symbols = tvi_dim_symbol_count(graph->dims);
@@ -134,6 +148,7 @@ trivet_status_t tvi_profiles_restrict(const trivet_config_t* config, trivet_grap
                                        high[s], 1);
   }
   tvi_free_array(allocator, low, 2 * (size_t)symbols + 1, sizeof(int64_t));
+  if (!status) fix_extents(graph);
   return status;
 }
 

@@ -15,6 +15,7 @@
 
 // Results of at most this many bytes are always stored.
 #define SMALL_BYTES 16384u
+#define MAX_OPERANDS 4
 
 static bool only_repeats(const tvi_node_t* node) {
   static const char* const names[] = {"std.Expand", "std.Tile",   "std.ConstantOfShape",
@@ -41,6 +42,52 @@ static bool is_foldable(const trivet_graph_t* graph, const tvi_node_t* node, uin
   return true;
 }
 
+// Whether |user|, which reads |value|, has its shape from another operand.
+static bool is_broadcast_to(const trivet_graph_t* graph, const tvi_node_t* user,
+                            tvi_value_id_t value) {
+  if (user->subgraph_count != 0 || !tvi_match_pointwise(user)) return false;
+  const trivet_type_t* type = &graph->values[tvi_match_output(user)]->type;
+  for (uint32_t i = 0; i < user->input_count; ++i) {
+    tvi_value_id_t x = user->inputs[i];
+    if (x != 0 && x != value && tvi_type_same_shape(&graph->values[x]->type, type)) return true;
+  }
+  return false;
+}
+
+// One number in many places, which no constant should hold, is read as one number where the reader
+// repeats it anyway.
+//
+//   %t = std.Equal(%ones_column, %ones_row) : bool[1024, 1024]     %t = std.Equal(1, 1) : bool[]
+//   %y = std.And(%x, %t)                                      ->   %y = std.And(%x, %t)
+static trivet_status_t shrink(tvi_edit_t* edit, const tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  double numbers[MAX_OPERANDS];
+  tvi_value_id_t operands[MAX_OPERANDS], small = 0, large = tvi_match_output(node);
+  if (!tvi_match_pointwise(node) || node->input_count > MAX_OPERANDS) return TRIVET_OK;
+  for (uint32_t i = 0; i < node->input_count; ++i) {
+    if (!tvi_match_splat(graph, node->inputs[i], &numbers[i])) return TRIVET_OK;
+  }
+  for (uint32_t u = graph->values[large]->use_count; u-- > 0;) {
+    tvi_use_t use = graph->values[large]->uses[u];
+    if ((use.operand & TVI_USE_CAPTURE) != 0 ||
+        !is_broadcast_to(graph, graph->nodes[use.node], large) || !tvi_edit_may(edit)) {
+      continue;
+    }
+    for (uint32_t i = 0; i < node->input_count && small == 0; ++i) {
+      uint32_t dtype = graph->values[node->inputs[i]]->type.dtype;
+      TRIVET_RETURN_IF_ERROR(tvi_edit_scalar(edit, dtype, numbers[i], &operands[i]));
+    }
+    if (small == 0) {
+      TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, node->op->definition->name, operands,
+                                         node->input_count, node->attributes, node->attribute_count,
+                                         &small));
+    }
+    TRIVET_RETURN_IF_ERROR(tvi_graph_set_operand(graph, use.node, use.operand, small));
+    tvi_edit_change(edit, "%s", "read as one number, which it is everywhere");
+  }
+  return small != 0 ? tvi_edit_sweep(edit, edit->at, 0) : TRIVET_OK;
+}
+
 static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   trivet_graph_t* graph = edit->graph;
   uint64_t from, to = 0;
@@ -54,7 +101,7 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
   if (to > SMALL_BYTES && to > from * (only_repeats(node) ? 1 : 4)) {
     tvi_edit_decline(edit, "the result has %llu bytes, its operands have %llu",
                      (unsigned long long)to, (unsigned long long)from);
-    return TRIVET_OK;
+    return shrink(edit, node);
   }
   if (!tvi_edit_may(edit)) return TRIVET_OK;
   tvi_value_id_t* values;

@@ -199,6 +199,25 @@ static bool is_corner(const trivet_graph_t* graph, const tvi_node_t* node) {
   return true;
 }
 
+// A constant of 0, 1, 2, ..
+static bool counts(const trivet_graph_t* graph, tvi_value_id_t value) {
+  trivet_tensor_t tensor;
+  uint64_t count = 0;
+  if (tvi_value_tensor(graph->values[value], &tensor)) {
+    const uint32_t width = tvi_dtype_bytes(tensor.dtype);
+    const int64_t numbers = width != 0 ? (int64_t)(tensor.size / width) : 0;
+    for (int64_t i = 0; i < numbers; ++i) {
+      if (tvi_dtype_read_f64(tensor.dtype, tensor.data, i) != (double)i) return false;
+    }
+    return numbers != 0;
+  }
+  const trivet_dim_t* ints = tvi_graph_value_ints(graph, value, &count);
+  for (uint64_t i = 0; i < count && ints != NULL; ++i) {
+    if (!tvi_dim_equals_constant(ints[i], (int64_t)i)) return false;
+  }
+  return ints != NULL && count != 0;
+}
+
 // Counts 0, 1, 2, .. along axis |from_end| from the end, with all other extents 1.
 static bool is_positions(const trivet_graph_t* graph, tvi_value_id_t value, uint32_t from_end) {
   const trivet_type_t* type = &graph->values[value]->type;
@@ -209,8 +228,10 @@ static bool is_positions(const trivet_graph_t* graph, tvi_value_id_t value, uint
   const tvi_node_t* node = tvi_match_node(graph, value, NULL);
   for (uint32_t i = 0; i < MAX_STEPS && node != NULL; ++i) {
     if (!tvi_match_reshape(node) && !tvi_node_is(node, "std.Cast")) break;
-    node = tvi_match_node(graph, node->inputs[0], NULL);
+    value = node->inputs[0];
+    node = tvi_match_node(graph, value, NULL);
   }
+  if (graph->values[value]->constant != NULL) return counts(graph, value);
   if (node == NULL || !tvi_node_is(node, "std.Range")) return false;
   return tvi_match_number(graph, node->inputs[0], 0) && tvi_match_number(graph, node->inputs[2], 1);
 }

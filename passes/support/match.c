@@ -129,7 +129,8 @@ bool tvi_match_pointwise(const tvi_node_t* node) {
       "std.Erf", "std.Relu", "std.Sigmoid", "std.Swish", "std.HardSwish", "std.Gelu",
       "std.LeakyRelu", "std.Elu", "std.Clip", "std.HardSigmoid", "std.Softplus", "std.Mish",
       "std.Cast", "std.Add", "std.Sub", "std.Mul", "std.Div", "std.Max", "std.Min", "std.Pow",
-      "std.Floor", "std.Round", "std.Identity",
+      "std.Floor", "std.Round", "std.Identity", "std.Equal", "std.Less", "std.LessOrEqual",
+      "std.Greater", "std.GreaterOrEqual", "std.And", "std.Or", "std.Not", "std.Where",
   };
   // clang-format on
   return node->output_count == 1 && is_one_of(node, names, sizeof(names) / sizeof(names[0]));
