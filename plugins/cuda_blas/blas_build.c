@@ -12,7 +12,7 @@
 #include "core/base/status.h"
 
 // Proposals of the library that are worth a measurement, for each way in which weights lie.
-#define PROPOSALS 6u
+#define PROPOSALS 12u
 #define PACKED 256u  // in a tactic's number: weights are packed
 
 // --- Price ------------------------------------------------------------------------------

@@ -17,13 +17,11 @@
 #include "plugins/cuda/emit/cuda_run.h"
 #include "plugins/cuda/emit/cuda_write.h"
 
-#define MAX_PROPOSALS 8u
+#define MAX_PROPOSALS 10u
 #define MAX_SPLITS 16u
 #define MAX_ACROSS 4u
 // What boxes of the image cost, where threads gather what windows need for 1.
 #define GATHERING 0.8
-// Whether boxes are proposed: not before they have been measured. A lock file can name them.
-#define PROPOSES_BOXES 0
 // Bytes of partial sums beyond which splitting is not worth asking.
 #define MAX_WORKSPACE ((double)(32 << 20))
 
@@ -212,8 +210,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
       if (tvi_cuda_matmul_is_plain_wide(t)) insert(&c, best, &count);
       c.form.by_boxes = true;
       c.price = price * GATHERING;
-      if (PROPOSES_BOXES && a->problem.has_boxes && tvi_cuda_convolution_can_box(t))
-        insert(&c, best, &count);
+      if (a->problem.has_boxes && tvi_cuda_convolution_can_box(t)) insert(&c, best, &count);
       continue;
     }
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {

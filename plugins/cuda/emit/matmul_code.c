@@ -28,6 +28,7 @@ const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
     {128, 192, 64, 8, 1, 5, 32, 0, 0},  {128, 256, 64, 8, 1, 4, 32, 0, 1},
     {128, 128, 64, 8, 1, 5, 64, 1, 1},  {128, 192, 64, 8, 1, 5, 32, 0, 1},
     {192, 192, 64, 12, 1, 4, 32, 0, 0}, {192, 128, 64, 12, 1, 4, 64, 0, 0},
+    {128, 64, 64, 8, 1, 6, 64, 1, 0},
 };
 const uint32_t tvi_cuda_matmul_tile_count =
     sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
