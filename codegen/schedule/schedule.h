@@ -63,7 +63,10 @@ typedef struct tvi_sched_step_s {
   const uint8_t* blob;
   uint64_t blob_size;
   uint32_t in_place;  // bit k: the one output may overwrite operand k, whose elements are read at
-                      // the same position only
+                      // the same position only, or the kernel says that it may
+  // What the kernel says of inputs of the region, bit by bit; |is_apart|: none may be overwritten.
+  uint32_t in_place_inputs;
+  bool is_apart;
   double price;
   // Other ways to do the step, with kernel, tactic, operands, parameters, requirements and blob of
   // their own. What they read and write beside constants, the step itself does too.

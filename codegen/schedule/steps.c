@@ -118,6 +118,13 @@ static trivet_status_t emit_require(void* self, const char* requirement) {
   return tvi_vector_push(&e->step->requirements, kept);
 }
 
+static trivet_status_t emit_in_place(void* self, uint32_t input) {
+  emitter_t* e = (emitter_t*)self;
+  if (input == TRIVET_REGION_NONE) e->step->is_apart = true;
+  if (input < 31) e->step->in_place_inputs |= 1u << input;
+  return TRIVET_OK;
+}
+
 // --- Steps ------------------------------------------------------------------------------
 
 static void init_step(const tvi_schedule_t* s, tvi_sched_step_t* step, uint32_t region) {
@@ -164,7 +171,7 @@ static trivet_status_t name_step(tvi_schedule_t* s, tvi_sched_step_t* step,
 }
 
 // Inputs whose every load is at the position that the output writes.
-static uint32_t in_place_mask(const trivet_region_t* region) {
+static uint32_t read_in_place(const trivet_region_t* region) {
   const tvi_kir_program_t* program = region->program;
   if (!program || region->output_count != 1) return 0;
   uint32_t mask = region->input_count < 31 ? (1u << region->input_count) - 1 : 0;
@@ -205,6 +212,17 @@ static trivet_dim_t flops_of(tvi_dim_context_t* dims, const tvi_kir_program_t* p
   return sum;
 }
 
+// Inputs of the region that the output may overwrite, whichever way is taken.
+static uint32_t in_place_mask(const trivet_region_t* region, tvi_sched_step_t* step) {
+  const uint32_t read = read_in_place(region);
+  uint32_t mask = region->output_count == 1 ? UINT32_MAX : 0;
+  for (size_t i = 0; i <= step->others.count; ++i) {
+    const tvi_sched_step_t* way = tvi_sched_step_way(step, i);
+    mask &= way->is_apart ? 0 : read | way->in_place_inputs;
+  }
+  return mask;
+}
+
 // One way to do the step: what the tactic's kernel emits. After an error the caller frees |step|.
 static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region,
                                 const tvi_place_t* places, const tvi_tactic_t* tactic,
@@ -226,7 +244,8 @@ static trivet_status_t emit_way(tvi_schedule_t* s, const trivet_region_t* region
                                        .add_packed = emit_packed,
                                        .add_parameter = emit_parameter,
                                        .set_blob = emit_blob,
-                                       .require = emit_require};
+                                       .require = emit_require,
+                                       .in_place = emit_in_place};
   const trivet_kernel_t* kernel = tactic->kernel;
   trivet_status_t status =
       tvi_kernel_emit(s->tactics->registry, region, tactic, &emission, &kernel);
@@ -367,11 +386,11 @@ static trivet_status_t emit_step(tvi_schedule_t* s, const trivet_region_t* regio
     status = name_step(s, &step, region->nodes, region->node_count, region->operands[0].value);
   if (!status) status = emit_others(s, region, places, choice, &step);
   // Bits of the mask refer to the region's operands, those of the step to what the kernel emitted.
-  uint32_t mask = in_place_mask(region);
+  uint32_t mask = in_place_mask(region, &step);
   for (size_t k = 0; !status && k < step.operands.count && k < 31; ++k) {
     if (step.operands.data[k] == TVI_PLAN_NONE) continue;
     const tvi_sched_tensor_t* tensor = &s->tensors.data[step.operands.data[k]];
-    for (uint32_t i = 0; i < region->input_count; ++i) {
+    for (uint32_t i = 0; i < region->input_count && i < 31; ++i) {
       if ((mask >> i & 1) && region->operands[i].value == tensor->value) step.in_place |= 1u << k;
     }
   }

@@ -294,6 +294,7 @@ static trivet_status_t measure(step_t* s, const tvi_tactic_t* tactic, double bes
   load.blob_size = s->blob_size;
   load.allocator = allocator;
   load.host_kernel = tvi_device_tile_kernel();
+  load.error = tvi_kernel_load_error;
   tvi_measure_device_t* on_device = options->measure;
   if (on_device) {
     const tvi_open_device_t* device = tvi_measure_device_device(on_device);

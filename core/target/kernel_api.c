@@ -2,7 +2,6 @@
 //
 // Regions, proposals and emissions as kernels from outside see them: through tables of functions.
 // It stands in front of target.h's structs and must not decide anything.
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -220,6 +219,16 @@ static trivet_status_t emit_require(trivet_emission_t* emission, const char* req
   return emission->require(emission->self, requirement);
 }
 
+static trivet_status_t emit_in_place(trivet_emission_t* emission, uint32_t input) {
+  const trivet_region_t* region = emission->region;
+  if (region && region->output_count != 1)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "in place: the region has %u outputs where 1 is needed",
+                         region->output_count);
+  if (region && input >= region->input_count && input != TRIVET_REGION_NONE)
+    return TRIVET_STATUS(INVALID_ARGUMENT, "in place: the region has no input %u", input);
+  return emission->in_place ? emission->in_place(emission->self, input) : TRIVET_OK;
+}
+
 static trivet_status_t check_code(const trivet_device_code_t* code) {
   if (!code || code->header.struct_type != TRIVET_STRUCT_DEVICE_CODE ||
       code->header.struct_size < sizeof(*code))
@@ -284,6 +293,7 @@ const trivet_emission_api_t* tvi_emission_api(void) {
       .blob = emit_blob,
       .require = emit_require,
       .device_code = emit_device_code,
+      .in_place = emit_in_place,
   };
   return &api;
 }

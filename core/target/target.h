@@ -105,6 +105,9 @@ struct trivet_emission_s {
   trivet_status_t (*set_blob)(void* self, const void* data, uint64_t size);
   // "isa:avx512_core", "plugin:cpu_onednn": without it load refuses the step.
   trivet_status_t (*require)(void* self, const char* requirement);
+  // The output may lie where input |input| of the region lies; UINT32_MAX: nowhere where an input
+  // lies. NULL: of no interest.
+  trivet_status_t (*in_place)(void* self, uint32_t input);
   // Where the kernel left code for the device instead of a step: the kernel of the target that runs
   // such code, "cuda.code", writes it. Set by tvi_kernel_emit.
   const trivet_kernel_t* coder;

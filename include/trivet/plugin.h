@@ -542,6 +542,9 @@ typedef struct trivet_kernel_load_s {
   // The run half of the host's general kernel, for addresses of the host; lives as long as the
   // engine. NULL: there is none.
   const struct trivet_kernel_s* host_kernel;
+  // Since 1.4. A status with a printf-formatted message for load to return; the host adds which
+  // kernel it is of.
+  trivet_status_t (*error)(uint32_t code, const char* format, ...) TRIVET_PRINTF_FORMAT(2, 3);
 } trivet_kernel_load_t;
 
 typedef struct trivet_kernel_prepare_s {
@@ -668,6 +671,13 @@ typedef struct trivet_emission_api_s {
   // Since 0.3. The whole step as code for the device, in place of everything above; the kernel then
   // has a build half only. Read before emit returns. UNIMPLEMENTED: the target takes none.
   trivet_status_t (*device_code)(trivet_emission_t* emission, const trivet_device_code_t* code);
+  // Since 1.4. The step works in place: its one output may lie exactly where operand |input| of the
+  // region lies (same extents, strides and size of elements), whose elements run then reads no more
+  // once it has written over them. The host does so where nobody else needs that operand any more,
+  // so that the step costs no memory of its own; addresses of the two are equal then. Once for each
+  // operand for which it holds; one of them is overwritten at most. TRIVET_REGION_NONE: none may
+  // be, not even where the operator is elementwise, which lets the host do so without being told.
+  trivet_status_t (*in_place)(trivet_emission_t* emission, uint32_t input);
 } trivet_emission_api_t;
 
 // The target's own kernel that runs every kernel-IR program; others are asked first.

@@ -4,6 +4,8 @@
 // itself.
 #include "runtime/device/device.h"
 
+#include <stdarg.h>
+
 #include "runtime/device/cpu/thread_pool.h"
 #include "runtime/device/cpu/tile_kernel.h"
 
@@ -41,4 +43,12 @@ const trivet_kernel_t* tvi_device_tile_kernel(void) { return &tvi_tile_kernel_de
 const trivet_plugin_t* tvi_device_builtin_query(uint32_t host_major, uint32_t host_minor) {
   (void)host_minor;
   return host_major == TRIVET_ABI_MAJOR ? &kPlugin : NULL;
+}
+
+trivet_status_t tvi_kernel_load_error(uint32_t code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  trivet_status_t status = trivet_status_make_v(code, NULL, 0, format, arguments);
+  va_end(arguments);
+  return status;
 }

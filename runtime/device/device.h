@@ -18,6 +18,9 @@ void tvi_device_pool_destroy(tvi_device_pool_t* pool);  // accepts NULL
 
 // The run half of the kernel that runs everything on the host, for targets that borrow it.
 const trivet_kernel_t* tvi_device_tile_kernel(void);
+// What trivet_kernel_load_t.error is.
+trivet_status_t tvi_kernel_load_error(uint32_t code, const char* format, ...)
+    TRIVET_PRINTF_FORMAT(2, 3);
 
 // The plugin that holds the run halves of the built-in kernels.
 const trivet_plugin_t* tvi_device_builtin_query(uint32_t host_major, uint32_t host_minor);

@@ -58,6 +58,7 @@ static trivet_status_t load_launch(trivet_engine_t* engine, tvi_engine_alternati
       .allocator = &engine->runtime->allocator,
       .device = engine->device != NULL ? engine->device->state : NULL,
       .host_kernel = tvi_device_tile_kernel(),
+      .error = tvi_kernel_load_error,
   };
   TRIVET_RETURN_IF_ERROR(tvi_device_enter(engine->device));
   TRIVET_RETURN_IF_ERROR_ANNOTATED(
