@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Lays an installation out, then works with nothing but it: a plugin of each kind is written by `trivet plugin new`, built and
-# tested by make; one by CMake; a program is compiled by what pkg-config says.
+# tested by make and by Bazel; one by CMake; a program is compiled by what pkg-config says.
 set -euo pipefail
 prefix=$TEST_TMPDIR/prefix room=$TEST_TMPDIR/room
 fail() { echo "FAILED: $*"; exit 1; }
@@ -12,6 +12,16 @@ cp -L tools/trivet/trivet "$prefix/bin/"
 cp -L runtime/libtrivet_runtime.so codegen/libtrivet.so tools/static/libtrivet_static.a "$prefix/lib/"
 for file in passes/passes.so plugins/*/[!l]*.so; do cp -L "$file" "$prefix/lib/trivet/plugins/"; done
 rm -f "$prefix"/lib/trivet/plugins/template_*
+# Without a network Bazel takes its own repositories from Debian's packages, as this tree does. A sh_test's path of them is a
+# link farm, so they are copied.
+overrides=()
+for name in rules_cc remote_coverage_tools; do
+  cp -RL "../$name" "$room/$name"
+  overrides+=("--override_repository=$name=$room/$name")
+done
+for pair in platforms=platforms rules_java=rules/java rules_proto=rules/proto bazel_skylib=tools/skylib; do
+  overrides+=("--override_repository=${pair%%=*}=/usr/share/bazel/${pair#*=}")
+done
 example=$PWD/examples/build_by_api/build_by_api.c
 mkdir "$room/embed"
 cp -L examples/embed/* "$room/embed/"
@@ -34,6 +44,14 @@ grep -q "there is no template $prefix/share/trivet/templates/template_miracle" e
 if command -v cmake >/dev/null; then
   cmake -S acme_kernel -B cmake -DCMAKE_PREFIX_PATH="$prefix" >log && cmake --build cmake >>log || fail "$(cat log)"
   (cd cmake && ctest) || fail "ctest"
+fi
+
+# Debian's Bazel, which the tree itself is built with. No server stays behind.
+if command -v bazel >/dev/null; then
+  for kind in operator pass kernel frontend target; do
+    (cd "acme_$kind" && env -u TEST_TMPDIR HOME="$room" bazel --batch --nohome_rc --output_user_root="$room/bazel" test "${overrides[@]}" //...) >log 2>&1 &&
+      grep -q 'check_test .*PASSED' log || fail "bazel: $kind: $(cat log)"
+  done
 fi
 
 if command -v pkg-config >/dev/null; then
