@@ -33,6 +33,7 @@ typedef struct build_s {
   tvi_schedule_t* schedule;
   tvi_shape_choice_t shapes;
   tvi_precision_policy_t precision;
+  char* code_path;            // file of compiled code, in |arena|; NULL: none
   tvi_device_list_t devices;  // where |has_devices|
   bool has_devices;
   const tvi_open_device_t* device;
@@ -170,14 +171,14 @@ static trivet_status_t open_target(build_t* b) {
 }
 
 // Compiled code lies beside the times that chose it.
-static bool keeps_code(const build_t* b) {
+static trivet_status_t load_code(build_t* b) {
   const trivet_config_t* config = b->config;
-  return config->timing_cache && config->tactics == TRIVET_TACTICS_TIMED && b->options.device &&
-         strlen(config->timing_cache) < 1000;
-}
-
-static void code_path(const build_t* b, char* path, size_t size) {
-  snprintf(path, size, "%s.code", b->config->timing_cache);
+  if (!config->timing_cache || config->tactics != TRIVET_TACTICS_TIMED || !b->options.device)
+    return TRIVET_OK;
+  const size_t size = strlen(config->timing_cache) + sizeof(".code");
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(&b->arena, size, 1, &b->code_path));
+  snprintf(b->code_path, size, "%s.code", config->timing_cache);
+  return tvi_code_cache_load(&b->tactics->code_cache, b->code_path);
 }
 
 static trivet_status_t open_tactics(build_t* b) {
@@ -209,10 +210,7 @@ static trivet_status_t open_tactics(build_t* b) {
   }
   TRIVET_RETURN_IF_ERROR(
       tvi_tactic_context_create(b->network->builder->registry, options, b->allocator, &b->tactics));
-  if (!keeps_code(b)) return TRIVET_OK;
-  char path[1024];
-  code_path(b, path, sizeof(path));
-  return tvi_code_cache_load(&b->tactics->code_cache, path);
+  return load_code(b);
 }
 
 static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
@@ -255,11 +253,8 @@ static trivet_status_t save_times(build_t* b) {
   if (config->tactics == TRIVET_TACTICS_TIMED && config->timing_cache) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save(b->cache, config->timing_cache));
   }
-  if (keeps_code(b)) {
-    char path[1024];
-    code_path(b, path, sizeof(path));
-    TRIVET_RETURN_IF_ERROR(tvi_code_cache_save(&b->tactics->code_cache, path));
-  }
+  if (b->code_path)
+    TRIVET_RETURN_IF_ERROR(tvi_code_cache_save(&b->tactics->code_cache, b->code_path));
   if (config->tactics != TRIVET_TACTICS_HEURISTIC && config->lock_output) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save_winners(b->cache, config->lock_output));
   }

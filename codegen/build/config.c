@@ -355,7 +355,7 @@ static trivet_status_t insert_everywhere(const trivet_config_t* config,
 
 tvi_precision_policy_t tvi_config_precision(const trivet_config_t* config) {
   // Where the caller gives the passes, they are what the caller wants; rounding takes no pass.
-  bool is_own = config->pipeline != NULL && config->precision != TVI_PRECISION_TF32;
+  bool is_own = config->pipeline != NULL && config->precision != TRIVET_PRECISION_TF32;
   return (tvi_precision_policy_t){is_own ? 0 : config->precision, (uint32_t)config->rules.count,
                                   config->rules.data,
                                   (config->flags & TRIVET_BUILD_OBEY_PRECISION) != 0};
@@ -395,7 +395,7 @@ static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fu
 trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
   const tvi_registry_t* registry = config->builder->registry;
   if ((config->flags & TRIVET_BUILD_STRONGLY_TYPED) &&
-      ((config->precision != TRIVET_DTYPE_F32 && config->precision != TVI_PRECISION_TF32) ||
+      ((config->precision != TRIVET_DTYPE_F32 && config->precision != TRIVET_PRECISION_TF32) ||
        config->rules.count)) {
     return TRIVET_STATUS(FAILED_PRECONDITION,
                          "a strongly typed build computes on the network's own types: it goes with "

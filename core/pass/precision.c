@@ -67,7 +67,7 @@ bool tvi_precision_allows_tf32(const tvi_precision_policy_t* policy, const trive
   bool allowed = false;
   for (uint32_t i = 0; policy != NULL && i < node_count; ++i) {
     bool is_rule;
-    bool wanted = tvi_precision_of_node(policy, graph, nodes[i], &is_rule) == TVI_PRECISION_TF32;
+    bool wanted = tvi_precision_of_node(policy, graph, nodes[i], &is_rule) == TRIVET_PRECISION_TF32;
     if (is_rule && !wanted) return false;
     allowed = allowed || wanted;
   }
@@ -75,7 +75,7 @@ bool tvi_precision_allows_tf32(const tvi_precision_policy_t* policy, const trive
 }
 
 const char* tvi_precision_name(uint32_t dtype) {
-  return dtype == TVI_PRECISION_TF32 ? "tf32" : tvi_dtype_name((trivet_dtype_t)dtype);
+  return dtype == TRIVET_PRECISION_TF32 ? "tf32" : tvi_dtype_name((trivet_dtype_t)dtype);
 }
 
 static bool is_narrow(uint32_t dtype) {

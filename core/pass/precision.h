@@ -8,15 +8,14 @@
 #include <stdbool.h>
 
 #include "core/graph/graph.h"
+#include "trivet/trivet.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 // "/encoder/*" or, by what the model calls the operator, "op:ai.onnx.Softmax"; '*' stands for any
-// text. The type is TRIVET_DTYPE_F32, _F16 or _BF16, or TVI_PRECISION_TF32: f32 whose products may
-// round their factors to 10 bits behind the point.
-#define TVI_PRECISION_TF32 0x100u
+// text. The type is TRIVET_DTYPE_F32, _F16 or _BF16, or TRIVET_PRECISION_TF32.
 typedef struct tvi_precision_rule_s {
   const char* pattern;
   uint32_t dtype;

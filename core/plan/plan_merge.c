@@ -264,6 +264,7 @@ static trivet_status_t copy_step(merge_t* m, const uint32_t* tensor_of, tvi_plan
   }
   step->alternatives = alternatives;
   step->bound_symbols = bound;
+  if (step->flops != 0) step->flops = m->expr_of[step->flops - 1] + 1;
   return TRIVET_OK;
 }
 

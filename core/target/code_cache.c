@@ -127,14 +127,14 @@ trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path) {
     if (!end) end = tvi_byte_reader_u64(&reader, &hash.high);
     if (!end) end = tvi_byte_reader_bytes(&reader, bytes, &from);
     if (end || !tvi_hash128_equal(tvi_hash128(from, bytes, 0), hash)) break;
-    status = tvi_code_cache_add(cache, key, from, bytes);
+    if (!tvi_code_cache_find(cache, key)) status = tvi_code_cache_add(cache, key, from, bytes);
   }
   trivet_status_free(end);
   tvi_free(cache->allocator, data, size + 1);
   return status;
 }
 
-trivet_status_t tvi_code_cache_save(const tvi_code_cache_t* cache, const char* path) {
+static trivet_status_t write_used(const tvi_code_cache_t* cache, const char* path) {
   tvi_byte_writer_t writer;
   tvi_byte_writer_init(&writer, cache->allocator);
   tvi_byte_writer_u32(&writer, FILE_MAGIC);
@@ -155,5 +155,13 @@ trivet_status_t tvi_code_cache_save(const tvi_code_cache_t* cache, const char* p
     status = tvi_file_write(path, tvi_byte_writer_data(&writer), tvi_byte_writer_size(&writer),
                             cache->allocator);
   tvi_byte_writer_deinit(&writer);
+  return status;
+}
+
+trivet_status_t tvi_code_cache_save(tvi_code_cache_t* cache, const char* path) {
+  int lock = tvi_directory_lock(path);
+  trivet_status_t status = tvi_code_cache_load(cache, path);
+  if (!status) status = write_used(cache, path);
+  tvi_directory_unlock(lock);
   return status;
 }

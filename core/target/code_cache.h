@@ -63,8 +63,9 @@ trivet_status_t tvi_code_cache_make_all(tvi_code_cache_t* cache, trivet_executor
 // Code that later builds find again: keys name everything that it was made from, compilers
 // included. A file that is missing, cut off or of another version gives nothing; that is no error.
 trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path);
-// What was used, with what was there before.
-trivet_status_t tvi_code_cache_save(const tvi_code_cache_t* cache, const char* path);
+// What was used, with what is there meanwhile: builds that share the file lose nothing of each
+// other's.
+trivet_status_t tvi_code_cache_save(tvi_code_cache_t* cache, const char* path);
 
 #ifdef __cplusplus
 }

@@ -99,9 +99,13 @@ static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
     to += bytes;
   }
   if (to > SMALL_BYTES && to > from * (only_repeats(node) ? 1 : 4)) {
-    tvi_edit_decline(edit, "the result has %llu bytes, its operands have %llu",
-                     (unsigned long long)to, (unsigned long long)from);
-    return shrink(edit, node);
+    const uint32_t before = edit->changes;
+    TRIVET_RETURN_IF_ERROR(shrink(edit, node));
+    if (edit->changes == before) {
+      tvi_edit_decline(edit, "the result has %llu bytes, its operands have %llu",
+                       (unsigned long long)to, (unsigned long long)from);
+    }
+    return TRIVET_OK;
   }
   if (!tvi_edit_may(edit)) return TRIVET_OK;
   tvi_value_id_t* values;

@@ -73,7 +73,7 @@ static bool leads_to_product(const trivet_graph_t* graph, tvi_value_id_t value, 
   const tvi_node_t* node = tvi_match_node(graph, value, NULL);
   if (node == NULL || depth == 6) return false;
   if (tvi_node_is(node, "std.MatMul")) return type_of(graph, node->inputs[1])->rank > 2;
-  if (!tvi_match_pointwise(node) && !tvi_node_is(node, "std.Where")) return false;
+  if (!tvi_match_pointwise(node)) return false;
   for (uint32_t i = 0; i < node->input_count; ++i) {
     if (node->inputs[i] != 0 && leads_to_product(graph, node->inputs[i], depth + 1)) return true;
   }

@@ -134,6 +134,30 @@ TEST_F(PlanMerge, EqualThingsAreThereOnce) {
   EXPECT_EQ(plan->weights[own->offset], 7 ^ 1);
 }
 
+// What steps cost are expressions, too, and keep their meaning under new numbers.
+TEST_F(PlanMerge, CostsKeepTheirMeaning) {
+  static const uint8_t kOther[] = {TVI_DIM_CODE_SYMBOL, 0, TVI_DIM_CODE_CONSTANT, 6,
+                                   TVI_DIM_CODE_MUL};
+  Read one([](PlanSample* sample) { sample->steps[1].flops = 10; });
+  Read two([](PlanSample* sample) {
+    Rename(sample);
+    sample->steps[1].flops = 10;
+    sample->exprs[9] = {kOther, sizeof(kOther)};
+  });
+  ASSERT_EQ(Merge({one.plan, two.plan}), "");
+  Read merged(Written(merge_.plan, merge_.weights));
+  const auto code = [](const tvi_plan_t* plan, uint32_t program) {
+    const uint32_t flops = plan->programs[program].blocks[0].steps[1].flops;
+    EXPECT_NE(flops, 0u);
+    const tvi_plan_expr_code_t& expr = plan->exprs[flops - 1];
+    return std::string(reinterpret_cast<const char*>(expr.code), expr.size);
+  };
+  EXPECT_EQ(code(merged.plan, 0), code(one.plan, 0));
+  EXPECT_EQ(code(merged.plan, 2), code(two.plan, 0));
+  EXPECT_NE(code(merged.plan, 0), code(merged.plan, 2));
+  EXPECT_EQ(merged.plan->programs[2].blocks[0].steps[0].flops, 0u);
+}
+
 TEST_F(PlanMerge, OneAloneAndTwice) {
   Read one([](PlanSample*) {});
   ASSERT_EQ(Merge({one.plan}), "");

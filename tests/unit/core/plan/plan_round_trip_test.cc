@@ -238,6 +238,26 @@ TEST(PlanRoundTrip, CarriedLibraries) {
   tvi_plan_destroy(plan);
 }
 
+// Section 14: written only where costs are known, and left out by readers that do not know it.
+TEST(PlanRoundTrip, Costs) {
+  PlanSample sample;
+  sample.steps[1].flops = 8;
+  std::vector<uint8_t> written;
+  ASSERT_EQ(sample.Write(&written), nullptr);
+  EXPECT_EQ(tvi_load_u32(written.data() + TVI_PLAN_OFFSET_MINOR), 3u);
+  const size_t entry = TVI_PLAN_HEADER_SIZE + 11 * TVI_PLAN_ENTRY_SIZE;
+  EXPECT_EQ(tvi_load_u32(written.data() + entry), 14u);
+  EXPECT_EQ(tvi_load_u32(written.data() + entry + 4), 0u) << "readers may skip it";
+  AlignedBytes bytes(written);
+  tvi_plan_t* plan = nullptr;
+  ASSERT_EQ(tvi_plan_read(bytes.data(), bytes.size(), 0, trivet_allocator_system(), &plan),
+            nullptr);
+  EXPECT_EQ(plan->programs[0].blocks[0].steps[0].flops, 0u);
+  EXPECT_EQ(plan->programs[0].blocks[0].steps[1].flops, 8u);
+  EXPECT_EQ(plan->programs[1].blocks[0].steps[1].flops, 8u);
+  tvi_plan_destroy(plan);
+}
+
 TEST(PlanRoundTrip, ConstantsAreAskedForOnce) {
   PlanSample sample;
   std::vector<uint8_t> written;

@@ -110,8 +110,21 @@ TEST_P(CodeCacheTest, AFileKeepsWhatWasUsed) {
   const tvi_cached_code_t* code = tvi_code_cache_find(&read, Key(1));
   ASSERT_NE(code, nullptr);
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(code->data), code->size), "used");
-  // What was read is kept, used or not.
-  ASSERT_EQ(tvi_code_cache_save(&read, path.c_str()), nullptr);
+  // What was read is kept, used or not, and so is what another build saved meanwhile.
+  tvi_code_cache_t other;
+  tvi_code_cache_init(&other, trivet_allocator_system());
+  ASSERT_EQ(tvi_code_cache_add(&other, Key(3), "other", 5), nullptr);
+  const std::string shared = path + ".shared";
+  remove(shared.c_str());
+  ASSERT_EQ(tvi_code_cache_save(&other, shared.c_str()), nullptr);
+  ASSERT_EQ(tvi_code_cache_save(&read, shared.c_str()), nullptr);
+  tvi_code_cache_deinit(&other);
+  tvi_code_cache_init(&other, trivet_allocator_system());
+  ASSERT_EQ(tvi_code_cache_load(&other, shared.c_str()), nullptr);
+  EXPECT_EQ(other.items.count, 2u);
+  EXPECT_NE(tvi_code_cache_find(&other, Key(1)), nullptr);
+  EXPECT_NE(tvi_code_cache_find(&other, Key(3)), nullptr);
+  tvi_code_cache_deinit(&other);
   tvi_code_cache_deinit(&read);
 
   // A file that is cut off, changed or missing gives what is whole, and no error.
