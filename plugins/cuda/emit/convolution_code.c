@@ -408,7 +408,7 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
   tvi_cuda_matmul_print_extents(p, s);
   print_geometry(p, w);
   P(p,
-    "typedef tv_wide_window<tv_wide<%s, %u, %u, %u, %u, 2, false, false, true, true> > tile;\n"
+    "typedef tv_wide_window<tv_wide<%s, %u, %u, %u, %u, 2, false, true, true> > tile;\n"
     "const unsigned across_m = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
     "const unsigned across_n = (unsigned)(N + tile::BN - 1) / tile::BN;\n"
     "const unsigned tiles = across_m * across_n;\n"
@@ -450,9 +450,7 @@ static void print_wide(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda_
 // Boxes of the image
 // ---------------------------------------------------------------------------------------------
 
-bool tvi_cuda_convolution_can_box(const tvi_cuda_matmul_tile_t* tile) {
-  return tile->slab && !tile->pair;
-}
+bool tvi_cuda_convolution_can_box(const tvi_cuda_matmul_tile_t* tile) { return tile->slab != 0; }
 
 // What a box of pixels needs of one place of their windows is a box of the image, 64 channels of
 // which the copy engine lays as rows of a tile. Windows that move by some pixels at once see every
@@ -585,7 +583,7 @@ static void print_boxes(tvi_cuda_printer_t* p, const window_t* w, const tvi_cuda
   print_number(p, "across_m", rows);
   print_number(p, "across_n", columns);
   P(p,
-    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, false, true, true> tile;\n"
+    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, true, true> tile;\n"
     "const unsigned tiles = (unsigned)across_m * (unsigned)across_n;\n"
     "const int steps = K / tile::KT;\n"
     "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n"

@@ -19,7 +19,6 @@ typedef struct tvi_cuda_matmul_tile_s {
   uint32_t bm, bn, kt, wm, wn, stages;
   uint32_t slab;   // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
   uint32_t turns;  // 1: groups of four warps have tiles of their own and take turns
-  uint32_t pair;   // 1: two blocks of a cluster bring each other halves of the second factor
 } tvi_cuda_matmul_tile_t;
 
 extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];

@@ -195,7 +195,7 @@ static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_pr
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
   if (t->slab)
     return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&
-           !t->pair && p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0;
+           p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0;
   if (form->splits == 1) return true;
   const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
@@ -270,9 +270,8 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.kernel = kernel;
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
-    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s%s", tile->slab ? "wgmma" : "mma",
-             tile->bm, tile->bn, tile->turns ? " turns" : "", tile->pair ? " pair" : "",
-             packed ? " packed" : "");
+    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s", tile->slab ? "wgmma" : "mma",
+             tile->bm, tile->bn, tile->turns ? " turns" : "", packed ? " packed" : "");
     if (best[i].form.splits > 1)
       snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
                " split %u", best[i].form.splits);

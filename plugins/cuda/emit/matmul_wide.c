@@ -42,60 +42,50 @@ static uint32_t add_map(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
   }
   map.box[0] = 64;
   map.box[1] = factor->inner_k ? (is_b ? t->bn : t->bm) : t->kt;
-  if (is_b && t->pair) map.box[1] /= 2;
   const uint32_t at = (uint32_t)p->code->maps.count;
   trivet_status_t status = tvi_vector_push(&p->code->maps, map);
   if (status) tvi_cuda_fail(p, status);
   return at;
 }
 
-// The orders that bring the tile of a factor at k. Of a pair, each block brings half of b.
-static void print_copy(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
-                       const tvi_cuda_matmul_tile_t* t, bool is_b, uint32_t map) {
+// The orders that bring the tile of a factor at k.
+static void print_copy(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, bool is_b,
+                       uint32_t map) {
   const tvi_cuda_factor_t* factor = is_b ? &s->b : &s->a;
   const char* first = is_b ? "n0" : "m0";
   const char* to = is_b ? "to + tile::A_BYTES" : "to";
-  const bool shares = is_b && t->pair;
-  const char* order = shares ? "tv_share" : "tv_box";
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, map);
   if (factor->inner_k) {
-    P(p, "%s(t%u, %s%s, bar, k, %s%s", order, map, to, shares ? " + rank * (tile::BN * 64)" : "",
-      first, shares ? " + rank * (tile::BN / 2)" : "");
+    P(p, "tv_box(t%u, %s, bar, k, %s", map, to, first);
   } else {
     P(p,
-      "TV_UNROLL\nfor (int x = 0; x < tile::%s; x += 64)\n%s(t%u, %s + x * (tile::KT * 2)%s, "
-      "bar, %s + x, k%s",
-      is_b ? "BN" : "BM", order, map, to, shares ? " + rank * (tile::KT * 64)" : "", first,
-      shares ? " + rank * (tile::KT / 2)" : "");
+      "TV_UNROLL\nfor (int x = 0; x < tile::%s; x += 64)\ntv_box(t%u, %s + x * (tile::KT * 2), "
+      "bar, %s + x, k",
+      is_b ? "BN" : "BM", map, to, first);
   }
   for (uint32_t i = s->batch.count; i-- > 0;) P(p, ", (int)q%u", s->batch.loops[i]);
   P(p, ");\n");
 }
 
 // Where tile |number| is.
-static void print_tile(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
-                       const tvi_cuda_matmul_tile_t* t) {
+static void print_tile(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
   P(p,
     "int row, column;\nunsigned batch;\n"
-    "tv_order<%u>(number, rows, columns, &row, &column, &batch);\n"
-    "const int m0 = %s * tile::BM, n0 = column * tile::BN;\n",
-    t->pair ? 8u : 16u, t->pair ? "(row * 2 + rank)" : "row");
+    "tv_order<16>(number, rows, columns, &row, &column, &batch);\n"
+    "const int m0 = row * tile::BM, n0 = column * tile::BN;\n");
   tvi_cuda_matmul_print_loops(p, &s->batch, "batch", false);
 }
 
 // The statements that find a tile: the loop over those of this group, or of all groups.
-static void print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
-                        const tvi_cuda_matmul_tile_t* t, uint32_t splits, bool takes_turns) {
+static void print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, uint32_t splits,
+                        bool takes_turns) {
   if (splits > 1) {
     P(p, "{\nconst unsigned number = blockIdx.x / %uu;\n", splits);
   } else {
-    const char* grid = t->pair ? "TV_GRID / 2" : "TV_GRID";
-    P(p, "for (unsigned number = blockIdx.x%s", t->pair ? " / 2" : "");
-    if (takes_turns) P(p, " + group * (%s)", grid);
-    P(p, "; number < tiles; number += %s%s) {\n", takes_turns ? "2 * " : "",
-      takes_turns && t->pair ? "(TV_GRID / 2)" : grid);
+    P(p, "for (unsigned number = blockIdx.x%s; number < tiles; number += %sTV_GRID) {\n",
+      takes_turns ? " + group * (TV_GRID)" : "", takes_turns ? "2 * " : "");
   }
-  print_tile(p, s, t);
+  print_tile(p, s);
 }
 
 // No kernel of the plan writes it.
@@ -106,25 +96,24 @@ static bool is_ready(const tvi_cuda_printer_t* p, const tvi_cuda_factor_t* facto
 
 // The group that orders tiles. What no kernel of the plan writes is on its way before the kernels
 // ahead have ended.
-static void print_orders(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
-                         const tvi_cuda_matmul_tile_t* t, uint32_t splits, uint32_t map_a,
-                         uint32_t map_b) {
+static void print_orders(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, uint32_t splits,
+                         uint32_t map_a, uint32_t map_b) {
   const bool early_a = is_ready(p, &s->a), early_b = is_ready(p, &s->b);
   P(p, "if (threadIdx.x == 0) {\n");
   if (early_a || early_b) {
     P(p, "int early = steps < tile::STAGES ? steps : tile::STAGES;\n");
-    P(p, "{\nconst unsigned number = blockIdx.x / %uu;\n", t->pair ? 2 : splits);
-    print_tile(p, s, t);
+    P(p, "{\nconst unsigned number = blockIdx.x / %uu;\n", splits);
+    print_tile(p, s);
     P(p,
       "TV_UNROLL_BY(1)\nfor (int s = 0; s < early; ++s) {\nconst int k = (first + s) * tile::KT;\n"
       "unsigned char* const to = memory + s * tile::BYTES;\n"
       "unsigned char* const bar = work.full(s);\ntv_barrier_expect(bar, tile::BYTES);\n");
-    if (early_a) print_copy(p, s, t, false, map_a);
-    if (early_b) print_copy(p, s, t, true, map_b);
+    if (early_a) print_copy(p, s, false, map_a);
+    if (early_b) print_copy(p, s, true, map_b);
     P(p, "}\n}\n");
   }
   P(p, "TV_BEGIN();\n");
-  print_place(p, s, t, splits, false);
+  print_place(p, s, splits, false);
   P(p,
     "TV_UNROLL_BY(1)\nfor (int s = 0; s < steps; ++s) {\nconst int k = (first + s) * tile::KT;\n"
     "unsigned char* const to = work.data();\nunsigned char* const bar = work.full(work.stage);\n");
@@ -132,11 +121,11 @@ static void print_orders(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s
   P(p,
     "tv_barrier_wait(work.empty(work.stage), work.parity ^ 1u);\n"
     "tv_barrier_expect(bar, tile::BYTES);\n");
-  if (early_a) print_copy(p, s, t, false, map_a);
-  if (early_b) print_copy(p, s, t, true, map_b);
+  if (early_a) print_copy(p, s, false, map_a);
+  if (early_b) print_copy(p, s, true, map_b);
   if (early_a || early_b) P(p, "}\n");
-  if (!early_a) print_copy(p, s, t, false, map_a);
-  if (!early_b) print_copy(p, s, t, true, map_b);
+  if (!early_a) print_copy(p, s, false, map_a);
+  if (!early_b) print_copy(p, s, true, map_b);
   P(p, "work.next();\n}\n%s}\n} else {\nTV_BEGIN();\n}\n",
     early_a || early_b ? "early = 0;\n" : "");
 }
@@ -150,13 +139,12 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
   P(p, "TV_MEMORY(memory);\n");
   tvi_cuda_matmul_print_extents(p, s);
   P(p,
-    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, %s, %s, %s> tile;\n"
-    "const unsigned rows = (unsigned)(M + %s - 1) / (%s);\n"
+    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, %s, %s> tile;\n"
+    "const unsigned rows = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
     "const unsigned columns = (unsigned)(N + tile::BN - 1) / tile::BN;\n",
     tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab,
-    groups, t->turns ? "true" : "false", t->pair ? "true" : "false",
-    s->a.inner_k ? "true" : "false", s->b.inner_k ? "true" : "false",
-    t->pair ? "2 * tile::BM" : "tile::BM", t->pair ? "2 * tile::BM" : "tile::BM");
+    groups, t->turns ? "true" : "false", s->a.inner_k ? "true" : "false",
+    s->b.inner_k ? "true" : "false");
   if (splits > 1) {
     P(p,
       "const int rank = (int)(blockIdx.x %% %uu), whole = (K + tile::KT - 1) / tile::KT;\n"
@@ -165,7 +153,6 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
   } else {
     P(p, "const unsigned tiles = rows * columns * (unsigned)");
     tvi_cuda_print_dim(p, s->batches);
-    if (t->pair) P(p, ";\nconst int rank = (int)(blockIdx.x %% 2)");
     P(p, ";\nconst int first = 0, steps = (K + tile::KT - 1) / tile::KT;\n");
   }
   P(p, "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n");
@@ -174,7 +161,7 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
   const char* fewer = groups > 2 ? "TV_REGISTERS(dec, 32);\n" : "TV_REGISTERS(dec, 40);\n";
   const char* more = groups > 2 ? "TV_REGISTERS(inc, 160);\n" : "TV_REGISTERS(inc, 232);\n";
   P(p, "if (threadIdx.x < 128) {\n%s", moves ? fewer : "");
-  print_orders(p, s, t, splits, map_a, map_b);
+  print_orders(p, s, splits, map_a, map_b);
   if (splits > 1)
     P(p, "tv_block_wait();\n%s", moves ? "tv_cluster_wait();\ntv_cluster_wait();\n" : "");
   P(p, "} else {\n%sTV_BEGIN();\n", moves ? more : "");
@@ -185,31 +172,28 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
       "float sums[tile::FM][tile::FN][4] = {};\ntv_wide_matmul<tile>(sums, work, steps);\n"
       "tv_block_wait();\ntv_wide_lay<tile>(sums, memory);\n%s",
       moves ? "" : "}\n");
-    print_place(p, s, t, splits, false);
+    print_place(p, s, splits, false);
     tvi_cuda_matmul_print_put(p, s, s->vector);
     P(p, "tv_wide_join<tile, %u, %u, %u>(memory, rank, m0, n0, M, N, put);\n}\n%s", s->vector,
       splits, moves ? 128u : 0u, moves ? "}\n" : "");
   } else {
-    print_place(p, s, t, splits, t->turns != 0);
+    print_place(p, s, splits, t->turns != 0);
     tvi_cuda_matmul_print_put(p, s, s->vector);
     P(p, "float sums[tile::FM][tile::FN][4] = {};\n%s", t->turns ? "work.take_turn(group);\n" : "");
     P(p, "tv_wide_matmul<tile>(sums, work, steps);\n%s",
       t->turns ? "work.pass_turn(group, steps);\n" : "");
-    P(p, "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\nwork.end();\n",
-      s->vector);
+    P(p, "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n", s->vector);
   }
   variant->begins_itself = true;
   variant->block = 128 + groups * 128;
   variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
-  variant->cluster = splits > 1 ? splits : t->pair ? 2 : 0;
-  // Clusters take tiles, or pairs of them.
-  const uint32_t height = t->pair ? 2 * t->bm : t->bm, each = t->pair ? 2 : splits;
-  trivet_dim_t rows = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->rows, number(p, height));
+  variant->cluster = splits > 1 ? splits : 0;
+  trivet_dim_t rows = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm));
   trivet_dim_t columns = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn));
   trivet_dim_t tiles = rows && columns ? tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, columns) : NULL;
   if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, s->batches);
   if (tiles && groups > 1 && splits == 1)
-    tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS / each));
-  if (tiles && each > 1) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, number(p, each));
+    tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS));
+  if (tiles && splits > 1) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, number(p, splits));
   variant->grid = tvi_cuda_parameter(p, tiles);
 }

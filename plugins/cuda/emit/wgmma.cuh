@@ -55,34 +55,6 @@ TV_DEVICE void tv_box(const tv_map& map, void* to, void* bar, int a, int b, int 
   asm volatile(TV_BOX("5", "{%3, %4, %5, %6, %7}") ::"r"(tv_shared(to)), "l"(&map),
                "r"(tv_shared(bar)), "r"(a), "r"(b), "r"(c), "r"(d), "r"(e) : "memory");
 }
-// The same for both blocks of a pair: the box lands, and is counted, where they have it too.
-#define TV_SHARED_BOX(rank, list)                                                            \
-  "cp.async.bulk.tensor." rank                                                               \
-  "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, " \
-  list "], [%2], %3;"
-TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b) {
-  asm volatile(TV_SHARED_BOX("2", "{%4, %5}") ::"r"(tv_shared(to)), "l"(&map), "r"(tv_shared(bar)),
-               "h"((unsigned short)3), "r"(a), "r"(b) : "memory");
-}
-TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b, int c) {
-  asm volatile(TV_SHARED_BOX("3", "{%4, %5, %6}") ::"r"(tv_shared(to)), "l"(&map),
-               "r"(tv_shared(bar)), "h"((unsigned short)3), "r"(a), "r"(b), "r"(c) : "memory");
-}
-TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b, int c, int d) {
-  asm volatile(TV_SHARED_BOX("4", "{%4, %5, %6, %7}") ::"r"(tv_shared(to)), "l"(&map),
-               "r"(tv_shared(bar)), "h"((unsigned short)3), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
-}
-TV_DEVICE void tv_share(const tv_map& map, void* to, void* bar, int a, int b, int c, int d, int e) {
-  asm volatile(TV_SHARED_BOX("5", "{%4, %5, %6, %7, %8}") ::"r"(tv_shared(to)), "l"(&map),
-               "r"(tv_shared(bar)), "h"((unsigned short)3), "r"(a), "r"(b), "r"(c), "r"(d), "r"(e)
-               : "memory");
-}
-// Arrives at the barrier of block |rank| of the cluster.
-TV_DEVICE void tv_barrier_arrive_of(void* p, int rank) {
-  asm volatile("{\n.reg .b32 at;\nmapa.shared::cluster.u32 at, %0, %1;\n"
-               "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [at];\n}"
-               ::"r"(tv_shared(p)), "r"(rank) : "memory");
-}
 #define TV_GRID gridDim.x
 #define TV_REGISTERS(what, count) asm volatile("setmaxnreg." #what ".sync.aligned.u32 " #count ";")
 TV_DEVICE void tv_wide_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -119,149 +91,57 @@ TV_DEVICE void tv_load_of(float* out, const float* p, int rank) {
 TV_DEVICE void tv_settle(float (&d)[4]) {
   asm volatile("" : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])::"memory");
 }
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[8][4], unsigned long long a, unsigned long long b, int add,
-                                tv_f16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-      "%32, %33, p, 1, 1, %35, %36;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[8][4], unsigned long long a, unsigned long long b, int add,
-                                tv_bf16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
-      "%32, %33, p, 1, 1, %35, %36;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[16][4], unsigned long long a, unsigned long long b, int add,
-                                tv_f16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
-      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
-      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-      "%64, %65, p, 1, 1, %67, %68;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
-        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[16][4], unsigned long long a, unsigned long long b, int add,
-                                tv_bf16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
-      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
-      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-      "%64, %65, p, 1, 1, %67, %68;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
-        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[24][4], unsigned long long a, unsigned long long b, int add,
-                                tv_f16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n192k16.f32.f16.f16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
-      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
-      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
-      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
-      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
-      "%96, %97, p, 1, 1, %99, %100;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
-        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
-        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[24][4], unsigned long long a, unsigned long long b, int add,
-                                tv_bf16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
-      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
-      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
-      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
-      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
-      "%96, %97, p, 1, 1, %99, %100;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
-        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
-        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[32][4], unsigned long long a, unsigned long long b, int add,
-                                tv_f16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
-      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
-      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
-      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
-      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95,"
-      " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111,"
-      " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
-      "%128, %129, p, 1, 1, %131, %132;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
-        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
-        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23),
-        TV_D(24), TV_D(25), TV_D(26), TV_D(27), TV_D(28), TV_D(29), TV_D(30), TV_D(31)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
-template <bool AT, bool BT>
-TV_DEVICE void tv_multiply_wide(float (&d)[32][4], unsigned long long a, unsigned long long b, int add,
-                                tv_bf16) {
-  asm volatile(
-      "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
-      "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15,"
-      " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31,"
-      " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47,"
-      " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63,"
-      " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79,"
-      " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95,"
-      " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111,"
-      " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
-      "%128, %129, p, 1, 1, %131, %132;\n}"
-      : TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7),
-        TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15),
-        TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23),
-        TV_D(24), TV_D(25), TV_D(26), TV_D(27), TV_D(28), TV_D(29), TV_D(30), TV_D(31)
-      : "l"(a), "l"(b), "r"(add), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));
-}
+// The registers of 8, 16, 24 and 32 pieces of sums: their names in an instruction, and they.
+#define TV_NAMES_8 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define TV_NAMES_16 \
+  TV_NAMES_8 ", " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define TV_NAMES_24 \
+  TV_NAMES_16 ", " \
+  "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+  "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define TV_NAMES_32 \
+  TV_NAMES_24 ", " \
+  "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+  "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define TV_SUMS_8 TV_D(0), TV_D(1), TV_D(2), TV_D(3), TV_D(4), TV_D(5), TV_D(6), TV_D(7)
+#define TV_SUMS_16 \
+  TV_SUMS_8, TV_D(8), TV_D(9), TV_D(10), TV_D(11), TV_D(12), TV_D(13), TV_D(14), TV_D(15)
+#define TV_SUMS_24 \
+  TV_SUMS_16, TV_D(16), TV_D(17), TV_D(18), TV_D(19), TV_D(20), TV_D(21), TV_D(22), TV_D(23)
+#define TV_SUMS_32 \
+  TV_SUMS_24, TV_D(24), TV_D(25), TV_D(26), TV_D(27), TV_D(28), TV_D(29), TV_D(30), TV_D(31)
+// |f| pieces of eight columns; |a| and the numbers behind it are those of the operands in order.
+#define TV_MULTIPLY(f, n, type, name, a, b, add, at, bt)                                      \
+  template <bool AT, bool BT>                                                                 \
+  TV_DEVICE void tv_multiply_wide(float (&d)[f][4], unsigned long long x, unsigned long long y, \
+                                  int sum, type) {                                            \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #add ", 0;\n"                           \
+                 "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." #name "." #name " {"       \
+                 TV_NAMES_##f "}, %" #a ", %" #b ", p, 1, 1, %" #at ", %" #bt ";\n}"          \
+                 : TV_SUMS_##f                                                                \
+                 : "l"(x), "l"(y), "r"(sum), "n"(AT ? 1 : 0), "n"(BT ? 1 : 0));               \
+  }
+#define TV_MULTIPLY_BOTH(f, n, ...)             \
+  TV_MULTIPLY(f, n, tv_f16, f16, __VA_ARGS__) \
+  TV_MULTIPLY(f, n, tv_bf16, bf16, __VA_ARGS__)
+TV_MULTIPLY_BOTH(8, 64, 32, 33, 34, 35, 36)
+TV_MULTIPLY_BOTH(16, 128, 64, 65, 66, 67, 68)
+TV_MULTIPLY_BOTH(24, 192, 96, 97, 98, 99, 100)
+TV_MULTIPLY_BOTH(32, 256, 128, 129, 130, 131, 132)
 #endif
 
 // A tile of BM x BN for GROUPS groups of four warps. TURNS: each group has a tile of its own, else
-// the groups share its rows. PAIR: two blocks of a cluster have tiles of the same columns, and each
-// brings half of the second factor for both. SLAB: columns that a warp turns at once.
-template <class T, int BM_, int BN_, int STAGES_, int SLAB_, int GROUPS_, bool TURNS_, bool PAIR_,
-          bool AK_, bool BK_>
+// the groups share its rows. SLAB: columns that a warp turns at once.
+template <class T, int BM_, int BN_, int STAGES_, int SLAB_, int GROUPS_, bool TURNS_, bool AK_,
+          bool BK_>
 struct tv_wide {
   typedef T type;
   static const int BM = BM_, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_, GROUPS = GROUPS_;
-  static const bool TURNS = TURNS_, PAIR = PAIR_, AK = AK_, BK = BK_;
+  static const bool TURNS = TURNS_, AK = AK_, BK = BK_;
   // Threads that bring the first factor themselves; 0: the copy engine brings it.
   static const int GATHERERS = 0;
   static const int A_BYTES = BM * KT * 2, BYTES = A_BYTES + BN * KT * 2;
@@ -288,26 +168,16 @@ struct tv_wide_memory {
     if (threadIdx.x == 0) {
       for (int s = 0; s < Tile::STAGES; ++s) {
         tv_barrier_init(full(s), 1 + Tile::GATHERERS);
-        tv_barrier_init(empty(s), Tile::SHARERS * (Tile::PAIR ? 8 : 4));
+        tv_barrier_init(empty(s), Tile::SHARERS * 4);
       }
       for (int g = 0; Tile::TURNS && g < 2; ++g) tv_barrier_init(turn(g), 4);
       tv_barrier_publish();
     }
     __syncthreads();
-    if (Tile::PAIR) tv_cluster_wait();
-  }
-  // The other block may still bring something here or say that it has read something.
-  TV_DEVICE void end() {
-    if (Tile::PAIR) tv_cluster_wait();
   }
   // Stage |s| is free for what comes next, by a warp.
   TV_DEVICE void leave(int s) {
-    const int lane = (int)threadIdx.x % 32;
-    if (Tile::PAIR) {
-      if (lane < 2) tv_barrier_arrive_of(empty(s), lane);
-    } else if (lane == 0) {
-      tv_barrier_arrive(empty(s));
-    }
+    if (threadIdx.x % 32 == 0) tv_barrier_arrive(empty(s));
   }
   TV_DEVICE void next() {
     if (++stage == Tile::STAGES) {

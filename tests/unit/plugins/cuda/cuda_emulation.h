@@ -230,14 +230,6 @@ static inline void* tv_in_block(const void* p, unsigned rank) {
   if (at >= sizeof(tv_memory[0]) || rank >= tv_cluster) abort();
   return tv_memory[rank] + at;
 }
-template <class... C>
-static void tv_share(const tv_map& map, void* to, void* bar, C... coordinates) {
-  for (unsigned rank = 0; rank < 2; ++rank)
-    tv_box(map, tv_in_block(to, rank), tv_in_block(bar, rank), coordinates...);
-}
-static inline void tv_barrier_arrive_of(void* p, int rank) {
-  tv_barrier_arrive(tv_in_block(p, (unsigned)rank));
-}
 static inline void tv_wide_begin() {}
 static inline void tv_wide_commit() {}
 template <int N>
