@@ -20,7 +20,7 @@ typedef struct tvi_cuda_convolution_problem_s {
   tvi_cuda_matmul_problem_t product;  // m: pixels, n: channels of the result, k: of a window
   tvi_kir_convolution_t match;        // of the program that was scheduled
   bool is_depthwise;                  // a window of one channel for each channel
-  bool has_boxes;                     // windows without strides: of boxes of the image
+  bool has_boxes;                     // the copy engine can bring the image in boxes
   bool has_lines;                     // few channels: the form for first layers can compute it
   uint32_t x, weight;                 // values of the given program
   // How weights are read best: strides by dimension of their value, in elements, and how many those
@@ -43,9 +43,6 @@ trivet_status_t tvi_cuda_convolution_read(const tvi_kir_program_t* program,
                                           const tvi_cuda_code_options_t* options,
                                           tvi_arena_t* arena, trivet_allocator_t allocator,
                                           tvi_cuda_convolution_problem_t* out_problem);
-
-// Can the copy engine bring the image for this tile?
-bool tvi_cuda_convolution_can_box(const tvi_cuda_matmul_tile_t* tile);
 
 // Prints it; UNIMPLEMENTED where tvi_cuda_convolution_read has a reason.
 trivet_status_t tvi_cuda_convolution_code(const tvi_kir_program_t* program,

@@ -210,7 +210,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
       if (tvi_cuda_matmul_is_plain_wide(t)) insert(&c, best, &count);
       c.form.by_boxes = true;
       c.price = price * GATHERING;
-      if (a->problem.has_boxes && tvi_cuda_convolution_can_box(t)) insert(&c, best, &count);
+      if (a->problem.has_boxes) insert(&c, best, &count);
       continue;
     }
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {

@@ -132,6 +132,15 @@ static void find_raw(tvi_cuda_printer_t* p, uint32_t stage) {
   }
 }
 
+trivet_dim_t tvi_cuda_number(const tvi_cuda_printer_t* p, int64_t value) {
+  return tvi_dim_constant(p->program->dims, value);
+}
+
+trivet_dim_t tvi_cuda_dim(const tvi_cuda_printer_t* p, uint32_t op, trivet_dim_t a,
+                          trivet_dim_t b) {
+  return a && b ? tvi_dim_binary(p->program->dims, op, a, b) : NULL;
+}
+
 int64_t tvi_cuda_printer_estimate(const tvi_cuda_printer_t* p, trivet_dim_t dim) {
   return dim ? tvi_cuda_estimate(p->program->dims, dim, p->options->symbols,
                                  p->options->symbol_count)

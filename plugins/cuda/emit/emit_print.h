@@ -86,6 +86,9 @@ void tvi_cuda_fail(tvi_cuda_printer_t* p, trivet_status_t status);
 void tvi_cuda_print_dim(tvi_cuda_printer_t* p, trivet_dim_t dim);
 // The number of a parameter of the step for |dim|.
 uint32_t tvi_cuda_parameter(tvi_cuda_printer_t* p, trivet_dim_t dim);
+// Dimensions of the program's: a number, and TRIVET_DIM_|op| of two. NULL: overflow, or of NULL.
+trivet_dim_t tvi_cuda_number(const tvi_cuda_printer_t* p, int64_t value);
+trivet_dim_t tvi_cuda_dim(const tvi_cuda_printer_t* p, uint32_t op, trivet_dim_t a, trivet_dim_t b);
 
 // Makes an argument of the step one of the kernel under construction.
 void tvi_cuda_add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index);

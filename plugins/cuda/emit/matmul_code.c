@@ -53,15 +53,6 @@ typedef struct printing_s {
   tvi_cuda_matmul_shape_t shape;
 } printing_t;
 
-static trivet_dim_t binary(const tvi_cuda_printer_t* p, uint32_t op, trivet_dim_t a,
-                           trivet_dim_t b) {
-  return a && b ? tvi_dim_binary(p->program->dims, op, a, b) : NULL;
-}
-
-static trivet_dim_t number(const tvi_cuda_printer_t* p, int64_t value) {
-  return tvi_dim_constant(p->program->dims, value);
-}
-
 // ---------------------------------------------------------------------------------------------
 // The product
 // ---------------------------------------------------------------------------------------------
@@ -87,8 +78,9 @@ void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector) {
     "float* part = (float*)w%u + (long long)rest * M * N;\n"
     "const auto put = [&](const int m, const int n, const float* sums) {\n"
     "tv_store<%u>(part + ((long long)m * N + n), sums);\n};\n",
-    tvi_cuda_parameter(p, number(p, 0)), vector);
-  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, tvi_cuda_parameter(p, number(p, 0)));
+    tvi_cuda_parameter(p, tvi_cuda_number(p, 0)), vector);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE,
+                        tvi_cuda_parameter(p, tvi_cuda_number(p, 0)));
 }
 
 void tvi_cuda_matmul_print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
@@ -120,16 +112,16 @@ void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape
                               tvi_cuda_variant_t* variant) {
   variant->block = t->wm * t->wn * 32;
   variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
-  trivet_dim_t blocks =
-      binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm)),
-             binary(p, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn)));
-  blocks =
-      binary(p, TRIVET_DIM_MUL, blocks, binary(p, TRIVET_DIM_MUL, s->batches, number(p, splits)));
+  trivet_dim_t blocks = tvi_cuda_dim(
+      p, TRIVET_DIM_MUL, tvi_cuda_dim(p, TRIVET_DIM_CEILDIV, s->rows, tvi_cuda_number(p, t->bm)),
+      tvi_cuda_dim(p, TRIVET_DIM_CEILDIV, s->columns, tvi_cuda_number(p, t->bn)));
+  blocks = tvi_cuda_dim(p, TRIVET_DIM_MUL, blocks,
+                        tvi_cuda_dim(p, TRIVET_DIM_MUL, s->batches, tvi_cuda_number(p, splits)));
   variant->grid = tvi_cuda_parameter(p, blocks);
 }
 
 // What the form for Hopper does where addresses are not as the copy engine wants them.
-static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0};
 
 static void print_product(tvi_cuda_printer_t* p, const void* argument,
                           tvi_cuda_variant_t* variant) {
@@ -173,7 +165,7 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
 void tvi_cuda_matmul_print_join(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                                 uint32_t splits, tvi_cuda_variant_t* variant) {
   const uint32_t vector = variant->alignment > 1 ? s->vector : 1;
-  const uint32_t zero = tvi_cuda_parameter(p, number(p, 0));
+  const uint32_t zero = tvi_cuda_parameter(p, tvi_cuda_number(p, 0));
   tvi_cuda_matmul_print_extents(p, s);
   P(p,
     "const long long size = (long long)M * N;\nunsigned point = blockIdx.x * %uu + threadIdx.x;\n"
@@ -193,10 +185,12 @@ void tvi_cuda_matmul_print_join(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
     zero, splits, vector, vector, splits, vector, vector, vector);
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, zero);
   variant->block = REDUCE_BLOCK;
-  trivet_dim_t points = binary(p, TRIVET_DIM_FLOORDIV, s->columns, number(p, vector));
-  points = binary(p, TRIVET_DIM_MUL, binary(p, TRIVET_DIM_MUL, points, s->rows), s->batches);
-  variant->grid =
-      tvi_cuda_parameter(p, binary(p, TRIVET_DIM_CEILDIV, points, number(p, REDUCE_BLOCK)));
+  trivet_dim_t points =
+      tvi_cuda_dim(p, TRIVET_DIM_FLOORDIV, s->columns, tvi_cuda_number(p, vector));
+  points =
+      tvi_cuda_dim(p, TRIVET_DIM_MUL, tvi_cuda_dim(p, TRIVET_DIM_MUL, points, s->rows), s->batches);
+  variant->grid = tvi_cuda_parameter(
+      p, tvi_cuda_dim(p, TRIVET_DIM_CEILDIV, points, tvi_cuda_number(p, REDUCE_BLOCK)));
 }
 
 trivet_status_t tvi_cuda_matmul_print_launch(tvi_cuda_printer_t* p,
@@ -235,11 +229,11 @@ trivet_status_t tvi_cuda_matmul_print_launch(tvi_cuda_printer_t* p,
 
 void tvi_cuda_matmul_set_workspace(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                                    uint32_t splits) {
-  trivet_dim_t workspace = number(p, 0);
+  trivet_dim_t workspace = tvi_cuda_number(p, 0);
   if (splits > 1) {
-    workspace = binary(p, TRIVET_DIM_MUL, s->rows, s->columns);
-    workspace = binary(p, TRIVET_DIM_MUL, workspace, s->batches);
-    workspace = binary(p, TRIVET_DIM_MUL, workspace, number(p, 4 * (int64_t)splits));
+    workspace = tvi_cuda_dim(p, TRIVET_DIM_MUL, s->rows, s->columns);
+    workspace = tvi_cuda_dim(p, TRIVET_DIM_MUL, workspace, s->batches);
+    workspace = tvi_cuda_dim(p, TRIVET_DIM_MUL, workspace, tvi_cuda_number(p, 4 * (int64_t)splits));
   }
   p->code->workspace = tvi_cuda_parameter(p, workspace);
 }

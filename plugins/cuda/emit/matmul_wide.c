@@ -12,10 +12,6 @@
 #define P TVI_CUDA_PRINT
 #define MULTIPROCESSORS 132
 
-static trivet_dim_t number(const tvi_cuda_printer_t* p, int64_t value) {
-  return tvi_dim_constant(p->program->dims, value);
-}
-
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
@@ -188,12 +184,14 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
   variant->block = 128 + groups * 128;
   variant->shared_bytes = tvi_cuda_matmul_shared_bytes(t);
   variant->cluster = splits > 1 ? splits : 0;
-  trivet_dim_t rows = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->rows, number(p, t->bm));
-  trivet_dim_t columns = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->columns, number(p, t->bn));
+  trivet_dim_t rows = tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->rows, tvi_cuda_number(p, t->bm));
+  trivet_dim_t columns =
+      tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->columns, tvi_cuda_number(p, t->bn));
   trivet_dim_t tiles = rows && columns ? tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, columns) : NULL;
   if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, s->batches);
   if (tiles && groups > 1 && splits == 1)
-    tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, number(p, MULTIPROCESSORS));
-  if (tiles && splits > 1) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, number(p, splits));
+    tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, tvi_cuda_number(p, MULTIPROCESSORS));
+  if (tiles && splits > 1)
+    tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, tvi_cuda_number(p, splits));
   variant->grid = tvi_cuda_parameter(p, tiles);
 }
