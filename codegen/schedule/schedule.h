@@ -124,9 +124,22 @@ trivet_status_t tvi_schedule_plan(tvi_schedule_t* schedule,
                                   tvi_plan_t* out_plan, tvi_plan_weight_source_t* out_weights);
 
 // Shared by the files of this folder.
+void tvi_sched_step_init(const tvi_schedule_t* schedule, tvi_sched_step_t* step, uint32_t region);
 void tvi_sched_step_deinit(tvi_sched_step_t* step);
 // Number |index| of the ways to do a step: itself, then the others. NULL behind the last.
 tvi_sched_step_t* tvi_sched_step_way(tvi_sched_step_t* step, size_t index);
+// "conv1 + relu1": the original nodes, at most eight of them. The copy of a value that no node made
+// is called like |value|.
+trivet_status_t tvi_schedule_name_step(tvi_schedule_t* schedule, tvi_sched_step_t* step,
+                                       const tvi_node_id_t* nodes, uint32_t count,
+                                       tvi_value_id_t value);
+// Adds the step of |region| by the first tactic of |choice|, and by the others as its alternatives.
+// |places|: of the region's operands.
+trivet_status_t tvi_schedule_emit_step(tvi_schedule_t* schedule, const trivet_region_t* region,
+                                       const tvi_place_t* places, const tvi_tactic_choice_t* choice,
+                                       uint32_t region_id);
+// Counts a copy that only changes strides.
+void tvi_schedule_count_reformat(tvi_schedule_t* schedule, const tvi_kir_program_t* program);
 trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_plan_concats(tvi_schedule_t* schedule);
 bool tvi_schedule_is_concat(const tvi_schedule_t* schedule, uint32_t region, uint32_t* out_axis);

@@ -123,13 +123,6 @@ void tvi_cuda_window_print_boxes(tvi_cuda_printer_t* p, const tvi_cuda_window_t*
   const tvi_cuda_matmul_shape_t* s = &w->shape;
   const box_t box = choose_box(p, w, t->bm);
   const uint32_t groups = t->wm / 4;
-  // One group of warps needs no more registers than it gets anyway.
-  const char* fewer = groups > 2   ? "TV_REGISTERS(dec, 32);\n"
-                      : groups > 1 ? "TV_REGISTERS(dec, 40);\n"
-                                   : "";
-  const char* more = groups > 2   ? "TV_REGISTERS(inc, 160);\n"
-                     : groups > 1 ? "TV_REGISTERS(inc, 232);\n"
-                                  : "";
   const uint32_t image = add_image_map(p, w, &box),
                  weights = tvi_cuda_window_add_weights_map(p, w, t);
   const trivet_dim_t boxes_x =
@@ -157,7 +150,7 @@ void tvi_cuda_window_print_boxes(tvi_cuda_printer_t* p, const tvi_cuda_window_t*
     "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n"
     "if (threadIdx.x < 128) {\n%sif (threadIdx.x == 0) {\n",
     tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab,
-    groups, t->turns ? "true" : "false", fewer);
+    groups, t->turns ? "true" : "false", tvi_cuda_matmul_registers(groups, false));
   print_box_place(p, &box, false);
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, image);
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, weights);
@@ -185,7 +178,8 @@ void tvi_cuda_window_print_boxes(tvi_cuda_printer_t* p, const tvi_cuda_window_t*
     "tv_box(t%u, to, bar, %s);\n"
     "tv_box(t%u, to + tile::A_BYTES, bar, s * tile::KT, n0);\nwork.next();\n}\n}\n}\n"
     "} else {\n%s",
-    (long long)(box.across * box.down * box.images * 128), image, from, weights, more);
+    (long long)(box.across * box.down * box.images * 128), image, from, weights,
+    tvi_cuda_matmul_registers(groups, true));
   if (t->turns)
     P(p, "const int group = (int)threadIdx.x / 128 - 1;\nif (group == 1) work.skip(steps);\n");
   print_box_place(p, &box, t->turns != 0);

@@ -158,11 +158,6 @@ static void insert(const candidate_t* c, candidate_t best[MAX_PROPOSALS], uint32
   if (at < MAX_PROPOSALS) best[at] = *c;
 }
 
-static double parts(int64_t whole, int64_t size) {
-  const int64_t count = (whole + size - 1) / size;
-  return (double)count;
-}
-
 // Nanoseconds of windows of single channels on a large device: bytes, or instructions, of which
 // each element of the image costs some for every thread that reads it.
 static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across) {
@@ -214,7 +209,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
       continue;
     }
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
-      const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * splits;
+      const double blocks = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * splits;
       const double partial = (double)p->m * (double)p->n * 4 * splits;
       if (splits > 1 && (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
         continue;

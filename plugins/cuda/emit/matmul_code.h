@@ -68,6 +68,8 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* problem,
                              const tvi_cuda_matmul_tile_t* tile, uint32_t splits, bool packed);
 
 // The same for a tile of the form for Hopper.
+// How many parts of |size| cover |whole|.
+double tvi_cuda_parts(int64_t whole, int64_t size);
 double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* problem,
                                   const tvi_cuda_matmul_tile_t* tile, uint32_t splits);
 

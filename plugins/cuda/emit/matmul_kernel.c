@@ -113,8 +113,7 @@ static trivet_status_t pack(const trivet_region_t* region, const tvi_cuda_matmul
 
 static double smaller(double a, double b) { return a < b ? a : b; }
 static double larger(double a, double b) { return a > b ? a : b; }
-// How many parts of |size| cover |whole|.
-static double parts(int64_t whole, int64_t size) {
+double tvi_cuda_parts(int64_t whole, int64_t size) {
   const int64_t count = (whole + size - 1) / size;
   return (double)count;
 }
@@ -125,10 +124,10 @@ static double parts(int64_t whole, int64_t size) {
 double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t,
                              uint32_t splits, bool packed) {
   const double multiprocessors = 132;
-  const double rows = parts(p->m, t->bm);
-  const double columns = parts(p->n, t->bn);
+  const double rows = tvi_cuda_parts(p->m, t->bm);
+  const double columns = tvi_cuda_parts(p->n, t->bn);
   const double blocks = rows * columns * (double)p->batch * splits;
-  const double steps = parts((int64_t)parts(p->k, t->kt), splits);
+  const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, t->kt), splits);
   // Warps with large tiles read less from shared memory for each product.
   const uint32_t warp = t->bm / t->wm * (t->bn / t->wn);
   const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
@@ -158,11 +157,11 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
 double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
                                   const tvi_cuda_matmul_tile_t* t, uint32_t splits) {
   const double multiprocessors = 132;
-  const double tiles = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
+  const double tiles = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
   const double size = (double)t->bm * t->bn;
   const double blocks = tiles * splits;
   const double waves = larger(1, (double)(int64_t)(blocks / multiprocessors + 0.999));
-  const double steps = parts((int64_t)parts(p->k, t->kt), splits);
+  const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, t->kt), splits);
   // Operations in a nanosecond on a multiprocessor; smaller tiles read the factors more often.
   const double rate = t->turns       ? 4800
                       : t->wm > 8    ? 5600
@@ -185,7 +184,8 @@ double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
 // As a cluster, where tiles alone are too few for the device.
 static bool can_split_wide(const tvi_cuda_matmul_problem_t* p, const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
-  const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
+  const double blocks =
+      tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
   return tvi_cuda_matmul_can_share(t) && form->splits <= 8 && blocks * form->splits <= 300 &&
          p->k / form->splits >= 2 * t->kt;
 }
@@ -197,7 +197,8 @@ static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_pr
     return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&
            p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0;
   if (form->splits == 1) return true;
-  const double blocks = parts(p->m, t->bm) * parts(p->n, t->bn) * (double)p->batch;
+  const double blocks =
+      tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
   return blocks * form->splits <= 400 && p->k / form->splits >= 2 * t->kt &&
          partial <= MAX_WORKSPACE;

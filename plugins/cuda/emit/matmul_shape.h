@@ -52,6 +52,9 @@ uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
 // Can the copy engine bring boxes of a factor?
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x);
+// The statement by which a group of warps of the form for Hopper takes registers (|multiplies|) or
+// gives them up, where |groups| multiply; "" for one, which needs no more than it gets anyway.
+const char* tvi_cuda_matmul_registers(uint32_t groups, bool multiplies);
 // The form for Hopper (matmul_wide.c): the statements of the kernel, its grid and block. Tensor
 // maps are added to the step once for both factors. |splits| > 1: blocks of a cluster share a sum.
 void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,

@@ -126,6 +126,12 @@ static void print_orders(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s
     early_a || early_b ? "early = 0;\n" : "");
 }
 
+const char* tvi_cuda_matmul_registers(uint32_t groups, bool multiplies) {
+  if (groups < 2) return "";
+  if (groups == 2) return multiplies ? "TV_REGISTERS(inc, 232);\n" : "TV_REGISTERS(dec, 40);\n";
+  return multiplies ? "TV_REGISTERS(inc, 160);\n" : "TV_REGISTERS(dec, 32);\n";
+}
+
 void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                                 const tvi_cuda_matmul_tile_t* t, uint32_t splits,
                                 tvi_cuda_variant_t* variant) {
@@ -152,15 +158,12 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
     P(p, ";\nconst int first = 0, steps = (K + tile::KT - 1) / tile::KT;\n");
   }
   P(p, "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n");
-  // One group of warps needs no more registers than it gets anyway.
   const bool moves = groups > 1;
-  const char* fewer = groups > 2 ? "TV_REGISTERS(dec, 32);\n" : "TV_REGISTERS(dec, 40);\n";
-  const char* more = groups > 2 ? "TV_REGISTERS(inc, 160);\n" : "TV_REGISTERS(inc, 232);\n";
-  P(p, "if (threadIdx.x < 128) {\n%s", moves ? fewer : "");
+  P(p, "if (threadIdx.x < 128) {\n%s", tvi_cuda_matmul_registers(groups, false));
   print_orders(p, s, splits, map_a, map_b);
   if (splits > 1)
     P(p, "tv_block_wait();\n%s", moves ? "tv_cluster_wait();\ntv_cluster_wait();\n" : "");
-  P(p, "} else {\n%sTV_BEGIN();\n", moves ? more : "");
+  P(p, "} else {\n%sTV_BEGIN();\n", tvi_cuda_matmul_registers(groups, true));
   if (t->turns)
     P(p, "const int group = (int)threadIdx.x / 128 - 1;\nif (group == 1) work.skip(steps);\n");
   if (splits > 1) {
