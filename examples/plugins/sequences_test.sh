@@ -14,7 +14,7 @@ for name in gru from_npz batched_nms multinomial; do
   options+=(--plugin "./$name.so")
 done
 cat >arrays.py <<'PY'
-import io, math, random, struct, zipfile
+import ast, io, math, random, struct, zipfile
 
 KINDS = {"<f4": "f", "<i8": "q"}
 
@@ -36,7 +36,7 @@ def read(path):
         for name in archive.namelist():
             data = io.BytesIO(archive.read(name))
             data.seek(8)
-            head = eval(data.read(struct.unpack("<H", data.read(2))[0]))
+            head = ast.literal_eval(data.read(struct.unpack("<H", data.read(2))[0]).decode())
             rest = data.read()
             kind = KINDS[head["descr"]]
             arrays[name[:-4]] = struct.unpack(f"<{len(rest) // struct.calcsize(kind)}{kind}", rest)
