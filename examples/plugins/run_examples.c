@@ -281,12 +281,12 @@ static int run_chain(trivet_builder_t* builder, trivet_runtime_t* runtime, const
 }
 
 // The pass put before one of the built-in ones, which would find the same; switched off; in the
-// place of that one; and by the name of its plugin.
+// place of that one; by the name of its plugin; and in its place after that one, which is removed.
 static int run_pass(trivet_builder_t* builder, const char* plan) {
   static const char* const kWays[] = {"inserted", "switched off", "in the place of another",
-                                      "by its plugin"};
+                                      "by its plugin", "behind one that is removed"};
   int wrong = 0;
-  for (int way = 0; way < 4; ++way) {
+  for (int way = 0; way < 5; ++way) {
     trivet_network_t* network;
     trivet_config_t* config;
     trivet_report_t* report;
@@ -303,8 +303,9 @@ static int run_pass(trivet_builder_t* builder, const char* plan) {
       check(trivet_config_replace_pass(config, "recognize-swish", "acme-silu"));
     } else {
       check(trivet_config_insert_pass(config, way == 3 ? "plugin:swish_pass" : "acme-silu",
-                                      "recognize-swish", 1));
+                                      "recognize-swish", way != 4));
     }
+    if (way == 4) check(trivet_config_disable_pass(config, "recognize-swish"));
     if (way == 1) check(trivet_config_disable_pass(config, "acme-silu"));
     check(trivet_config_set_flags(config, TRIVET_BUILD_EXPLAIN));
     check(trivet_build_file(network, config, plan, &report));

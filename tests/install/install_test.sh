@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Lays an installation out, then works with nothing but it: a plugin of each kind is written by `trivet plugin new`, built and
-# tested by make and by Bazel; one by CMake; a program is compiled by what pkg-config says.
+# tested by make, by CMake and by Bazel; programs are compiled by what pkg-config and the Bazel targets say.
 set -euo pipefail
 prefix=$TEST_TMPDIR/prefix room=$TEST_TMPDIR/room
 fail() { echo "FAILED: $*"; exit 1; }
@@ -22,7 +22,7 @@ done
 for pair in platforms=platforms rules_java=rules/java rules_proto=rules/proto bazel_skylib=tools/skylib; do
   overrides+=("--override_repository=${pair%%=*}=/usr/share/bazel/${pair#*=}")
 done
-example=$PWD/examples/build_by_api/build_by_api.c
+example=$PWD/examples/build_by_api/build_by_api.c runner=$PWD/examples/runtime_only/run_plan.c
 mkdir "$room/embed"
 cp -L examples/embed/* "$room/embed/"
 cd "$room"
@@ -42,16 +42,39 @@ grep -q "'Acme': a name is of small letters, digits and '_'" err || fail "$(cat 
 grep -q "there is no template $prefix/share/trivet/templates/template_miracle" err || fail "$(cat err)"
 
 if command -v cmake >/dev/null; then
-  cmake -S acme_kernel -B cmake -DCMAKE_PREFIX_PATH="$prefix" >log && cmake --build cmake >>log || fail "$(cat log)"
-  (cd cmake && ctest) || fail "ctest"
+  for kind in operator pass kernel frontend target; do
+    cmake -S "acme_$kind" -B "cmake_$kind" -DCMAKE_PREFIX_PATH="$prefix" >log && cmake --build "cmake_$kind" >>log || fail "cmake: $kind: $(cat log)"
+    (cd "cmake_$kind" && ctest) >log 2>&1 && grep -q '100% tests passed, 0 tests failed out of 1' log || fail "ctest: $kind: $(cat log)"
+  done
 fi
 
 # Debian's Bazel, which the tree itself is built with. No server stays behind.
 if command -v bazel >/dev/null; then
+  bazel_test() { # FOLDER
+    (cd "$1" && env -u TEST_TMPDIR HOME="$room" bazel --batch --nohome_rc --output_user_root="$room/bazel" test "${overrides[@]}" //...) >log 2>&1
+  }
   for kind in operator pass kernel frontend target; do
-    (cd "acme_$kind" && env -u TEST_TMPDIR HOME="$room" bazel --batch --nohome_rc --output_user_root="$room/bazel" test "${overrides[@]}" //...) >log 2>&1 &&
-      grep -q 'check_test .*PASSED' log || fail "bazel: $kind: $(cat log)"
+    bazel_test "acme_$kind" && grep -q 'check_test .*PASSED' log || fail "bazel: $kind: $(cat log)"
   done
+  # Programs: one that compiles, of @trivet//:trivet, and one that runs what it wrote, of @trivet//:runtime.
+  mkdir uses && cp "$example" "$runner" uses/
+  sed 's/acme_operator/uses/' acme_operator/WORKSPACE >uses/WORKSPACE
+  cat >uses/BUILD <<EOF
+cc_binary(name = "compiles", srcs = ["build_by_api.c"], deps = ["@trivet//:trivet"], linkopts = ["-lm"])
+
+cc_binary(name = "runs", srcs = ["run_plan.c"], deps = ["@trivet//:runtime"])
+
+sh_test(name = "uses_test", srcs = ["uses_test.sh"], args = ["$prefix/lib/trivet/plugins"], data = [":compiles", ":runs"], local = True)
+EOF
+  cat >uses/uses_test.sh <<'EOF'
+#!/bin/sh
+set -eu
+./compiles "$1" "$TEST_TMPDIR/example.plan" >/dev/null
+./runs "$TEST_TMPDIR/example.plan" "$1"
+! ldd ./runs | grep libtrivet.so
+EOF
+  chmod +x uses/uses_test.sh
+  bazel_test uses && grep -q 'uses_test .*PASSED' log || fail "bazel: programs: $(cat log)"
 fi
 
 if command -v pkg-config >/dev/null; then
