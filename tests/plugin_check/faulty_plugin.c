@@ -25,14 +25,25 @@
 #define HANG 13
 #define CLAIMED_TYPE 14
 #define NO_OUTPUT 15
-#define KERNEL_RESULT 16
-#define KERNEL_LEAK 17
-#define KERNEL_STALE 18
-#define KERNEL_UNWRITTEN 19
-#define KERNEL_POINTER 20
-#define REWRITE_MEANING 21
-#define FRONTEND_CRASH 22
-#define FRONTEND_TAKES_ALL 23
+#define SHAPE_DYNAMIC 16
+#define HOOK_MEANS 17
+#define KERNEL_RESULT 20
+#define KERNEL_LEAK 21
+#define KERNEL_STALE 22
+#define KERNEL_UNWRITTEN 23
+#define KERNEL_POINTER 24
+#define KERNEL_IN_PLACE 25
+#define KERNEL_WRITES_INPUT 26
+#define KERNEL_WORKSPACE 27
+#define KERNEL_MALLOC 28
+#define KERNEL_MEMORY 29
+#define KERNEL_TACTIC 30
+#define KERNEL_THREADS 31
+#define KERNEL_TARGET 32
+#define KERNEL_STRIDES 33
+#define REWRITE_MEANING 40
+#define FRONTEND_CRASH 41
+#define FRONTEND_TAKES_ALL 42
 
 #if FAULT < KERNEL_RESULT
 // y = x twice over, as a host function.
@@ -43,6 +54,8 @@ static trivet_status_t infer(const trivet_operator_t* op, trivet_node_view_t* v)
   memcpy(dims, type->dims, sizeof(dims));
   if (FAULT == SHAPE_RULE && type->rank)
     dims[0] = trivet_view_dim_binary(v, TRIVET_DIM_ADD, dims[0], trivet_view_dim(v, 1));
+  // Right for the numbers that it was tried with, and for those only.
+  if (FAULT == SHAPE_DYNAMIC && type->rank) dims[0] = trivet_view_dim(v, 2);
   if (FAULT == CLAIMED_TYPE && type->dtype == TRIVET_DTYPE_F64)
     return TRIVET_VIEW_ERROR(v, TRIVET_STATUS_UNIMPLEMENTED, "f64 is for later");
   return trivet_view_set_output(v, 0, type->dtype, type->rank, dims);
@@ -91,9 +104,14 @@ static trivet_status_t evaluate(const trivet_operator_t* op, trivet_evaluation_t
   return NULL;
 }
 
-TRIVET_OPERATOR_WITH(twice, "faulty.Copy", 1, 0, "a copy",
-                     "op faulty.Copy/1 (x: T[*]) -> (y: T[*]) where T: {f32, f64}\n", infer, 0,
-                     evaluate);
+#if FAULT == HOOK_MEANS
+#define TEXT                                                            \
+  "op faulty.Copy/1 (x: T[D...]) -> (y: T[D...]) where T: {f32, f64}\n" \
+  "y[i...] = x[i...] + x[i...]\n"
+#else
+#define TEXT "op faulty.Copy/1 (x: T[*]) -> (y: T[*]) where T: {f32, f64}\n"
+#endif
+TRIVET_OPERATOR_WITH(twice, "faulty.Copy", 1, 0, "a copy", TEXT, infer, 0, evaluate);
 TRIVET_PLUGIN_HALVES(PLUGIN_NAME, "1.0", "a host function", TRIVET_HALF_BUILD | TRIVET_HALF_RUN,
                      &twice)
 
@@ -103,7 +121,10 @@ TRIVET_PLUGIN_HALVES(PLUGIN_NAME, "1.0", "a host function", TRIVET_HALF_BUILD | 
 
 typedef struct prepared_s {
   int64_t rows, columns;
+  uint64_t tactic;
 } prepared_t;
+static void* volatile lost;
+static float shared[1 << 8];
 
 static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
                                trivet_proposal_t* proposal) {
@@ -116,28 +137,35 @@ static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_regio
   trivet_status_t status = api->operand(region, 0, &x);
   if (!status) status = api->operand(region, 1, &y);
   if (status) return status;
-  if (x.rank != 2 || x.dtype != TRIVET_DTYPE_F32 || !(x.flags & y.flags & TRIVET_OPERAND_DENSE)) {
+  const uint32_t dense = FAULT == KERNEL_STRIDES ? TRIVET_OPERAND_DENSE : x.flags & y.flags;
+  if (x.rank != 2 || x.dtype != TRIVET_DTYPE_F32 || !(dense & TRIVET_OPERAND_DENSE)) {
     TRIVET_PROPOSAL_DECLINE(proposal, kernel, "no dense matrix");
     return NULL;
   }
-  return trivet_proposal_api(proposal)->add(proposal, kernel, 0, 1, "mine");
+  status = trivet_proposal_api(proposal)->add(proposal, kernel, 0, 1, "mine");
+  if (status || FAULT != KERNEL_TACTIC) return status;
+  return trivet_proposal_api(proposal)->add(proposal, kernel, 1, 2, "slow and wrong");
 }
 
 static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
                             uint64_t tactic, trivet_emission_t* emission) {
-  (void)kernel, (void)tactic;
+  (void)kernel;
   const trivet_emission_api_t* api = trivet_emission_api(emission);
   const void* host = FAULT == KERNEL_POINTER ? malloc(64) : NULL;
   trivet_status_t status = api->operand(emission, 0);
   if (!status) status = api->operand(emission, 1);
   (void)region;
+  if (!status && FAULT == KERNEL_IN_PLACE) status = api->in_place(emission, 0);
+  if (FAULT == KERNEL_TACTIC) return status ? status : api->blob(emission, &tactic, sizeof(tactic));
   return status ? status : api->blob(emission, &host, sizeof(host));
 }
 
 static trivet_status_t load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* request,
                             void** out_loaded) {
-  (void)kernel, (void)request;
-  *out_loaded = NULL;
+  (void)kernel;
+  static const uint64_t slow = 1;
+  // What is loaded is which tactic it is.
+  *out_loaded = FAULT == KERNEL_TACTIC && request->blob[0] ? (void*)(uintptr_t)&slow : NULL;
   return NULL;
 }
 static void unload(const trivet_kernel_t* kernel, void* loaded, const trivet_allocator_t* a) {
@@ -149,14 +177,15 @@ static int64_t first_rows;  // KERNEL_STALE
 static trivet_status_t prepare(const trivet_kernel_t* kernel, void* loaded,
                                const trivet_kernel_prepare_t* request, uint64_t* out_workspace_size,
                                void** out_prepared) {
-  (void)kernel, (void)loaded;
+  (void)kernel;
   prepared_t* p = request->allocator->allocate(request->allocator->self, sizeof(*p), 8);
-  if (!p) return TRIVET_STATUS_BARE(TRIVET_STATUS_OUT_OF_MEMORY);
+  if (!p && FAULT != KERNEL_MEMORY) return TRIVET_STATUS_BARE(TRIVET_STATUS_OUT_OF_MEMORY);
+  p->tactic = loaded ? 1 : 0;
   p->rows = request->operands[0].dims[0];
   p->columns = request->operands[0].dims[1];
   if (!first_rows) first_rows = p->rows;
   if (FAULT == KERNEL_STALE) p->rows = first_rows;
-  *out_workspace_size = 0;
+  *out_workspace_size = 64;
   *out_prepared = p;
   return NULL;
 }
@@ -170,13 +199,26 @@ static trivet_status_t run(const trivet_kernel_t* kernel, void* prepared,
                            const trivet_kernel_launch_t* launch) {
   (void)kernel;
   const prepared_t* p = prepared;
-  const float* x = launch->addresses[0];
-  float* y = launch->addresses[1];
+  // Addresses of target "null" are marked.
+  const uintptr_t mark = FAULT == KERNEL_TARGET ? (uintptr_t)1 << 56 : 0;
+  const float* x = (const float*)((uintptr_t)launch->addresses[0] & ~mark);
+  float* y = (float*)((uintptr_t)launch->addresses[1] & ~mark);
+  if (FAULT == KERNEL_MALLOC) lost = malloc(100);
   for (int64_t r = 0; r < p->rows; ++r, x += p->columns, y += p->columns) {
-    double sum = FAULT == KERNEL_RESULT ? 1e-3 : 0;
+    double sum = FAULT == KERNEL_RESULT || p->tactic ? 1e-3 : 0;
+    if (FAULT == KERNEL_TARGET) sum = 1e-2;
+    if (FAULT == KERNEL_IN_PLACE) y[0] = 0;  // before x[0] is read
+    if (FAULT == KERNEL_WORKSPACE) sum = *(const float*)launch->workspace;
     for (int64_t k = 0; k < p->columns; ++k) sum += exp(x[k]);
+    if (FAULT == KERNEL_WRITES_INPUT) ((float*)(uintptr_t)x)[0] += 1;
+    if (FAULT == KERNEL_THREADS) {
+      memcpy(shared, x, (size_t)p->columns * sizeof(*x));
+      nanosleep(&(struct timespec){0, 50000}, NULL);
+      x = shared;
+    }
     for (int64_t k = FAULT == KERNEL_UNWRITTEN; k < p->columns; ++k)
       y[k] = (float)(exp(x[k]) / sum);
+    if (FAULT == KERNEL_THREADS) x = (const float*)launch->addresses[0] + r * p->columns;
   }
   return NULL;
 }
@@ -184,7 +226,7 @@ static trivet_status_t run(const trivet_kernel_t* kernel, void* prepared,
 static const trivet_kernel_t softmax = {
     .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
     .name = "faulty.softmax",
-    .target = "cpu",
+    .target = FAULT == KERNEL_TARGET ? "null" : "cpu",
     .summary = "softmax of a matrix",
     .version = 1,
     .halves = TRIVET_HALF_BUILD | TRIVET_HALF_RUN,

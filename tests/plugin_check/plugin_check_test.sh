@@ -2,20 +2,50 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # plugin_check_test.sh FAULT=PATTERN...: each faulty plugin is reported by a line that names its fault, with exit status 1;
-# plugins without one pass.
+# plugins without one pass. Code for CUDA is compiled where NVRTC is; without, the command says so and finds nothing.
 source examples/example_room.sh
-rm -f "$plugins"/template_*
+rm -f "$plugins"/template_* "$plugins"/null.so
 set +e
 failed=0
-check() { tools/trivet/trivet plugin check "$1" --plugin-path "$plugins" 2>&1; }
-for plugin in tests/plugin_check/faulty_nothing.so plugins/template_kernel/template_kernel.so plugins/template_pass/template_pass.so; do
-  out=$(check "$plugin") && [[ $out == *" 0 faults" ]] || { echo "FAILED: $plugin: $out"; failed=1; }
-done
+null=plugins/null/null.so
+check() { tools/trivet/trivet plugin check --plugin-path "$plugins" "$@" 2>&1; }
+right() { # right WHAT-IT-SAYS PLUGIN [OPTIONS]
+  out=$(check "${@:2}") && [[ $out == *"$1"*" 0 faults" ]] || { echo "FAILED: ${*:2}: $out"; failed=1; }
+}
+right 'run on the host only' tests/plugin_check/faulty_nothing.so
+right 'run on the host only' plugins/template_kernel/template_kernel.so
+right '' plugins/template_pass/template_pass.so
+right 'runs on template_target:v1, too' plugins/template_target/template_target.so
+right 'runs on null:v1, too' $null
+right 'runs on null:v1, too' tests/plugin_check/faulty_nothing.so --plugin $null --target null
+right 'nothing is built for nowhere' tests/plugin_check/faulty_nothing.so --target nowhere
+mkdir "$TEST_TMPDIR/without"
+cp -L "$plugins"/*.so "$TEST_TMPDIR/without" && rm -f "$TEST_TMPDIR/without"/cuda*.so
+right 'nothing is built for cuda:sm_80: ' tests/plugin_check/faulty_function_code.so --plugin-path "$TEST_TMPDIR/without"
+compiled='built for cuda:sm_80, cuda:sm_90, cuda:sm_100'
+out=$(check tests/plugin_check/faulty_sound.so)
+[[ $out == *" 0 faults" ]] || { echo "FAILED: sound: $out"; failed=1; }
+out_of_sound=$out
+[[ $out == *"$compiled"* || $out == *"runs on cuda"* ]] || { compiled=; echo "code for CUDA is not compiled here: $(grep 'nothing is built' <<<"$out")"; }
 for pair in "$@"; do
-  name=${pair%%=*} pattern=${pair#*=}
-  out=$(check "tests/plugin_check/faulty_$name.so")
+  name=${pair%%=*} pattern=${pair#*=} options=() plugin=tests/plugin_check/faulty_${pair%%=*}.so
+  case $name in
+    hang) options=(--seconds 4) ;;
+    kernel_target) options=(--plugin $null) ;;
+    function_code | kernel_code | kernel_form) [ "$compiled" ] || continue ;;
+    function_means) [[ $out_of_sound == *"runs on cuda"* ]] || { echo "not run, no device: $name"; continue; } ;;
+    refused_*) plugin=tests/abi/$name.so ;;
+  esac
+  out=$(check "$plugin" "${options[@]}")
   [[ $? == 1 ]] || { echo "FAILED: $name: exit status is not 1"; failed=1; }
   grep -q "FAULT: .*$pattern" <<<"$out" || { echo "FAILED: $name: wanted '$pattern': $out"; failed=1; }
 done
+# A device that gives back less than it got: every copy forgets its last byte.
+sed 's/memmove(host_address(target), host_address(source), (size_t)size)/if (size) memmove(host_address(target), host_address(source), (size_t)size - 1)/' \
+  plugins/template_target/template_target.c >"$TEST_TMPDIR/template_target.c"
+if cmp -s plugins/template_target/template_target.c "$TEST_TMPDIR/template_target.c"; then echo "FAILED: nothing was altered"; failed=1; fi
+cc -shared -fPIC -I include "$TEST_TMPDIR/template_target.c" -o "$TEST_TMPDIR/template_target.so" || failed=1
+out=$(check "$TEST_TMPDIR/template_target.so")
+grep -q "FAULT: output y.* on template_target:v1" <<<"$out" || { echo "FAILED: device: $out"; failed=1; }
 echo "$# faults"
 exit $failed

@@ -54,7 +54,7 @@ static char* read_file(const char* path, size_t* out_size) {
 }
 
 // True: a graph on which |kernel| ran or |pass| changed something.
-static bool run_graphs(check_t* check, const char* kernel, const char* pass) {
+bool check_graphs(check_t* check, const trivet_kernel_t* kernel, const char* pass) {
   const option_t* given = find_option(check->arguments, "--graph");
   bool used = false;
   for (int i = 0; i < given->seen && i < 64; ++i) {
@@ -77,12 +77,37 @@ static bool run_graphs(check_t* check, const char* kernel, const char* pass) {
 }
 
 void check_kernel(check_t* check, const trivet_kernel_t* kernel) {
-  if (!run_graphs(check, kernel->name, NULL))
+  const trivet_plugin_t* plugin = check->plugin;
+  bool used = false, has_target = false;
+  // Those of the same plugin first: kernels come with the operator that they are for.
+  for (uint64_t i = 0; i < plugin->definition_count; ++i) {
+    const trivet_header_t* header = plugin->definitions[i];
+    const trivet_operator_t* op = plugin->definitions[i];
+    if (header->struct_type != TRIVET_STRUCT_OPERATOR) continue;
+    const tvi_operator_entry_t* entry =
+        tvi_registry_operator(check->registry, op->name, op->version);
+    used = (entry && check_operator(check, entry, kernel)) || used;
+  }
+  check_set_place("");
+  // Others are tried where they run: what does not compile shows with one graph.
+  bool runs = strcmp(kernel->target, "cpu") == 0 || !used;
+  for (uint32_t i = 0; i < check->tally->target_count; ++i)
+    runs = runs || check->tally->targets[i].runs;
+  if (!check->tally->faults && runs) used = check_graphs(check, kernel, NULL) || used;
+  for (uint32_t i = 0; i < check->tally->target_count; ++i) {
+    const char* name = check->tally->targets[i].name;
+    has_target = has_target ||
+                 tvi_target_matches((trivet_string_view_t){name, strlen(name)}, kernel->target);
+  }
+  if (!has_target && strcmp(kernel->target, "cpu") != 0) {
+    printf("  note: it was not tried: nothing is built for target %s\n", kernel->target);
+  } else if (!used && !check->tally->faults) {
     printf("  note: it was chosen for no graph; give one with --graph\n");
+  }
 }
 
 void check_pass(check_t* check, const char* name) {
-  if (!run_graphs(check, NULL, name))
+  if (!check_graphs(check, NULL, name))
     printf("  note: it changed no graph; give one with --graph\n");
 }
 
@@ -166,7 +191,7 @@ void check_rewrite(check_t* check, const trivet_rewrite_t* rewrite) {
              check->tally->last_refusal);
   }
   tvi_string_builder_deinit(&text);
-  bool others = run_graphs(check, NULL, rewrite->name);
+  bool others = check_graphs(check, NULL, rewrite->name);
   if (!used && !others) printf("  note: it changed no graph; give one with --graph\n");
 }
 

@@ -13,10 +13,13 @@
 #define GUARD_BYTE 0xC3
 
 static void* counted_allocate(void* self, size_t size, size_t alignment) {
+  check_memory_t* m = self;
   void* memory = NULL;
+  if (m->refuse_in && !__atomic_sub_fetch(&m->refuse_in, 1, __ATOMIC_RELAXED)) return NULL;
   if (alignment < sizeof(void*)) alignment = sizeof(void*);
   if (posix_memalign(&memory, alignment, size) != 0) return NULL;
-  __atomic_add_fetch(&((check_memory_t*)self)->live, (int64_t)size, __ATOMIC_RELAXED);
+  if (size) memset(memory, m->fill, size);
+  __atomic_add_fetch(&m->live, (int64_t)size, __ATOMIC_RELAXED);
   return memory;
 }
 

@@ -19,10 +19,13 @@ typedef struct use_s {
   const tvi_operator_entry_t* entry;
   const tvi_kir_operator_t* op;
   uint32_t dtypes[TVI_KIR_MAX_TYPE_VARIABLES];
-  uint32_t rank;    // of packs and of operands of any rank
-  bool symbolic;    // extents
-  bool optional;    // operands that may be absent are given
-  bool one_member;  // of variadic operands; else two
+  uint32_t rank;                  // of packs and of operands of any rank
+  bool symbolic;                  // extents
+  bool optional;                  // operands that may be absent are given
+  bool one_member;                // of variadic operands; else two
+  const trivet_kernel_t* kernel;  // that is looked at instead of the operator; NULL: none
+  bool used;                      // the kernel, by a graph
+  bool only_built;                // not run: one rank does
 } use_t;
 
 static const uint32_t kTypes[] = {
@@ -205,7 +208,9 @@ static bool run_use(check_t* check, use_t* u, bool symbolic, bool hook) {
   } else if (hook) {
     run_hook(check, text.data);
   } else {
-    check_graph(check, text.data, NULL, NULL, NULL);
+    bool used = false;
+    check_graph(check, text.data, u->kernel, NULL, &used);
+    u->used = u->used || used;
   }
   tvi_string_builder_deinit(&text);
   return check->tally->refused == refused;
@@ -215,7 +220,7 @@ static bool run_use(check_t* check, use_t* u, bool symbolic, bool hook) {
 static bool try_use(check_t* check, use_t* u) {
   uint32_t refused = check->tally->refused, faults = check->tally->faults;
   // A host function is looked at by itself first: it says more.
-  if (u->entry->definition->evaluate && u->rank == 2) {
+  if (!u->kernel && u->entry->definition->evaluate && u->rank == 2) {
     if (!run_use(check, u, false, true)) return false;
     if (check->tally->faults != faults) return true;
   }
@@ -246,6 +251,7 @@ static uint32_t first_type(const tvi_kir_type_variable_t* variable) {
 // All ranks with the types that are set. Number of uses that were taken.
 static uint32_t try_ranks(check_t* check, use_t* u, const char* what) {
   uint32_t taken = 0, most = is_generic(u->op) ? 5 : 1;
+  if (u->only_built) most = 1;
   uint32_t faults = check->tally->faults;
   // Rank 2 first: the hook is looked at with it, and a fault there would repeat in all others.
   static const uint32_t order[5] = {2, 1, 3, 4, 5};
@@ -259,13 +265,17 @@ static uint32_t try_ranks(check_t* check, use_t* u, const char* what) {
   return taken;
 }
 
-void check_operator(check_t* check, const tvi_operator_entry_t* entry) {
-  use_t u = {.entry = entry, .op = entry->parsed};
-  if (!u.op) return;
+bool check_operator(check_t* check, const tvi_operator_entry_t* entry,
+                    const trivet_kernel_t* kernel) {
+  use_t u = {.entry = entry, .op = entry->parsed, .kernel = kernel};
+  if (!u.op) return false;
+  u.only_built = kernel && strcmp(kernel->target, "cpu") != 0;
+  for (uint32_t i = 0; i < check->tally->target_count; ++i)
+    u.only_built = u.only_built && !check->tally->targets[i].runs;
   for (uint32_t v = 0; v < u.op->type_variable_count; ++v)
     u.dtypes[v] = first_type(&u.op->type_variables[v]);
   uint32_t taken = try_ranks(check, &u, "");
-  if (!taken && !check->tally->faults && check->tally->last_refusal[0]) return;
+  if (!taken && !check->tally->faults && check->tally->last_refusal[0]) return u.used;
   for (uint32_t v = 0; v < u.op->type_variable_count && !check->tally->faults; ++v) {
     const tvi_kir_type_variable_t* variable = &u.op->type_variables[v];
     uint32_t usual = u.dtypes[v];
@@ -276,7 +286,7 @@ void check_operator(check_t* check, const tvi_operator_entry_t* entry) {
       snprintf(what, sizeof(what), "%.*s = %s", (int)variable->name.size, variable->name.data,
                trivet_dtype_name(kTypes[k]));
       uint32_t faults = check->tally->faults;
-      if (try_ranks(check, &u, what) || check->tally->faults != faults) continue;
+      if (try_ranks(check, &u, what) || check->tally->faults != faults || kernel) continue;
       // With several variables not every pair need go together.
       if (u.op->type_variable_count > 1) {
         printf("  note: %s is not taken with the usual other types: %s\n", what,
@@ -288,6 +298,8 @@ void check_operator(check_t* check, const tvi_operator_entry_t* entry) {
     }
     u.dtypes[v] = usual;
   }
+  return u.used;
 }
 
 const char* check_operator_place(void) { return place; }
+void check_set_place(const char* text) { snprintf(place, sizeof(place), "%s", text); }

@@ -14,7 +14,7 @@
 #include "tools/trivet/check.h"
 #include "tools/trivet/plugin_command.h"
 
-#define SECONDS 120
+#define SECONDS 120  // a definition may take
 
 static const char kHelp[] =
     "trivet plugin check FILE.so [options]\n"
@@ -31,7 +31,14 @@ static const char kHelp[] =
     "\n"
     "  --graph FILE          one more graph for kernels and passes (repeatable)\n"
     "  --model FILE          one more model for frontends (repeatable)\n"
+    "  --target T            also for this target, and on its device where that is here "
+    "(\"cuda:sm_90\";\n"
+    "                        \"cuda\": the device's own, else the usual architectures; "
+    "repeatable). "
+    "Without it:\n"
+    "                        devices that are here, and code for devices is compiled\n"
     "  --only NAME           this definition alone\n"
+    "  --seconds N           that a definition may take (120)\n"
     "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n";
 
 void check_doing(check_t* check, const char* format, ...) {
@@ -66,13 +73,18 @@ static trivet_status_t load_one(void* self, const char* path) {
   return tvi_registry_load((tvi_registry_t*)self, path);
 }
 
-static trivet_status_t open_registry(check_t* check) {
+trivet_status_t check_open_registry(check_t* check) {
+  tvi_registry_destroy(check->registry);
+  check->registry = NULL;
   tvi_registry_options_t options = {TRIVET_HALF_BUILD, 0, tvi_graph_operator_parser()};
   TRIVET_RETURN_IF_ERROR(
       tvi_registry_create(&options, trivet_allocator_system(), &check->registry));
   TRIVET_RETURN_IF_ERROR(tvi_registry_add(check->registry, tvi_graph_core_operators, "built in"));
   TRIVET_RETURN_IF_ERROR(visit_plugin_files(check->arguments, load_one, check->registry));
-  return tvi_registry_load(check->registry, check->path);
+  TRIVET_RETURN_IF_ERROR(tvi_registry_load(check->registry, check->path));
+  uint32_t count = tvi_registry_plugin_count(check->registry);
+  check->plugin = tvi_registry_plugin(check->registry, count - 1);
+  return tvi_registry_add_linked(check->registry, check_operators);
 }
 
 // Loading as every build will do it.
@@ -85,11 +97,6 @@ static trivet_status_t try_builder(const check_t* check) {
   return status;
 }
 
-static const trivet_plugin_t* plugin_of(const check_t* check) {
-  uint32_t count = tvi_registry_plugin_count(check->registry);
-  return tvi_registry_plugin(check->registry, count - 1);
-}
-
 static void run_definition(check_t* check, const void* definition) {
   const trivet_header_t* header = definition;
   const char* name = ((const trivet_operator_t*)definition)->name;
@@ -97,7 +104,7 @@ static void run_definition(check_t* check, const void* definition) {
     case TRIVET_STRUCT_OPERATOR: {
       const trivet_operator_t* op = definition;
       const tvi_operator_entry_t* entry = tvi_registry_operator(check->registry, name, op->version);
-      if (entry) check_operator(check, entry);
+      if (entry) check_operator(check, entry, NULL);
       break;
     }
     case TRIVET_STRUCT_KERNEL:
@@ -112,6 +119,12 @@ static void run_definition(check_t* check, const void* definition) {
     case TRIVET_STRUCT_FRONTEND:
       check_frontend(check, definition);
       break;
+    case TRIVET_STRUCT_SCALAR_FUNCTION:
+      check_function(check, definition);
+      break;
+    case TRIVET_STRUCT_DEVICE:
+      check_device(check, definition);
+      break;
     default:
       printf("  note: nothing is run for this kind beyond loading\n");
   }
@@ -119,16 +132,21 @@ static void run_definition(check_t* check, const void* definition) {
 
 // In a child. |index| UINT32_MAX: only loads, and counts.
 static int child(check_t* check, uint32_t index) {
-  trivet_status_t status = open_registry(check);
+  trivet_status_t status = check_open_registry(check);
   if (!status && index == UINT32_MAX) status = try_builder(check);
   if (status) {
     printf("  FAULT: refused: %s\n", trivet_status_message(status));
     ++check->tally->faults;
     return 1;
   }
-  const trivet_plugin_t* plugin = plugin_of(check);
+  const trivet_plugin_t* plugin = check->plugin;
   if (index == UINT32_MAX) {
     printf("%s: plugin %s %s, %s\n", check->path, plugin->name, plugin->version, plugin->summary);
+    fflush(stdout);
+    alarm(check->seconds);
+    status = check_find_targets(check, plugin);
+    if (status) printf("note: run on the host only: %s\n", trivet_status_message(status));
+    trivet_status_free(status);
     check->tally->definition_count = (uint32_t)plugin->definition_count;
     return 0;
   }
@@ -137,7 +155,7 @@ static int child(check_t* check, uint32_t index) {
   const char* kind = tvi_registry_kind_name(((const trivet_header_t*)definition)->struct_type);
   const char* only = option_value(check->arguments, "--only", NULL);
   if (only && strcmp(only, name) != 0) return 0;
-  alarm(SECONDS);
+  alarm(check->seconds);
   snprintf(check->tally->doing, sizeof(check->tally->doing), "starting");
   printf("%s %s\n", kind, name);
   fflush(stdout);
@@ -166,7 +184,7 @@ static void run_child(check_t* check, uint32_t index) {
   } else if (WIFSIGNALED(how)) {
     ++check->tally->faults;
     if (WTERMSIG(how) == SIGALRM) {
-      printf("  FAULT: did not end within %d seconds (%s)\n", SECONDS, check->tally->doing);
+      printf("  FAULT: did not end within %u seconds (%s)\n", check->seconds, check->tally->doing);
     } else {
       printf("  FAULT: crashed with signal %d, %s (%s)\n", WTERMSIG(how), strsignal(WTERMSIG(how)),
              check->tally->doing);
@@ -181,6 +199,7 @@ int check_plugin(int argc, char** argv) {
   option_t options[] = {
       {"--graph", NULL, true, true, 0, {0}, 0},        {"--model", NULL, true, true, 0, {0}, 0},
       {"--only", NULL, true, false, 0, {0}, 0},        {"--plugin", NULL, true, true, 0, {0}, 0},
+      {"--target", NULL, true, true, 0, {0}, 0},       {"--seconds", NULL, true, false, 0, {0}, 0},
       {"--plugin-path", NULL, true, false, 0, {0}, 0}, {"--verbose", "-v", false, false, 0, {0}, 0},
       {"--help", "-h", false, false, 0, {0}, 0}};
   arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
@@ -188,6 +207,10 @@ int check_plugin(int argc, char** argv) {
   if (option_given(&arguments, "--help")) return fputs(kHelp, stdout), 0;
   if (arguments.word_count != 1) return fputs(kHelp, stderr), 2;
   check_t check = {.arguments = &arguments, .path = arguments.words[0]};
+  int64_t seconds = SECONDS;
+  trivet_status_t status = option_number(&arguments, "--seconds", SECONDS, 1, 86400, &seconds);
+  if (status) return report_error("plugin check", status);
+  check.seconds = (uint32_t)seconds;
   void* shared =
       mmap(NULL, sizeof(check_tally_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED)
@@ -197,7 +220,8 @@ int check_plugin(int argc, char** argv) {
   run_child(&check, UINT32_MAX);
   uint32_t count = check.tally->definition_count, faults = check.tally->faults, cases = 0;
   for (uint32_t i = 0; i < count && !(faults && i == 0); ++i) {
-    memset(shared, 0, sizeof(check_tally_t));
+    check_tally_t* t = check.tally;
+    t->cases = t->refused = t->faults = 0;
     run_child(&check, i);
     faults += check.tally->faults;
     cases += check.tally->cases;

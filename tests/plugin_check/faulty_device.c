@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Plugins whose code for CUDA is wrong in one point each; on the host nothing is. What does not
+// compile is found without a device.
+#include "trivet/plugin.h"
+
+#define SOUND 0
+#define FUNCTION_CODE 1   // a device function that does not compile
+#define KERNEL_CODE 2     // a kernel that does not
+#define KERNEL_FORM 3     // the second form of one
+#define FUNCTION_MEANS 4  // a device function that computes something else: seen on a device only
+
+#if FAULT == FUNCTION_CODE
+#define CODE "  const F e = __expf(x);\n  return e + missing;"
+#elif FAULT == FUNCTION_MEANS
+#define CODE "  return x + 2;"
+#else
+#define CODE "  return x + 1;"
+#endif
+TRIVET_SCALAR_FUNCTION(plus, "faulty.plus", "x + 1", "fn plus(x: F) -> F = x + F(1)", CODE);
+
+TRIVET_OPERATOR(copy, "faulty.Copy", 1, "a copy",
+                "op faulty.Copy/1 (x: f32[N]) -> (y: f32[N])\ny[n] = x[n]\n");
+
+static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                               trivet_proposal_t* proposal) {
+  const trivet_region_api_t* api = trivet_region_api(region);
+  const char* wanted = "faulty.Copy";
+  const char* name = api->node_operator(region, 0);
+  while (*wanted && *wanted == *name) ++wanted, ++name;
+  if (api->node_count(region) != 1 || *wanted) {
+    TRIVET_PROPOSAL_DECLINE(proposal, kernel, "no copy");
+    return NULL;
+  }
+  trivet_status_t status = trivet_proposal_api(proposal)->add(proposal, kernel, 0, 1, "first");
+  if (status || FAULT != KERNEL_FORM) return status;
+  return trivet_proposal_api(proposal)->add(proposal, kernel, 1, 2, "second");
+}
+
+static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                            uint64_t tactic, trivet_emission_t* emission) {
+  (void)kernel;
+  const trivet_region_api_t* api = trivet_region_api(region);
+  const trivet_device_launch_t launch = {"copy", api->operand_type(region, 0)->dims[0], 1, 0};
+  const uint32_t operands[2] = {0, 1};
+  const int broken = FAULT == KERNEL_CODE || (FAULT == KERNEL_FORM && tactic == 1);
+  const trivet_device_code_t code = {
+      .header = TRIVET_HEADER(trivet_device_code_t, TRIVET_STRUCT_DEVICE_CODE),
+      .source = broken ? "extern \"C\" __global__ void copy(const float* x, float* y) {\n"
+                         "  y[blockIdx.x] = nowhere[blockIdx.x];\n}\n"
+                       : "extern \"C\" __global__ void copy(const float* x, float* y) {\n"
+                         "  y[blockIdx.x] = x[blockIdx.x];\n}\n",
+      .launches = &launch,
+      .launch_count = 1,
+      .operands = operands,
+      .operand_count = 2};
+  return trivet_emission_api(emission)->device_code(emission, &code);
+}
+
+static const trivet_kernel_t kernel = {
+    .header = TRIVET_HEADER(trivet_kernel_t, TRIVET_STRUCT_KERNEL),
+    .name = "faulty.copy",
+    .target = "cuda",
+    .summary = "a copy",
+    .version = 1,
+    .halves = TRIVET_HALF_BUILD,
+    .propose = propose,
+    .emit = emit};
+
+TRIVET_PLUGIN(PLUGIN_NAME, "1.0", "code for a device", &plus, &copy, &kernel)
