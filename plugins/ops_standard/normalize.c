@@ -135,12 +135,26 @@ static void put_moments(ops_text_t* t, const norm_t* n, uint32_t mask) {
   }
 }
 
+// scale and b have a number for each channel, as far as numbers are known.
+static trivet_status_t check_channels(const norm_t* n, ops_view_t* v) {
+  int64_t channels, given;
+  for (uint32_t i = 1; i <= 2; ++i) {
+    if (!trivet_view_dim_value(v, n->x->dims[1], &channels) ||
+        !trivet_view_dim_value(v, ops_in(v, i)->dims[0], &given) || given == channels)
+      continue;
+    return OPS_INVALID(v, "%s of %lld numbers for %lld channels", i == 1 ? "scale" : "b",
+                       (long long)given, (long long)channels);
+  }
+  return 0;
+}
+
 static trivet_status_t lower_instance_norm(ops_op_t* op, ops_view_t* v) {
   (void)op;
   ops_text_t t = {v, 0};
   norm_t n = norm_of(v);
   uint32_t rank = n.x->rank, planes = ((1u << rank) - 1) & ~3u;
   if (rank < 3) return OPS_INVALID(v, "the operand has rank %u where at least 3 is needed", rank);
+  OPS_TRY(check_channels(&n, v));
   put_moments(&t, &n, planes);
   tvi_ops_put_lhs(&t, "y", "i", rank);
   PUT(" = T((%s", n.open);
@@ -169,6 +183,7 @@ static trivet_status_t lower_group_norm(ops_op_t* op, ops_view_t* v) {
   if (trivet_view_dim_value(v, n.x->dims[1], &channels) && channels % groups)
     return OPS_INVALID(v, "%lld channels cannot be divided into %lld groups", (long long)channels,
                        (long long)groups);
+  OPS_TRY(check_channels(&n, v));
   trivet_dim_t size = ops_floordiv(v, n.x->dims[1], ops_const(v, groups));
   trivet_dim_t count = ops_mul(v, size, tvi_ops_product(v, n.x->dims, 2, rank));
   for (uint32_t variance = 0; variance < 2; ++variance) {

@@ -5,10 +5,14 @@
 #include "trivet/plugin.h"
 
 #define SOUND 0
-#define FUNCTION_CODE 1   // a device function that does not compile
-#define KERNEL_CODE 2     // a kernel that does not
-#define KERNEL_FORM 3     // the second form of one
-#define FUNCTION_MEANS 4  // a device function that computes something else: seen on a device only
+#define FUNCTION_CODE 1  // a device function that does not compile
+#define KERNEL_CODE 2    // a kernel that does not
+#define KERNEL_FORM 3    // the second form of one
+// Seen on a device only.
+#define FUNCTION_MEANS 4  // a device function that computes something else
+#define FORM_MEANS 5      // the second form of a kernel does
+#define CODE_PAST_END 6
+#define CODE_IN_PLACE 7  // says that it works in place, and reads what it has written over
 
 #if FAULT == FUNCTION_CODE
 #define CODE "  const F e = __expf(x);\n  return e + missing;"
@@ -33,9 +37,13 @@ static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_regio
     return NULL;
   }
   trivet_status_t status = trivet_proposal_api(proposal)->add(proposal, kernel, 0, 1, "first");
-  if (status || FAULT != KERNEL_FORM) return status;
+  if (status || (FAULT != KERNEL_FORM && FAULT != FORM_MEANS)) return status;
   return trivet_proposal_api(proposal)->add(proposal, kernel, 1, 2, "second");
 }
+
+#define BEGIN                                                                         \
+  "extern \"C\" __global__ void copy(volatile const float* x, volatile float* y) {\n" \
+  "  const int i = blockIdx.x;\n"
 
 static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
                             uint64_t tactic, trivet_emission_t* emission) {
@@ -46,15 +54,18 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   const int broken = FAULT == KERNEL_CODE || (FAULT == KERNEL_FORM && tactic == 1);
   const trivet_device_code_t code = {
       .header = TRIVET_HEADER(trivet_device_code_t, TRIVET_STRUCT_DEVICE_CODE),
-      .source = broken ? "extern \"C\" __global__ void copy(const float* x, float* y) {\n"
-                         "  y[blockIdx.x] = nowhere[blockIdx.x];\n}\n"
-                       : "extern \"C\" __global__ void copy(const float* x, float* y) {\n"
-                         "  y[blockIdx.x] = x[blockIdx.x];\n}\n",
+      .source = broken                               ? BEGIN "  y[i] = nowhere[i];\n}\n"
+                : FAULT == FORM_MEANS && tactic == 1 ? BEGIN "  y[i] = x[i] * 1.01f;\n}\n"
+                : FAULT == CODE_PAST_END ? BEGIN "  y[i] = x[i];\n  y[gridDim.x] = 1;\n}\n"
+                : FAULT == CODE_IN_PLACE ? BEGIN "  y[i] = 0;\n  y[i] = x[i];\n}\n"
+                                         : BEGIN "  y[i] = x[i];\n}\n",
       .launches = &launch,
       .launch_count = 1,
       .operands = operands,
       .operand_count = 2};
-  return trivet_emission_api(emission)->device_code(emission, &code);
+  trivet_status_t status = trivet_emission_api(emission)->device_code(emission, &code);
+  if (status || FAULT != CODE_IN_PLACE) return status;
+  return trivet_emission_api(emission)->in_place(emission, 0);
 }
 
 static const trivet_kernel_t kernel = {

@@ -2,7 +2,9 @@
 //
 // Plugins that load and are wrong, each in one point: what `trivet plugin check` has to find. FAULT
 // chooses; the name of the file is PLUGIN_NAME. Not one of these may be found by loading alone.
+#include <fenv.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,28 +29,36 @@
 #define NO_OUTPUT 15
 #define SHAPE_DYNAMIC 16
 #define HOOK_MEANS 17
-#define KERNEL_RESULT 20
-#define KERNEL_LEAK 21
-#define KERNEL_STALE 22
-#define KERNEL_UNWRITTEN 23
-#define KERNEL_POINTER 24
-#define KERNEL_IN_PLACE 25
-#define KERNEL_WRITES_INPUT 26
-#define KERNEL_WORKSPACE 27
-#define KERNEL_MALLOC 28
-#define KERNEL_MEMORY 29
-#define KERNEL_TACTIC 30
-#define KERNEL_THREADS 31
-#define KERNEL_TARGET 32
-#define KERNEL_STRIDES 33
-#define REWRITE_MEANING 40
-#define FRONTEND_CRASH 41
-#define FRONTEND_TAKES_ALL 42
+#define SIGNAL 18
+#define ROUNDING 19
+#define FILES 20
+#define ENVIRONMENT 21
+#define INFER_LEAK 22
+#define KERNEL_RESULT 30
+#define KERNEL_LEAK 31
+#define KERNEL_STALE 32
+#define KERNEL_UNWRITTEN 33
+#define KERNEL_POINTER 34
+#define KERNEL_IN_PLACE 35
+#define KERNEL_WRITES_INPUT 36
+#define KERNEL_WORKSPACE 37
+#define KERNEL_MALLOC 38
+#define KERNEL_MEMORY 39
+#define KERNEL_TACTIC 40
+#define KERNEL_THREADS 41
+#define KERNEL_TARGET 42
+#define KERNEL_STRIDES 43
+#define REWRITE_MEANING 50
+#define FRONTEND_CRASH 51
+#define FRONTEND_TAKES_ALL 52
+#define FRONTEND_LEAK 53
 
 #if FAULT < KERNEL_RESULT
 // y = x twice over, as a host function.
+static void* volatile lost;
 static trivet_status_t infer(const trivet_operator_t* op, trivet_node_view_t* v) {
   (void)op;
+  if (FAULT == INFER_LEAK) lost = malloc(100);
   const trivet_type_t* type = trivet_view_input_type(v, 0);
   trivet_dim_t dims[TRIVET_MAX_RANK];
   memcpy(dims, type->dims, sizeof(dims));
@@ -61,7 +71,6 @@ static trivet_status_t infer(const trivet_operator_t* op, trivet_node_view_t* v)
   return trivet_view_set_output(v, 0, type->dtype, type->rank, dims);
 }
 
-static void* volatile lost;
 static int calls;
 static float shared[1 << 12];
 
@@ -85,6 +94,10 @@ static trivet_status_t evaluate(const trivet_operator_t* op, trivet_evaluation_t
   status = e->api->output(e, 0, dtype, rank, dims, &y);
   if (status) return status;
   if (FAULT == LEAK) lost = malloc(100);
+  if (FAULT == SIGNAL) signal(SIGFPE, SIG_IGN);
+  if (FAULT == ROUNDING) fesetround(FE_UPWARD);
+  if (FAULT == FILES && !calls++ && !fopen("/dev/null", "r")) return NULL;
+  if (FAULT == ENVIRONMENT) setenv("OMP_NUM_THREADS", "1", 1);
   if (FAULT == UNWRITTEN) n -= n / 4;
   memcpy(y->data, x->data, n < y->size ? n : y->size);
   if (FAULT == PAST_END) ((char*)y->data)[y->size] = 1;
@@ -246,6 +259,8 @@ TRIVET_REWRITE(wrong, "faulty-swish", "x * sigmoid(x) is not this",
 TRIVET_PLUGIN(PLUGIN_NAME, "1.0", "a rewrite", &wrong)
 
 #else
+static void* volatile lost;
+
 static uint32_t probe(const trivet_frontend_t* frontend, const trivet_source_t* source) {
   (void)frontend, (void)source;
   return 1;
@@ -257,8 +272,9 @@ static trivet_status_t parse(const trivet_frontend_t* frontend, trivet_source_t*
   uint64_t size;
   const uint8_t* bytes = source->api->bytes(source, &size);
   if (FAULT == FRONTEND_TAKES_ALL) return NULL;
+  if (FAULT == FRONTEND_LEAK) lost = malloc(100);
   // Believes an offset that the file gives.
-  if (size > 8 && bytes[bytes[0] * 16777216ull] == 7) return NULL;
+  if (FAULT == FRONTEND_CRASH && size > 8 && bytes[bytes[0] * 16777216ull] == 7) return NULL;
   return builder->api->error(builder, TRIVET_STATUS_DATA_LOSS, "no model");
 }
 

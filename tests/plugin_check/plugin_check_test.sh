@@ -33,7 +33,7 @@ for pair in "$@"; do
     hang) options=(--seconds 4) ;;
     kernel_target) options=(--plugin $null) ;;
     function_code | kernel_code | kernel_form) [ "$compiled" ] || continue ;;
-    function_means) [[ $out_of_sound == *"runs on cuda"* ]] || { echo "not run, no device: $name"; continue; } ;;
+    function_means | form_means | code_*) [[ $out_of_sound == *"runs on cuda"* ]] || { echo "not run, no device: $name"; continue; } ;;
     refused_*) plugin=tests/abi/$name.so ;;
   esac
   out=$(check "$plugin" "${options[@]}")

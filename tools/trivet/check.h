@@ -6,6 +6,8 @@
 #ifndef TRIVET_TOOLS_TRIVET_CHECK_H_
 #define TRIVET_TOOLS_TRIVET_CHECK_H_
 
+#include <signal.h>
+
 #include "core/graph/graph.h"
 #include "core/registry/registry.h"
 #include "tools/trivet/command.h"
@@ -58,6 +60,22 @@ typedef struct check_memory_s {
   uint8_t fill;
 } check_memory_t;
 trivet_allocator_t check_allocator(check_memory_t* memory);
+
+// Bytes of malloc's memory that stay allocated after each call of |body|; 0 for what does not grow
+// with every call.
+#define CHECK_ROUNDS 20
+size_t check_growth(void (*body)(void* argument), void* argument);
+
+// What of the process a plugin has to leave as it is. |before|: noted before it did anything.
+#define CHECK_SIGNALS 65
+typedef struct check_process_s {
+  struct sigaction signals[CHECK_SIGNALS];
+  char folder[1024], locale[256];
+  uint32_t mode_mask, float_mode, open_files;
+  uint64_t environment;
+} check_process_t;
+void check_process_note(check_process_t* out);
+void check_process_judge(check_t* check, const check_process_t* before);
 
 // Memory between two guards, all of it |poison|.
 typedef struct check_block_s {

@@ -221,6 +221,29 @@ static bool read_bytes(check_t* check, trivet_builder_t* builder, const trivet_f
   return taken;
 }
 
+typedef struct reading_s {
+  check_t* check;
+  trivet_builder_t* builder;
+  const trivet_frontend_t* frontend;
+  const void* bytes;
+  size_t size;
+} reading_t;
+
+static void read_again(void* argument) {
+  const reading_t* r = argument;
+  read_bytes(r->check, r->builder, r->frontend, r->bytes, r->size);
+}
+
+// What a frontend takes of the C library's memory: with one input, good or not.
+static void check_reading_leaks(const reading_t* reading) {
+  check_t* check = reading->check;
+  uint32_t cases = check->tally->cases;
+  check_doing(check, "reading %zu bytes many times", reading->size);
+  size_t grown = check_growth(read_again, (void*)(uintptr_t)reading);
+  check->tally->cases = cases;
+  if (grown) check_fault(check, "leaks: %zu bytes stay allocated after each model", grown);
+}
+
 static void read_altered(check_t* check, trivet_builder_t* builder,
                          const trivet_frontend_t* frontend, const char* path) {
   size_t size;
@@ -243,6 +266,8 @@ static void read_altered(check_t* check, trivet_builder_t* builder,
     read_bytes(check, builder, frontend, bytes, size);
     bytes[at] = kept;
   }
+  reading_t reading = {check, builder, frontend, bytes, size};
+  if (size < 1 << 16) check_reading_leaks(&reading);
   free(bytes);
 }
 
@@ -273,6 +298,8 @@ void check_frontend(check_t* check, const trivet_frontend_t* frontend) {
     if (read_bytes(check, builder, frontend, bytes, size))
       check_fault(check, "takes bytes that are no model");
   }
+  reading_t reading = {check, builder, frontend, bytes, 64};
+  check_reading_leaks(&reading);
   const option_t* given = find_option(check->arguments, "--model");
   for (int i = 0; i < given->seen && i < 64; ++i)
     read_altered(check, builder, frontend, given->values[i]);

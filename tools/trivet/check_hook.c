@@ -2,7 +2,6 @@
 //
 // The evaluate hook of an operator under a host of our own: outputs between guards and poisoned,
 // inputs that must stay, refusals that must be passed on, runs in several threads at once.
-#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +16,6 @@
 #define MOST 64u
 #define THREADS 4
 #define ROUNDS 20
-#define PHASES 5
 
 typedef struct host_s {
   trivet_evaluation_t base;
@@ -211,22 +209,23 @@ static void check_statuses(const host_t* like, int calls, host_t* h) {
   }
 }
 
-// The hook has no allocator: what it takes of the C library's it has to give back. The C library
-// keeps freed memory for later and counts it, so that only growth that never ends is a leak.
+typedef struct calls_s {
+  const host_t* like;
+  host_t* host;
+} calls_t;
+
+static void run_again(void* argument) {
+  const calls_t* calls = argument;
+  trivet_status_free(run_once(calls->host, calls->like, 0xA5, -1));
+  host_free(calls->host);
+}
+
+// The hook has no allocator: what it takes of the C library's it has to give back.
 static void check_leaks(const host_t* like, host_t* h) {
-  size_t least = SIZE_MAX;
-  check_doing(like->check, "%d runs", PHASES * ROUNDS);
-  for (int phase = 0; phase < PHASES; ++phase) {
-    size_t before = mallinfo2().uordblks;
-    for (int i = 0; i < ROUNDS; ++i) {
-      trivet_status_free(run_once(h, like, 0xA5, -1));
-      host_free(h);
-    }
-    size_t after = mallinfo2().uordblks, grown = after > before ? after - before : 0;
-    if (grown < least) least = grown;
-  }
-  if (least >= ROUNDS * 16)
-    check_fault(like->check, "leaks: %zu bytes stay allocated after each run", least / ROUNDS);
+  calls_t calls = {like, h};
+  check_doing(like->check, "many runs");
+  size_t grown = check_growth(run_again, &calls);
+  if (grown) check_fault(like->check, "leaks: %zu bytes stay allocated after each run", grown);
 }
 
 static bool inputs_stayed(const host_t* like, const trivet_tensor_t* kept) {

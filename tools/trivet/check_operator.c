@@ -152,6 +152,28 @@ static bool write_graph(const use_t* u, tvi_string_builder_t* out) {
   return known && tvi_string_builder_status(out) == NULL;
 }
 
+typedef struct reading_s {
+  const check_t* check;
+  const char* text;
+} reading_t;
+
+static void read_again(void* argument) {
+  const reading_t* reading = argument;
+  trivet_graph_t* graph = NULL;
+  trivet_string_view_t view = {reading->text, strlen(reading->text)};
+  trivet_status_free(
+      tvi_graph_parse(reading->check->registry, view, trivet_allocator_system(), &graph));
+  tvi_graph_destroy(graph);
+}
+
+// What infer takes and does not give back.
+static void check_infer_leaks(check_t* check, const char* text) {
+  reading_t reading = {check, text};
+  check_doing(check, "inferring types many times");
+  size_t grown = check_growth(read_again, &reading);
+  if (grown) check_fault(check, "infer leaks: %zu bytes stay allocated after each call", grown);
+}
+
 // The evaluate hook alone, on the numbers of a graph without symbols.
 static void run_hook(check_t* check, const char* text) {
   trivet_graph_t* graph = NULL;
@@ -209,6 +231,8 @@ static bool run_use(check_t* check, use_t* u, bool symbolic, bool hook) {
     run_hook(check, text.data);
   } else {
     bool used = false;
+    if (!u->kernel && u->entry->definition->infer && symbolic && u->rank == 2)
+      check_infer_leaks(check, text.data);
     check_graph(check, text.data, u->kernel, NULL, &used);
     u->used = u->used || used;
   }

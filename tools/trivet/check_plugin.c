@@ -132,6 +132,8 @@ static void run_definition(check_t* check, const void* definition) {
 
 // In a child. |index| UINT32_MAX: only loads, and counts.
 static int child(check_t* check, uint32_t index) {
+  check_process_t before;
+  check_process_note(&before);
   trivet_status_t status = check_open_registry(check);
   if (!status && index == UINT32_MAX) status = try_builder(check);
   if (status) {
@@ -160,6 +162,7 @@ static int child(check_t* check, uint32_t index) {
   printf("%s %s\n", kind, name);
   fflush(stdout);
   run_definition(check, definition);
+  check_process_judge(check, &before);
   check_tally_t* t = check->tally;
   if (t->faults > 8) printf("  and %u more\n", t->faults - 8);
   printf("  %u cases, %u of them not taken: %s\n", t->cases, t->refused,
