@@ -18,6 +18,7 @@ right '' plugins/template_pass/template_pass.so
 right 'runs on template_target:v1, too' plugins/template_target/template_target.so
 right 'runs on null:v1, too' $null
 right 'runs on null:v1, too' tests/plugin_check/faulty_nothing.so --plugin $null --target null
+right '' tests/plugin_check/faulty_kernel_result.so --tolerance 0.01
 right 'nothing is built for nowhere' tests/plugin_check/faulty_nothing.so --target nowhere
 mkdir "$TEST_TMPDIR/without"
 cp -L "$plugins"/*.so "$TEST_TMPDIR/without" && rm -f "$TEST_TMPDIR/without"/cuda*.so

@@ -36,6 +36,7 @@ typedef struct check_s {
   const trivet_plugin_t* plugin;  // in the registry
   tvi_registry_t* registry;       // build halves of all plugins, for the reference
   check_tally_t* tally;
+  double tolerance;  // of floats; 0: what goes with their type
   uint32_t seconds;  // that a definition may take
   bool device_code;  // the definition brings code for devices, which is compiled in any case
 } check_t;
@@ -94,9 +95,10 @@ uint64_t check_block_unwritten(const check_block_t* a, uint8_t poison_a, const c
 
 // Values of any type: small, of both signs where the type has any, never 0.
 void check_fill(trivet_tensor_t* tensor, uint32_t seed);
-// How far apart two tensors of one type may be; "" if they are not farther, else what differs.
-void check_compare(const trivet_tensor_t* got, const trivet_tensor_t* wanted, char* out,
-                   size_t size);
+// How far apart two tensors of one type may be, floats by |least| at least; "" if they are not
+// farther, else what differs.
+void check_compare(const trivet_tensor_t* got, const trivet_tensor_t* wanted, double least,
+                   char* out, size_t size);
 
 // Runs a graph as text through the whole compiler and runtime, for two sets of shapes, and compares
 // with the plain evaluation of the graph; poison, guards, determinism, threads, leaks. |kernel|

@@ -36,6 +36,20 @@ static const char* const kGraphs[] = {
     "  input %x: f32[n, 4, 7]\n  %t = std.Transpose(%x) { perm = [0, 2, 1] }\n"
     "  %r = std.Relu(%t)\n  %y = std.Transpose(%r) { perm = [0, 2, 1] }\n"
     "  output \"y\": %y\n}\n",
+    HEAD
+    "  input %x: f32[n, 6]\n  const %s: f32[6] = splat(0.75)\n  const %b: f32[6] = splat(0.25)\n"
+    "  %y = std.LayerNormalization(%x, %s, %b)\n  output \"y\": %y\n}\n",
+    HEAD
+    "  input %x: f32[n, 3, 4, 4]\n  const %s: f32[3] = splat(0.75)\n  const %b: f32[3] = "
+    "splat(0.25)\n"
+    "  %y = std.BatchNormalization(%x, %s, %b, %b, %s)\n  output \"y\": %y\n}\n",
+    HEAD
+    "  input %x: f32[n, 2, 5, 5]\n  const %w: f32[2, 3, 3, 3] = splat(0.25)\n"
+    "  %y = std.ConvTranspose(%x, %w) { strides = [2, 2] }\n  output \"y\": %y\n}\n",
+    HEAD
+    "  input %x: f32[n, 3, 4]\n  const %shape: i64[2] = [0, 12]\n"
+    "  %f = std.Reshape(%x, %shape)\n  %a, %b = std.Split(%f) { axis = 1 }\n"
+    "  %m = std.Mul(%a, %b)\n  %y = std.Concat(%m, %a) { axis = 1 }\n  output \"y\": %y\n}\n",
 };
 #define GRAPH_COUNT (sizeof(kGraphs) / sizeof(kGraphs[0]))
 

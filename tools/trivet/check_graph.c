@@ -90,20 +90,20 @@ static bool draws_numbers(const trivet_graph_t* graph) {
   return false;
 }
 
-// On the host.
+// On the host. A kernel is also tried where others are cheaper.
 static trivet_status_t build_and_run(check_trial_t* t) {
   check_bytes_t plan = {0};
   uint32_t faults = t->check->tally->faults;
   trivet_status_t status = check_build(t, t->text, t->target, 1, true, &plan);
   if (!status) status = check_run(t, &plan, !t->plain);
   free(plan.data);
-  if (status || !t->kernel || !t->used || t->plain || t->check->tally->faults != faults)
-    return status;
+  if (status || !t->kernel || t->plain || t->check->tally->faults != faults) return status;
+  bool is_first = t->used;
   plan = (check_bytes_t){0};
   status = check_build(t, t->text, t->target, 32, false, &plan);
-  if (!status) status = check_run_alternatives(t, &plan, false);
+  if (!status && t->used) status = check_run_alternatives(t, &plan, !is_first);
   free(plan.data);
-  return status ? status : check_in_place(t, t->target);
+  return status || !is_first ? status : check_in_place(t, t->target);
 }
 
 static void try_graph(check_t* check, const char* text, const trivet_kernel_t* kernel,

@@ -116,11 +116,12 @@ static double tolerance(uint32_t dtype) {
   }
 }
 
-void check_compare(const trivet_tensor_t* got, const trivet_tensor_t* wanted, char* out,
-                   size_t size) {
+void check_compare(const trivet_tensor_t* got, const trivet_tensor_t* wanted, double least,
+                   char* out, size_t size) {
   *out = 0;
   uint64_t count = element_count(wanted), bad = 0;
   double allowed = tolerance(wanted->dtype);
+  if (tvi_dtype_is_float(wanted->dtype) && allowed < least) allowed = least;
   for (uint64_t i = 0; i < count; ++i) {
     double a = tvi_dtype_read_f64(got->dtype, got->data, (int64_t)i);
     double b = tvi_dtype_read_f64(wanted->dtype, wanted->data, (int64_t)i);

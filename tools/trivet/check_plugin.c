@@ -38,6 +38,7 @@ static const char kHelp[] =
     "Without it:\n"
     "                        devices that are here, and code for devices is compiled\n"
     "  --only NAME           this definition alone\n"
+    "  --tolerance X         how far floats may be apart, 2e-5 of their size for f32 without it\n"
     "  --seconds N           that a definition may take (120)\n"
     "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n";
 
@@ -199,12 +200,16 @@ static void run_child(check_t* check, uint32_t index) {
 }
 
 int check_plugin(int argc, char** argv) {
-  option_t options[] = {
-      {"--graph", NULL, true, true, 0, {0}, 0},        {"--model", NULL, true, true, 0, {0}, 0},
-      {"--only", NULL, true, false, 0, {0}, 0},        {"--plugin", NULL, true, true, 0, {0}, 0},
-      {"--target", NULL, true, true, 0, {0}, 0},       {"--seconds", NULL, true, false, 0, {0}, 0},
-      {"--plugin-path", NULL, true, false, 0, {0}, 0}, {"--verbose", "-v", false, false, 0, {0}, 0},
-      {"--help", "-h", false, false, 0, {0}, 0}};
+  option_t options[] = {{"--graph", NULL, true, true, 0, {0}, 0},
+                        {"--model", NULL, true, true, 0, {0}, 0},
+                        {"--only", NULL, true, false, 0, {0}, 0},
+                        {"--plugin", NULL, true, true, 0, {0}, 0},
+                        {"--target", NULL, true, true, 0, {0}, 0},
+                        {"--seconds", NULL, true, false, 0, {0}, 0},
+                        {"--tolerance", NULL, true, false, 0, {0}, 0},
+                        {"--plugin-path", NULL, true, false, 0, {0}, 0},
+                        {"--verbose", "-v", false, false, 0, {0}, 0},
+                        {"--help", "-h", false, false, 0, {0}, 0}};
   arguments_t arguments = {options, (int)(sizeof(options) / sizeof(options[0])), {0}, 0};
   if (!parse_arguments(&kPluginCommand, argc, argv, &arguments)) return 2;
   if (option_given(&arguments, "--help")) return fputs(kHelp, stdout), 0;
@@ -214,6 +219,14 @@ int check_plugin(int argc, char** argv) {
   trivet_status_t status = option_number(&arguments, "--seconds", SECONDS, 1, 86400, &seconds);
   if (status) return report_error("plugin check", status);
   check.seconds = (uint32_t)seconds;
+  const char* tolerance = option_value(&arguments, "--tolerance", "0");
+  char* end = NULL;
+  check.tolerance = strtod(tolerance, &end);
+  if (end == tolerance || *end || !(check.tolerance >= 0)) {
+    return report_error(
+        "plugin check",
+        TRIVET_STATUS(INVALID_ARGUMENT, "--tolerance %s is no number from 0 on", tolerance));
+  }
   void* shared =
       mmap(NULL, sizeof(check_tally_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED)
