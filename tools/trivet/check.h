@@ -30,14 +30,23 @@ typedef struct check_tally_s {
   char last_refusal[400];
 } check_tally_t;
 
+// Heap memory that is counted, and holds |fill| when it is given.
+typedef struct check_memory_s {
+  int64_t live;
+  int64_t refuse_in;  // the allocation after so many is refused, once; 0: none
+  uint8_t fill;
+} check_memory_t;
+
 typedef struct check_s {
   const arguments_t* arguments;
   const char* path;               // of the plugin
   const trivet_plugin_t* plugin;  // in the registry
   tvi_registry_t* registry;       // build halves of all plugins, for the reference
   check_tally_t* tally;
-  double tolerance;  // of floats; 0: what goes with their type
-  uint32_t seconds;  // that a definition may take
+  double tolerance;                  // of floats; 0: what goes with their type
+  uint32_t seconds;                  // that a definition may take
+  trivet_runtime_t* device_runtime;  // opened on first use, and kept
+  check_memory_t device_memory;
   bool device_code;  // the definition brings code for devices, which is compiled in any case
 } check_t;
 
@@ -54,12 +63,7 @@ void check_fault(check_t* check, const char* format, ...) TRIVET_PRINTF_FORMAT(2
 // A case that the definition does not take; its message is kept. Consumes |status|.
 void check_refused(check_t* check, trivet_status_t status);
 
-// Heap memory that is counted, and holds |fill| when it is given.
-typedef struct check_memory_s {
-  int64_t live;
-  int64_t refuse_in;  // the allocation after so many is refused, once; 0: none
-  uint8_t fill;
-} check_memory_t;
+// Memory that |memory| counts.
 trivet_allocator_t check_allocator(check_memory_t* memory);
 
 // Bytes of malloc's memory that stay allocated after each call of |body|; 0 for what does not grow

@@ -163,6 +163,11 @@ static int child(check_t* check, uint32_t index) {
   printf("%s %s\n", kind, name);
   fflush(stdout);
   run_definition(check, definition);
+  snprintf(check->tally->doing, sizeof(check->tally->doing), "closing the device");
+  trivet_runtime_destroy(check->device_runtime);
+  if (check->device_memory.live)
+    check_fault(check, "running on devices leaks %lld bytes of the caller's allocator",
+                (long long)check->device_memory.live);
   check_process_judge(check, &before);
   check_tally_t* t = check->tally;
   if (t->faults > 8) printf("  and %u more\n", t->faults - 8);

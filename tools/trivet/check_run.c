@@ -237,12 +237,12 @@ static trivet_status_t run_fills(check_trial_t* t) {
   check_doing(t->check, "running in memory that held something");
   for (int k = 0; k < 2 && !status; ++k) {
     trivet_context_t* context = NULL;
-    t->memory.fill = k ? 0xFF : 0;
+    t->memory->fill = k ? 0xFF : 0;
     status = make_context(t, 1, &context);
     if (!status) status = run_set(t, context, 0, 0xA5, &results[k]);
     trivet_context_destroy(context);
   }
-  t->memory.fill = 0;
+  t->memory->fill = 0;
   if (!status && !check_results_same(t, &results[0], &results[1]))
     check_fault(t->check,
                 "results depend on what memory held before: something is read that "
@@ -258,11 +258,11 @@ static trivet_status_t run_refusals(check_trial_t* t, const check_results_t* fir
     trivet_context_t* context = NULL;
     check_results_t r = {0};
     check_doing(t->check, "allocation %d of a context refused", k);
-    t->memory.refuse_in = k;
+    t->memory->refuse_in = k;
     trivet_status_t status = make_context(t, 1, &context);
     if (!status) status = run_set(t, context, 0, 0xA5, &r);
-    bool refused = t->memory.refuse_in == 0;
-    t->memory.refuse_in = 0;
+    bool refused = t->memory->refuse_in == 0;
+    t->memory->refuse_in = 0;
     if (refused && !status && !check_results_same(t, &r, first)) {
       check_fault(t->check, "returns OK although the host refused memory: a status is thrown away");
       refused = false;
@@ -288,11 +288,11 @@ static void run_again(void* argument) {
 
 // What a kernel takes of the C library's memory, beside the caller's allocator.
 static void run_leaks(check_trial_t* t) {
-  int64_t live = t->memory.live;
+  int64_t live = t->memory->live;
   check_doing(t->check, "many contexts");
   size_t grown = check_growth(run_again, t);
   // What is the caller's allocator's is told at the end.
-  if (grown && t->memory.live == live)
+  if (grown && t->memory->live == live)
     check_fault(t->check, "leaks: %zu bytes of malloc stay allocated after each context and run",
                 grown);
 }
@@ -309,52 +309,63 @@ static trivet_status_t run_kernel(check_trial_t* t) {
   return status;
 }
 
-static trivet_status_t load(check_trial_t* t, const check_bytes_t* plan,
-                            trivet_runtime_t** out_runtime) {
+static trivet_status_t open_runtime(const check_trial_t* t, check_memory_t* memory,
+                                    trivet_runtime_t** out_runtime) {
   trivet_runtime_options_t options = {
       .header = {sizeof(options), TRIVET_STRUCT_RUNTIME_OPTIONS, NULL},
-      .allocator = check_allocator(&t->memory)};
+      .allocator = check_allocator(memory)};
   TRIVET_RETURN_IF_ERROR(trivet_runtime_create(&options, out_runtime));
   TRIVET_RETURN_IF_ERROR(load_runtime_plugins(*out_runtime, t->check->arguments));
   TRIVET_RETURN_IF_ERROR(trivet_runtime_load_plugin(*out_runtime, t->check->path));
-  TRIVET_RETURN_IF_ERROR(trivet_runtime_add_plugin(*out_runtime, check_operators));
-  return trivet_engine_load_memory(*out_runtime, plan->data, plan->size, NULL, &t->engine);
+  return trivet_runtime_add_plugin(*out_runtime, check_operators);
+}
+
+// An engine on the host has a runtime of its own. A device is opened once in a process, since that
+// takes long; memory is that of its runtime then.
+static trivet_status_t load(check_trial_t* t, const check_bytes_t* plan) {
+  check_t* check = t->check;
+  const bool is_here = strcmp(t->target, "cpu") == 0;
+  t->memory = is_here ? &t->own_memory : &check->device_memory;
+  trivet_runtime_t** runtime = is_here ? &t->runtime : &check->device_runtime;
+  if (!*runtime) TRIVET_RETURN_IF_ERROR(open_runtime(t, t->memory, runtime));
+  return trivet_engine_load_memory(*runtime, plan->data, plan->size, NULL, &t->engine);
+}
+
+static void unload(check_trial_t* t) {
+  trivet_engine_destroy(t->engine);
+  t->engine = NULL;
+  trivet_runtime_destroy(t->runtime);
+  t->runtime = NULL;
 }
 
 trivet_status_t check_run(check_trial_t* t, const check_bytes_t* plan, bool all) {
-  trivet_runtime_t* runtime = NULL;
   uint32_t faults = t->check->tally->faults;
   say_doing(t, "loading the plan");
-  trivet_status_t status = load(t, plan, &runtime);
+  trivet_status_t status = load(t, plan);
   if (!status) status = run_sets(t);
   bool good = !status && faults == t->check->tally->faults;
   if (good) status = run_fills(t);
   if (good && all && !status) status = run_threads(t);
   if (good && all && !status && t->kernel && t->used) status = run_kernel(t);
-  check_doing(t->check, "giving memory back");
-  trivet_engine_destroy(t->engine);
-  t->engine = NULL;
-  trivet_runtime_destroy(runtime);
-  if (!status && t->memory.live)
+  say_doing(t, "giving memory back");
+  unload(t);
+  // What an open device keeps, it keeps for later.
+  if (!status && t->memory == &t->own_memory && t->memory->live)
     check_fault(t->check, "running leaks %lld bytes of the caller's allocator",
-                (long long)t->memory.live);
-  t->memory.live = 0;
+                (long long)t->memory->live);
+  if (t->memory == &t->own_memory) t->memory->live = 0;
   return status;
 }
 
 trivet_status_t check_run_once(check_trial_t* t, const check_bytes_t* plan, int set,
                                check_results_t* out_results) {
-  trivet_runtime_t* runtime = NULL;
   trivet_context_t* context = NULL;
   memset(out_results, 0, sizeof(*out_results));
-  trivet_status_t status = load(t, plan, &runtime);
+  trivet_status_t status = load(t, plan);
   if (!status) status = make_context(t, 1, &context);
   if (!status) status = run_set(t, context, set, 0xA5, out_results);
   trivet_context_destroy(context);
-  trivet_engine_destroy(t->engine);
-  t->engine = NULL;
-  trivet_runtime_destroy(runtime);
-  t->memory.live = 0;
+  unload(t);
   return status;
 }
 

@@ -36,7 +36,9 @@ typedef struct check_trial_s {
   bool random;         // a node draws numbers: results are not compared
   const char* target;  // that the plan which runs is for
   char tactic[80];     // that runs, "" where there is one only
-  check_memory_t memory;
+  check_memory_t own_memory;
+  check_memory_t* memory;     // of the runtime: one's own, or that of the device
+  trivet_runtime_t* runtime;  // on the host only
   trivet_engine_t* engine;
 } check_trial_t;
 
