@@ -96,9 +96,9 @@ trivet_status_t tvi_cover_mergeable(tvi_cover_t* cover, uint32_t a, uint32_t b,
                                     bool* out_mergeable);
 trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from);
 // Does a kernel other than the target's general one run the region, in one memory order or another?
-// |reasons| (NULL: unwanted) says why not.
+// |flags|: only kernels that have all of these count. |reasons| (NULL: unwanted) says why not.
 trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                                          const tvi_cover_region_t* region,
+                                          const tvi_cover_region_t* region, uint32_t flags,
                                           tvi_string_builder_t* reasons, bool* out_accepted);
 trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_fuse_groups(tvi_cover_t* cover, tvi_tactic_context_t* tactics);

@@ -47,9 +47,10 @@ typedef struct offer_s {
   bool accepted;  // by such a kernel
 } offer_t;
 
+// A kernel with all of |flags|, that is.
 static trivet_status_t ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                           const tvi_cover_region_t* region, tvi_string_builder_t* reasons,
-                           offer_t* offer) {
+                           const tvi_cover_region_t* region, uint32_t flags,
+                           tvi_string_builder_t* reasons, offer_t* offer) {
   offer->accepted = false;
   if (!region->program) return TRIVET_OK;
   for (int last = 0; last < 2 && !offer->accepted; ++last) {
@@ -58,18 +59,21 @@ static trivet_status_t ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
     TRIVET_RETURN_IF_ERROR(dense_region(cover, tactics, region, last != 0, &asked));
     TRIVET_RETURN_IF_ERROR(tvi_tactic_enumerate(tactics, &asked, &offer->list, reasons));
     for (size_t i = 0; i < offer->list.count; ++i) {
-      if (!tvi_tactic_is_general(offer->list.data[i].kernel)) offer->accepted = true;
+      const trivet_kernel_t* kernel = offer->list.data[i].kernel;
+      if (!tvi_tactic_is_general(kernel) && (kernel->flags & flags) == flags) {
+        offer->accepted = true;
+      }
     }
   }
   return TRIVET_OK;
 }
 
 trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                                          const tvi_cover_region_t* region,
+                                          const tvi_cover_region_t* region, uint32_t flags,
                                           tvi_string_builder_t* reasons, bool* out_accepted) {
   offer_t offer;
   tvi_vector_init(&offer.list, cover->graph->allocator);
-  trivet_status_t status = ask(cover, tactics, region, reasons, &offer);
+  trivet_status_t status = ask(cover, tactics, region, flags, reasons, &offer);
   *out_accepted = offer.accepted;
   tvi_vector_deinit(&offer.list);
   return status;
@@ -96,14 +100,14 @@ static trivet_status_t pays(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   offer_t shorter, rest;
   tvi_vector_init(&shorter.list, cover->graph->allocator);
   tvi_vector_init(&rest.list, cover->graph->allocator);
-  trivet_status_t status = ask(cover, tactics, &cover->regions.data[id], NULL, &shorter);
+  trivet_status_t status = ask(cover, tactics, &cover->regions.data[id], 0, NULL, &shorter);
   bool lost = false;
   for (size_t i = 0; i < shorter.list.count; ++i) {
     lost = lost || !offers(longer, shorter.list.data[i].kernel);
   }
   if (!status && lost) {
     status = tvi_cover_region_program(cover, &cover->regions.data[reader]);
-    if (!status) status = ask(cover, tactics, &cover->regions.data[reader], NULL, &rest);
+    if (!status) status = ask(cover, tactics, &cover->regions.data[reader], 0, NULL, &rest);
   }
   *out_pays = !lost || lowest_price(longer) < lowest_price(&shorter) + lowest_price(&rest);
   tvi_vector_deinit(&shorter.list);
@@ -168,7 +172,7 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
       tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
   if (!status) status = tvi_vector_push(&longer.nodes, reader);
   if (!status) status = tvi_cover_region_program(cover, &longer);
-  if (!status) status = ask(cover, tactics, &longer, &reasons, &offer);
+  if (!status) status = ask(cover, tactics, &longer, 0, &reasons, &offer);
   if (!status && offer.accepted) {
     status = pays(cover, tactics, &offer, id, fact->region, &worth);
   }
@@ -195,15 +199,20 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
 }
 
 trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics) {
+  // What is fused into anything else stays by itself for a kernel that asks for layouts only.
+  const bool asks_for_layouts = tvi_tactic_has_flag(tactics, TRIVET_KERNEL_LAYOUTS);
   TVI_GRAPH_FOR_EACH_NODE(cover->graph, id) {
     tvi_node_fact_t* fact = &cover->facts[id];
     if (fact->region == TVI_COVER_NONE) continue;
-    if (fact->node_class != TVI_NODE_CONTRACTION && fact->node_class != TVI_NODE_OTHER) continue;
+    const bool anchors =
+        fact->node_class == TVI_NODE_CONTRACTION || fact->node_class == TVI_NODE_OTHER;
+    if (!anchors && !asks_for_layouts) continue;
     tvi_cover_region_t* region = &cover->regions.data[fact->region];
     if (region->nodes.count != 1) continue;
     TRIVET_RETURN_IF_ERROR(tvi_cover_region_program(cover, region));
     bool accepted = false;
-    TRIVET_RETURN_IF_ERROR(tvi_cover_library_accepts(cover, tactics, region, NULL, &accepted));
+    TRIVET_RETURN_IF_ERROR(tvi_cover_library_accepts(
+        cover, tactics, region, anchors ? 0 : TRIVET_KERNEL_LAYOUTS, NULL, &accepted));
     if (!accepted) continue;
     region->anchored = true;
     tvi_value_id_t value = tvi_graph_node(cover->graph, id)->outputs[0];

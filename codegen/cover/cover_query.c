@@ -29,7 +29,8 @@ static trivet_status_t ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics, tv
   region.made_by = "single";
   status = tvi_vector_push(&region.nodes, node);
   if (!status) status = tvi_cover_region_program(cover, &region);
-  if (!status) status = tvi_cover_library_accepts(cover, tactics, &region, reasons, out_accepted);
+  if (!status)
+    status = tvi_cover_library_accepts(cover, tactics, &region, 0, reasons, out_accepted);
   tvi_vector_deinit(&region.nodes);
   tvi_vector_deinit(&region.inputs);
   tvi_vector_deinit(&region.outputs);

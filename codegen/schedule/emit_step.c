@@ -340,13 +340,18 @@ void tvi_schedule_count_reformat(tvi_schedule_t* s, const tvi_kir_program_t* pro
     s->reformat_bytes += value_bytes(s, &program->values[v]);
 }
 
-// Counts a step whose result is what it loads, in another type.
-static void count_cast(tvi_schedule_t* s, const tvi_kir_program_t* program) {
-  if (!program || program->stage_count != 1 || program->stages[0].kind != TVI_KIR_MAP) return;
+// Whether a step's result is what it loads, in another type.
+static bool is_cast(const tvi_kir_program_t* program) {
+  if (!program || program->stage_count != 1 || program->stages[0].kind != TVI_KIR_MAP) return false;
   const tvi_kir_stage_t* stage = &program->stages[0];
   const tvi_kir_instr_t* result = &stage->instrs[stage->results[0]];
-  if (result->opcode != TVI_KIR_CAST || stage->instrs[result->args[0]].opcode != TVI_KIR_LOAD)
-    return;
+  return result->opcode == TVI_KIR_CAST && stage->instrs[result->args[0]].opcode == TVI_KIR_LOAD;
+}
+
+// Plans tell casts by this name, too.
+static void count_cast(tvi_schedule_t* s, const tvi_kir_program_t* program,
+                       tvi_sched_step_t* step) {
+  step->made_by = "cast";
   ++s->cast_count;
   for (uint32_t v = 0; v < program->value_count; ++v)
     s->cast_bytes += value_bytes(s, &program->values[v]);
@@ -371,11 +376,8 @@ trivet_status_t tvi_schedule_emit_step(tvi_schedule_t* s, const trivet_region_t*
       if ((mask >> i & 1) && region->operands[i].value == tensor->value) step.in_place |= 1u << k;
     }
   }
+  if (!status && is_cast(region->program)) count_cast(s, region->program, &step);
   if (!status) status = tvi_vector_push(&s->steps, step);
-  if (status) {
-    tvi_sched_step_deinit(&step);
-  } else {
-    count_cast(s, region->program);
-  }
+  if (status) tvi_sched_step_deinit(&step);
   return status;
 }

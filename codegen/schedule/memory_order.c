@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory order over the whole graph: every region that touches images runs either plain (NCHW) or
-// channels last. Prices of kernels in both orders and prices of the reformats between regions are
-// minimised together, by sweeps that flip one region at a time, from two starts.
+// Memory order over the whole graph: every region that touches images reads and writes them either
+// plain (NCHW) or channels last; in different orders where a kernel asks for that. Prices of
+// kernels in these orders and prices of the reformats between regions are minimised together, by
+// sweeps that change one region at a time, from two starts.
 #include <string.h>
 
 #include "codegen/schedule/schedule.h"
 #include "core/base/status.h"
 
-enum { PLAIN = 0, LAST = 1 };
+// Modes: which of what a region reads and writes lies channels last.
+enum { PLAIN = 0, READS_LAST = 1, WRITES_LAST = 2, LAST = 3, MODES = 4 };
 
 typedef struct edge_s {
   uint32_t other;  // region; TVI_COVER_NONE: the caller's memory or a reshape, which are plain
   double cost;     // nanoseconds if the two run in different orders
+  bool reads;      // |other| computes what this region reads
 } edge_t;
 
 typedef struct choice_s {
   uint8_t mode;
-  bool free;  // may run either way
-  double price[2];
+  bool free;   // may run either way
+  bool mixed;  // a kernel may read in one order and write in the other
+  double price[MODES];
   TVI_VECTOR(edge_t) edges;
 } choice_t;
 
@@ -37,11 +41,12 @@ static double bytes_of(const tvi_schedule_t* s, tvi_value_id_t value) {
   return (double)bytes;
 }
 
-// Price of the region with all its images in one order; the cheapest tactic. Never a measured time:
-// a plan may not depend on what a timing cache happened to know when the orders were settled.
-// |order|: of |result|, which it computes; NULL: as |mode| says.
+// Price of the region with its images in the orders of |mode|; the cheapest tactic. Never a
+// measured time: a plan may not depend on what a timing cache happened to know when the orders were
+// settled. |order|: of |result|, which it computes; NULL: as |mode| says. |out_asks|: whether a
+// kernel offers itself that asks for layouts; NULL: of no interest.
 static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, tvi_value_id_t result,
-                             const tvi_layout_t* order, double* out_price) {
+                             const tvi_layout_t* order, double* out_price, bool* out_asks) {
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
   uint32_t inputs = (uint32_t)region->inputs.count,
            count = inputs + (uint32_t)region->outputs.count;
@@ -52,7 +57,7 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, tvi_v
     operands[i].value = i < inputs ? region->inputs.data[i] : region->outputs.data[i - inputs];
     operands[i].is_output = i >= inputs;
     uint32_t rank = tvi_graph_value(s->graph, operands[i].value)->type.rank;
-    bool last = mode == LAST && image(s, operands[i].value);
+    bool last = (mode & (i < inputs ? READS_LAST : WRITES_LAST)) && image(s, operands[i].value);
     tvi_region_operand_set_dense(s->graph, &operands[i],
                                  last ? tvi_layout_channels_last(rank) : tvi_layout_plain());
     if (order && operands[i].value == result && i >= inputs) {
@@ -71,10 +76,26 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, tvi_v
   double best = -1;
   for (size_t i = 0; i < list.count; ++i) {
     if (best < 0 || list.data[i].price < best) best = list.data[i].price;
+    if (out_asks && (list.data[i].kernel->flags & TRIVET_KERNEL_LAYOUTS)) *out_asks = true;
   }
   tvi_vector_deinit(&list);
   *out_price = best < 0 ? 1e15 : best;
   return status;
+}
+
+// Two orders at once are for kernels that ask for them: all others want one or do not care.
+static trivet_status_t price_modes(tvi_schedule_t* s, uint32_t id, choice_t* choice) {
+  bool may_ask = tvi_tactic_has_flag(s->tactics, TRIVET_KERNEL_LAYOUTS);
+  for (uint8_t mode = PLAIN; mode < MODES; ++mode) {
+    const bool is_mixed = mode == READS_LAST || mode == WRITES_LAST;
+    bool asks = false;
+    choice->price[mode] = 1e15;
+    if (is_mixed && !may_ask) continue;
+    TRIVET_RETURN_IF_ERROR(price(s, id, mode, 0, NULL, &choice->price[mode], &asks));
+    if (is_mixed && !asks) choice->price[mode] = 1e15;
+    if (is_mixed && asks) choice->mixed = true;
+  }
+  return TRIVET_OK;
 }
 
 // Nanoseconds per byte of a copy into another order: some 5 GB/s a thread on the host, and what a
@@ -103,24 +124,38 @@ static trivet_status_t connect(tvi_schedule_t* s, choice_t* choices, uint32_t re
   if (reshaped) {  // what is behind the reshape sees plain memory; the writer pays for anything
                    // else
     if (writer == TVI_COVER_NONE) return TRIVET_OK;
-    edge_t edge = {TVI_COVER_NONE, bytes_of(s, base) * copy_rate(s) + 2000};
+    edge_t edge = {TVI_COVER_NONE, bytes_of(s, base) * copy_rate(s) + 2000, false};
     return tvi_vector_push(&choices[writer].edges, edge);
   }
-  edge_t edge = {writer, cost};
+  edge_t edge = {writer, cost, true};
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&choices[reader].edges, edge));
   if (writer == TVI_COVER_NONE) return TRIVET_OK;
   edge.other = reader;
+  edge.reads = false;
   return tvi_vector_push(&choices[writer].edges, edge);
 }
 
 static double energy_of(const choice_t* choices, const choice_t* choice, uint8_t mode) {
   double sum = choice->price[mode];
   for (size_t e = 0; e < choice->edges.count; ++e) {
-    uint32_t other = choice->edges.data[e].other;
-    uint8_t theirs = other == TVI_COVER_NONE ? PLAIN : choices[other].mode;
-    if (theirs != mode) sum += choice->edges.data[e].cost;
+    const edge_t* edge = &choice->edges.data[e];
+    const uint8_t other = edge->other == TVI_COVER_NONE ? PLAIN : choices[edge->other].mode;
+    const bool ours = (mode & (edge->reads ? READS_LAST : WRITES_LAST)) != 0;
+    const bool theirs = (other & (edge->reads ? WRITES_LAST : READS_LAST)) != 0;
+    if (ours != theirs) sum += edge->cost;
   }
   return sum;
+}
+
+static uint8_t best_mode(const choice_t* choices, const choice_t* choice) {
+  static const uint8_t modes[MODES] = {PLAIN, LAST, READS_LAST, WRITES_LAST};
+  uint8_t best = PLAIN;
+  double least = energy_of(choices, choice, PLAIN);
+  for (int i = 1; i < (choice->mixed ? MODES : 2); ++i) {
+    double energy = energy_of(choices, choice, modes[i]);
+    if (energy < least) least = energy, best = modes[i];
+  }
+  return best;
 }
 
 static double settle(tvi_schedule_t* s, choice_t* choices, uint8_t start) {
@@ -131,8 +166,7 @@ static double settle(tvi_schedule_t* s, choice_t* choices, uint8_t start) {
     for (size_t i = 0; i < count; ++i) {
       choice_t* choice = &choices[sweep % 2 ? count - 1 - i : i];
       if (!choice->free) continue;
-      uint8_t better =
-          energy_of(choices, choice, LAST) < energy_of(choices, choice, PLAIN) ? LAST : PLAIN;
+      uint8_t better = best_mode(choices, choice);
       if (better != choice->mode) choice->mode = better, changed = true;
     }
     if (!changed) break;
@@ -152,7 +186,7 @@ static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* bes
   bool any = false;
   for (size_t r = 0; r < s->cover->regions.count; ++r) {
     const tvi_cover_region_t* region = &s->cover->regions.data[r];
-    choices[r].price[PLAIN] = choices[r].price[LAST] = 0;
+    memset(choices[r].price, 0, sizeof(choices[r].price));
     if (region->dead || !region->program) continue;
     for (size_t i = 0; i < region->inputs.count; ++i) {
       if (image(s, region->inputs.data[i])) choices[r].free = true;
@@ -163,15 +197,14 @@ static trivet_status_t decide(tvi_schedule_t* s, choice_t* choices, uint8_t* bes
       if (!image(s, value)) continue;
       choices[r].free = true;
       if (tvi_graph_value(s->graph, value)->output_uses) {
-        edge_t edge = {TVI_COVER_NONE, bytes_of(s, value) * copy_rate(s) + 2000};
+        edge_t edge = {TVI_COVER_NONE, bytes_of(s, value) * copy_rate(s) + 2000, false};
         TRIVET_RETURN_IF_ERROR(tvi_vector_push(&choices[r].edges, edge));
       }
     }
     // Only kernels that are picky have prices worth asking for; the general one takes either order.
     if (!choices[r].free || !region->anchored) continue;
     any = true;
-    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, PLAIN, 0, NULL, &choices[r].price[PLAIN]));
-    TRIVET_RETURN_IF_ERROR(price(s, (uint32_t)r, LAST, 0, NULL, &choices[r].price[LAST]));
+    TRIVET_RETURN_IF_ERROR(price_modes(s, (uint32_t)r, &choices[r]));
   }
   memset(best, PLAIN, s->cover->regions.count);
   if (!any || !tvi_tactic_fuser_enabled(s->tactics, "choose-layout")) return TRIVET_OK;
@@ -222,8 +255,8 @@ static trivet_status_t follow_reader(tvi_schedule_t* s, uint32_t id, tvi_value_i
   }
   double here = 0, there = 0;
   if (!s->cover->regions.data[id].anchored && order.order[rank - 1] != rank - 1) return TRIVET_OK;
-  TRIVET_RETURN_IF_ERROR(price(s, id, PLAIN, 0, NULL, &here));
-  TRIVET_RETURN_IF_ERROR(price(s, id, PLAIN, value, &order, &there));
+  TRIVET_RETURN_IF_ERROR(price(s, id, PLAIN, 0, NULL, &here, NULL));
+  TRIVET_RETURN_IF_ERROR(price(s, id, PLAIN, value, &order, &there, NULL));
   if (there < here + bytes_of(s, value) * copy_rate(s) + 2000) s->layouts[value] = order;
   return TRIVET_OK;
 }
@@ -235,13 +268,17 @@ trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* s) {
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*choices), &choices));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(s->arena, count + 1, 1, &best));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(s->arena, count + 1, sizeof(*s->reads_last), &s->reads_last));
   for (size_t r = 0; r < count; ++r) tvi_vector_init(&choices[r].edges, s->allocator);
   trivet_status_t status = decide(s, choices, best);
   for (size_t r = 0; r < count; ++r) tvi_vector_deinit(&choices[r].edges);
   TRIVET_RETURN_IF_ERROR(status);
   for (size_t r = 0; r < count; ++r) {
     const tvi_cover_region_t* region = &s->cover->regions.data[r];
-    for (size_t i = 0; !region->dead && best[r] == LAST && i < region->outputs.count; ++i) {
+    s->reads_last[r] = (best[r] & READS_LAST) != 0;
+    if (region->dead || !(best[r] & WRITES_LAST)) continue;
+    for (size_t i = 0; i < region->outputs.count; ++i) {
       tvi_value_id_t value = region->outputs.data[i];
       if (image(s, value))
         s->layouts[value] = tvi_layout_channels_last(tvi_graph_value(s->graph, value)->type.rank);

@@ -84,6 +84,7 @@ typedef struct tvi_schedule_s {
   // channels last.
   tvi_place_t* dense_copies[2];
   tvi_layout_t* layouts;          // by value id: memory order to give the value when it is computed
+  bool* reads_last;               // by region: images that it reads were priced channels last
   tvi_value_id_t* concat_parent;  // by value id: concat output that the value is written into; 0
   trivet_dim_t* concat_offset;    // by value id: position along the axis
   uint8_t* concat_axis;

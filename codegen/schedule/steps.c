@@ -14,12 +14,6 @@
 #include "core/kernel_ir/operator_text.h"
 #include "core/plan/host_blob.h"
 
-static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* program,
-                                   const tvi_node_id_t* nodes, uint32_t node_count,
-                                   const tvi_region_operand_t* operands, uint32_t input_count,
-                                   uint32_t output_count, const tvi_place_t* places,
-                                   const char* made_by, uint32_t region_id);
-
 static void describe_operand(const tvi_schedule_t* s, tvi_value_id_t value,
                              const tvi_place_t* place, bool is_output,
                              tvi_region_operand_t* out_operand) {
@@ -47,12 +41,13 @@ static trivet_status_t run_program(tvi_schedule_t* s, const tvi_kir_program_t* p
                                    const tvi_node_id_t* nodes, uint32_t node_count,
                                    const tvi_region_operand_t* operands, uint32_t input_count,
                                    uint32_t output_count, const tvi_place_t* places,
-                                   const char* made_by, uint32_t region_id) {
+                                   const char* made_by, bool is_copy) {
   trivet_region_t region;
   make_region(s, program, nodes, node_count, operands, input_count, output_count, made_by, &region);
+  region.is_copy = is_copy;
   tvi_tactic_choice_t choice;
   TRIVET_RETURN_IF_ERROR(tvi_tactic_choose(s->tactics, &region, &choice));
-  return tvi_schedule_emit_step(s, &region, places, &choice, region_id);
+  return tvi_schedule_emit_step(s, &region, places, &choice, TVI_COVER_NONE);
 }
 
 // Copies a value from one place to another.
@@ -68,7 +63,7 @@ static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const
   tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
   tvi_schedule_count_reformat(s, program);
   return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by,
-                     TVI_COVER_NONE);
+                     true);
 }
 
 static trivet_status_t new_place(tvi_schedule_t* s, tvi_value_id_t value,
@@ -100,8 +95,7 @@ static trivet_status_t copy_reshaped(tvi_schedule_t* s, tvi_value_id_t id, tvi_v
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, source, &places[1], true, &operands[1]);
   tvi_schedule_count_reformat(s, program);
-  return run_program(s, program, &value->producer, 1, operands, 1, 1, places, "view",
-                     TVI_COVER_NONE);
+  return run_program(s, program, &value->producer, 1, operands, 1, 1, places, "view", true);
 }
 
 // Gives a value that no region computes a buffer: a constant of dimensions, or a view that strides
@@ -118,8 +112,7 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
                                              element_count, id, &program));
     TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, id));
     describe_operand(s, id, &s->places[id], true, &operands[0]);
-    return run_program(s, program, NULL, 0, operands, 0, 1, &s->places[id], "shape-values",
-                       TVI_COVER_NONE);
+    return run_program(s, program, NULL, 0, operands, 0, 1, &s->places[id], "shape-values", false);
   }
   tvi_node_id_t producer = value->producer;
   if (!producer || s->cover->facts[producer].node_class != TVI_NODE_VIEW) {
@@ -156,7 +149,7 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, id, &places[1], true, &operands[1]);
   tvi_schedule_count_reformat(s, copy);
-  return run_program(s, copy, &producer, 1, operands, 1, 1, places, "view", TVI_COVER_NONE);
+  return run_program(s, copy, &producer, 1, operands, 1, 1, places, "view", false);
 }
 
 static trivet_status_t find_place(tvi_schedule_t* s, tvi_value_id_t value, tvi_place_t* out_place) {
@@ -194,7 +187,7 @@ typedef struct located_s {
   const tvi_value_id_t* values;  // of all operands
   tvi_place_t* places;
   tvi_region_operand_t* operands;
-  bool channels_last;  // the order that the region was priced in
+  bool channels_last;  // the order that what it reads was priced in
 } located_t;
 
 static bool is_image(const tvi_schedule_t* s, tvi_value_id_t value) {
@@ -241,6 +234,7 @@ static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
   located_t l;
   memset(&l, 0, sizeof(l));
   l.region = id;
+  l.channels_last = s->reads_last[id];
   l.inputs = (uint32_t)region->inputs.count;
   l.outputs = (uint32_t)region->outputs.count;
   uint32_t count = l.inputs + l.outputs;
@@ -259,9 +253,6 @@ static trivet_status_t program_region(tvi_schedule_t* s, uint32_t id) {
     }
     TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, values[i]));
     l.places[i] = s->places[values[i]];
-    tvi_layout_t plain = tvi_layout_plain();
-    uint32_t rank = tvi_graph_value(s->graph, values[i])->type.rank;
-    if (!tvi_layout_equal(&s->layouts[values[i]], &plain, rank)) l.channels_last = true;
   }
   trivet_region_t asked;
   tvi_tactic_choice_t choice;
@@ -323,7 +314,7 @@ static trivet_status_t offer_host_region(tvi_schedule_t* s, uint32_t id, bool* o
   tvi_place_t* places = NULL;
   uint32_t count = 0, inputs = 0;
   *out_taken = false;
-  if (!tvi_tactic_takes_host_functions(s->tactics)) return TRIVET_OK;
+  if (!tvi_tactic_has_flag(s->tactics, TRIVET_KERNEL_HOST_FUNCTIONS)) return TRIVET_OK;
   const uint32_t most = node->input_count + node->output_count + 1;
   TRIVET_RETURN_IF_ERROR(
       tvi_arena_alloc_array_zeroed(s->arena, most, sizeof(*operands), &operands));

@@ -72,9 +72,9 @@ bool tvi_tactic_is_general(const trivet_kernel_t* kernel) {
   return (kernel->flags & TRIVET_KERNEL_GENERAL) != 0;
 }
 
-bool tvi_tactic_takes_host_functions(const tvi_tactic_context_t* context) {
+bool tvi_tactic_has_flag(const tvi_tactic_context_t* context, uint32_t flag) {
   for (size_t i = 0; i < context->kernels.count; ++i) {
-    if (context->kernels.data[i]->flags & TRIVET_KERNEL_HOST_FUNCTIONS) return true;
+    if (context->kernels.data[i]->flags & flag) return true;
   }
   return false;
 }

@@ -77,8 +77,8 @@ void tvi_tactic_note(tvi_tactic_context_t* context, const char* by, const trivet
 // Tells the caller how far the build is; CANCELLED when the caller asks for it.
 trivet_status_t tvi_tactic_progress(const tvi_tactic_context_t* context, const char* phase,
                                     uint32_t done, uint32_t total);
-// Whether any kernel wants to be asked about host functions.
-bool tvi_tactic_takes_host_functions(const tvi_tactic_context_t* context);
+// Whether any kernel has |flag|, TRIVET_KERNEL_*.
+bool tvi_tactic_has_flag(const tvi_tactic_context_t* context, uint32_t flag);
 // The target's own kernel for everything (TRIVET_KERNEL_GENERAL).
 bool tvi_tactic_is_general(const trivet_kernel_t* kernel);
 

@@ -5,9 +5,11 @@
 #include "core/base/dtype.h"
 #include "core/base/hash.h"
 #include "core/base/sha256.h"
+#include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/plan_format.h"
+#include "core/plan/plan_moves.h"
 
 // What comes between the elements of lists and objects is kept here, not by the callers.
 typedef struct json_s {
@@ -347,6 +349,12 @@ trivet_status_t tvi_plan_print_json(const tvi_plan_t* plan, tvi_string_builder_t
     key_text(j, "target", program->target);
     key_u64(j, "arena_size", program->arena_size);
     key_u64(j, "arena_lower_bound", program->arena_lower_bound);
+    tvi_plan_moves_t moves;
+    TRIVET_RETURN_IF_ERROR(tvi_plan_count_moves(plan, program, builder->allocator, &moves));
+    key_u64(j, "reformats", moves.reformat_count);
+    key_u64(j, "reformat_bytes", moves.reformat_bytes);
+    key_u64(j, "casts", moves.cast_count);
+    key_u64(j, "cast_bytes", moves.cast_bytes);
     key_guards(j, "checks", program->checks, program->check_count);
     print_buffers(j, program);
     print_tensors(j, program);

@@ -5,9 +5,11 @@
 #include "core/base/dtype.h"
 #include "core/base/hash.h"
 #include "core/base/sha256.h"
+#include "core/base/status.h"
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/plan_format.h"
+#include "core/plan/plan_moves.h"
 
 typedef tvi_string_builder_t builder_t;
 
@@ -240,6 +242,12 @@ trivet_status_t tvi_plan_print(const tvi_plan_t* plan, tvi_string_builder_t* b) 
     tvi_string_builder_appendf(b, ", arena %llu bytes, at least %llu\n",
                                (unsigned long long)program->arena_size,
                                (unsigned long long)program->arena_lower_bound);
+    tvi_plan_moves_t moves;
+    TRIVET_RETURN_IF_ERROR(tvi_plan_count_moves(plan, program, b->allocator, &moves));
+    tvi_string_builder_appendf(
+        b, "  moves %u copies into another layout (%llu bytes), %u casts (%llu bytes)\n",
+        moves.reformat_count, (unsigned long long)moves.reformat_bytes, moves.cast_count,
+        (unsigned long long)moves.cast_bytes);
     for (uint32_t i = 0; i < program->check_count; ++i) {
       tvi_string_builder_append_cstr(b, "  check ");
       tvi_plan_print_guard(plan, &program->checks[i], b);

@@ -12,10 +12,14 @@
 // --- Region --------------------------------------------------------------------------------------
 
 static const tvi_node_t* node_at(const trivet_region_t* region, uint32_t node) {
-  return node < region->node_count ? tvi_graph_node(region->graph, region->nodes[node]) : NULL;
+  return node < region->node_count && !region->is_copy
+             ? tvi_graph_node(region->graph, region->nodes[node])
+             : NULL;
 }
 
-static uint32_t node_count(const trivet_region_t* region) { return region->node_count; }
+static uint32_t node_count(const trivet_region_t* region) {
+  return region->is_copy ? 0 : region->node_count;
+}
 
 static const char* node_operator(const trivet_region_t* region, uint32_t node) {
   const tvi_node_t* found = node_at(region, node);
@@ -68,7 +72,7 @@ static trivet_status_t operand(const trivet_region_t* region, uint32_t index,
   if (!type) return TRIVET_STATUS(OUT_OF_RANGE, "the region has no operand %u", index);
   const tvi_region_operand_t* from = &region->operands[index];
   const tvi_value_t* value = tvi_graph_value(region->graph, from->value);
-  tvi_layout_t plain = tvi_layout_plain();
+  tvi_layout_t plain = tvi_layout_plain(), last = tvi_layout_channels_last(type->rank);
   trivet_operand_t made;
   memset(&made, 0, sizeof(made));
   made.dtype = type->dtype;
@@ -81,6 +85,9 @@ static trivet_status_t operand(const trivet_region_t* region, uint32_t index,
   if (from->is_output) made.flags |= TRIVET_OPERAND_OUTPUT;
   if (from->dense && tvi_layout_equal(&from->layout, &plain, type->rank)) {
     made.flags |= TRIVET_OPERAND_DENSE;
+  }
+  if (type->rank >= 3 && from->dense && tvi_layout_equal(&from->layout, &last, type->rank)) {
+    made.flags |= TRIVET_OPERAND_CHANNELS_LAST;
   }
   if (!from->is_output && value->constant && value->constant->data) {
     made.flags |= TRIVET_OPERAND_CONSTANT;

@@ -56,6 +56,7 @@ struct trivet_region_s {
   const int64_t* symbols;  // values of all symbols for the shapes to optimise for (profile opt), by
                            // symbol index
   uint32_t symbol_count;
+  bool is_copy;  // of what the nodes computed, which stand here for its name: kernels see no nodes
   bool allows_tf32;              // products may round f32 factors to 10 bits behind the point
   const char* target;            // of the program, with its architecture: "cpu", "cuda:sm_90"
   const char* dump_folder;       // for what kernels generate; NULL: none

@@ -514,6 +514,10 @@ typedef struct trivet_operand_s {
 #define TRIVET_OPERAND_CONSTANT 2u
 #define TRIVET_OPERAND_ABSENT 4u
 #define TRIVET_OPERAND_DENSE 8u  // in a region only: row-major without gaps, whatever the shapes
+// Since 1.4; in a region only: as if the second dimension were the last one, without gaps (NHWC);
+// for 3 and more dimensions. Not beside DENSE: what lies
+// both ways, as extents of 1 let it, is called DENSE.
+#define TRIVET_OPERAND_CHANNELS_LAST 16u
 
 // What a kernel may use while it runs on the host: the thread pool of the context.
 typedef struct trivet_executor_s trivet_executor_t;
@@ -685,6 +689,15 @@ typedef struct trivet_emission_api_s {
 // Asked about host functions, too: regions of one node whose operator has neither kernel IR nor a
 // graph. They are read by node_operator, node_attribute, node_input and node_output.
 #define TRIVET_KERNEL_HOST_FUNCTIONS 2u
+// Since 1.4. Asks for layouts, as kernels of products and convolutions do without saying so.
+// Wherever propose adds a tactic for one node alone, a region is formed around that node, even
+// where it would be fused with its neighbours; it grows by what propose takes behind it. propose is
+// then asked with images (4 and 5 dimensions; constants are never among them) in each memory order:
+// all of them row-major, all channels last, and those read in one and those written in the other.
+// It declines the orders that it does not want and prices the others; the builder settles the
+// orders of the whole network by these prices and those of the copies, and copies what still lies
+// otherwise. TRIVET_OPERAND_CHANNELS_LAST tells them apart.
+#define TRIVET_KERNEL_LAYOUTS 4u
 
 typedef struct trivet_kernel_s {
   trivet_header_t header;

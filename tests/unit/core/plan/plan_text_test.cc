@@ -126,6 +126,7 @@ constant 1 i8[10], 10 bytes at 64, hash 0000000000002222ffffffffffffdddd
 constant 2 "empty" f32[0, 3], 0 bytes at 128, hash 0000000000003333ffffffffffffcccc
 constant 3 "big" u8[300], 300 bytes at 128, hash 0000000000004444ffffffffffffbbbb
 program 0 for "cpu", arena 128 bytes, at least 128
+  moves 0 copies into another layout (0 bytes), 0 casts (0 bytes)
   check batch >= 1
   buffer 4: 16*batch bytes, steps 0..1
   step 0 LAUNCH "fc1 + bias1" by epilogue
@@ -164,6 +165,27 @@ TEST_F(PlanText, OffsetsAndStridesAreSaidWhereTheyAreNotPlain) {
                 .find("out %3 \"hidden\" f32[batch, 4] strides [1, batch] of buffer 4 at byte 16, "
                       "observed"),
             std::string::npos);
+}
+
+// By the part that made them, at the batch of 4 that the profile prefers: x and y are 64 bytes
+// each.
+TEST_F(PlanText, CopiesAndCastsAreCounted) {
+  for (const char* maker : {"reformat", "view", "concat", "output", "cast"}) {
+    sample_.steps[1].made_by = trivet_string_view_t{maker, strlen(maker)};
+    const bool is_cast = strcmp(maker, "cast") == 0;
+    std::string text = Print(tvi_plan_print), json = Print(tvi_plan_print_json);
+    EXPECT_NE(
+        text.find(is_cast ? "moves 0 copies into another layout (0 bytes), 1 casts (128 bytes)"
+                          : "moves 1 copies into another layout (128 bytes), 0 casts (0 "
+                            "bytes)"),
+        std::string::npos)
+        << text;
+    for (const char* key : {is_cast ? "\"casts\": 1," : "\"reformats\": 1,",
+                            is_cast ? "\"cast_bytes\": 128," : "\"reformat_bytes\": 128,",
+                            is_cast ? "\"reformats\": 0," : "\"casts\": 0,"}) {
+      EXPECT_NE(json.find(key), std::string::npos) << key;
+    }
+  }
 }
 
 TEST_F(PlanText, JsonIsJson) {
