@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codegen/build/bodies.h"
 #include "codegen/build/build_internal.h"
 #include "codegen/build/observation.h"
 #include "codegen/build/report.h"
@@ -167,6 +168,7 @@ static trivet_status_t open_target(build_t* b) {
   options->progress = config->progress;
   b->precision = tvi_config_precision(config);
   options->precision = &b->precision;
+  options->bodies = (tvi_body_compiler_t){b->network->graph, tvi_bodies_compile};
   return open_device(b, options);
 }
 

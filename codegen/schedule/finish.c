@@ -8,6 +8,7 @@
 #include "core/base/byte_writer.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
+#include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/memory_planner.h"
 
@@ -310,6 +311,8 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
                         header == (const void*)s->tactics->options.device);
       }
     }
+    for (size_t i = 0; i < s->body_plugins.count && !used; ++i)
+      used = tvi_sv_equal_cstr(s->body_plugins.data[i], plugin->name);
     // The runtime brings the target's own kernels itself.
     if (!used || strcmp(tvi_registry_plugin_path(s->tactics->registry, p), "built in") == 0)
       continue;

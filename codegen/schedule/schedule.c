@@ -49,6 +49,7 @@ trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* ta
   tvi_vector_init(&s->tensors, allocator);
   tvi_vector_init(&s->constants, allocator);
   tvi_vector_init(&s->steps, allocator);
+  tvi_vector_init(&s->body_plugins, allocator);
   tvi_map_init(&s->constant_by_hash, allocator);
   trivet_status_t status = tvi_alloc_zeroed(allocator, sizeof(*s->arena), &s->arena);
   if (!status) {
@@ -73,6 +74,7 @@ void tvi_schedule_destroy(tvi_schedule_t* s) {
   tvi_vector_deinit(&s->tensors);
   tvi_vector_deinit(&s->constants);
   tvi_vector_deinit(&s->steps);
+  tvi_vector_deinit(&s->body_plugins);
   tvi_map_deinit(&s->constant_by_hash);
   if (s->arena) {
     tvi_arena_deinit(s->arena);

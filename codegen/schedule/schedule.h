@@ -92,6 +92,7 @@ typedef struct tvi_schedule_s {
   TVI_VECTOR(tvi_sched_tensor_t) tensors;
   TVI_VECTOR(tvi_sched_constant_t) constants;
   TVI_VECTOR(tvi_sched_step_t) steps;
+  TVI_VECTOR(trivet_string_view_t) body_plugins;  // whose code runs in bodies of control flow
   tvi_map_t constant_by_hash;
   const uint32_t* constant_order;  // of the plan: which constants it holds
   uint64_t arena_lower_bound;
@@ -125,6 +126,22 @@ trivet_status_t tvi_schedule_plan(tvi_schedule_t* schedule,
                                   tvi_plan_t* out_plan, tvi_plan_weight_source_t* out_weights);
 
 // Shared by the files of this folder.
+
+// Bodies of a node of control flow, compiled.
+typedef struct tvi_sched_control_s {
+  tvi_body_plan_t bodies[2];
+  uint32_t body_count;
+  uint32_t kind, state_count;           // TVI_CONTROL_*
+  TVI_VECTOR(tvi_value_id_t) captures;  // of all bodies, each once
+} tvi_sched_control_t;
+trivet_status_t tvi_schedule_compile_bodies(tvi_schedule_t* schedule, tvi_node_id_t node,
+                                            tvi_sched_control_t* out_control);
+// Blob and parameters of |step|, whose operands begin with the node's inputs and the captures.
+trivet_status_t tvi_schedule_emit_control(tvi_schedule_t* schedule, tvi_node_id_t node,
+                                          const tvi_sched_control_t* control,
+                                          tvi_sched_step_t* step);
+void tvi_sched_control_deinit(tvi_sched_control_t* control);
+
 void tvi_sched_step_init(const tvi_schedule_t* schedule, tvi_sched_step_t* step, uint32_t region);
 void tvi_sched_step_deinit(tvi_sched_step_t* step);
 // Number |index| of the ways to do a step: itself, then the others. NULL behind the last.

@@ -359,6 +359,39 @@ static trivet_status_t offer_host_region(tvi_schedule_t* s, uint32_t id, bool* o
   return tvi_schedule_emit_step(s, &asked, places, &choice, id);
 }
 
+// 0: absent.
+static trivet_status_t add_host_input(tvi_schedule_t* s, tvi_value_id_t value,
+                                      tvi_sched_step_t* step) {
+  uint32_t tensor = TVI_PLAN_NONE;
+  tvi_place_t place;
+  if (value) {
+    TRIVET_RETURN_IF_ERROR(find_dense_place(s, value, false, &place));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_add_tensor(s, value, &place, &tensor));
+  }
+  return tvi_vector_push(&step->operands, tensor);
+}
+
+static trivet_status_t add_host_output(tvi_schedule_t* s, tvi_value_id_t value, uint32_t index,
+                                       tvi_sched_step_t* step) {
+  uint32_t tensor = TVI_PLAN_NONE;
+  if (value) {
+    s->concat_parent[value] = 0;
+    s->layouts[value] = tvi_layout_plain();
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_allocate(s, value));
+    TRIVET_RETURN_IF_ERROR(tvi_schedule_add_tensor(s, value, &s->places[value], &tensor));
+    const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
+    for (uint32_t d = 0; d < type->rank; ++d) {
+      if (tvi_dim_kind(type->dims[d]) != TVI_DIM_SYMBOL ||
+          tvi_dim_symbol_origin(type->dims[d]) != TVI_SYMBOL_DATA)
+        continue;
+      tvi_plan_bound_symbol_t bound = {tvi_dim_symbol_index(type->dims[d]), index, d};
+      TRIVET_RETURN_IF_ERROR(tvi_vector_push(&step->bound, bound));
+    }
+  }
+  ++step->output_count;
+  return tvi_vector_push(&step->operands, tensor);
+}
+
 static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   bool taken = false;
   TRIVET_RETURN_IF_ERROR(offer_host_region(s, id, &taken));
@@ -366,11 +399,15 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   const tvi_cover_region_t* region = &s->cover->regions.data[id];
   tvi_node_id_t node_id = region->nodes.data[0];
   const tvi_node_t* node = tvi_graph_node(s->graph, node_id);
-  if (node->subgraph_count || !node->op->definition->evaluate) {
+  const bool is_control = node->subgraph_count != 0;
+  if (is_control ? !s->tactics->options.bodies.compile : !node->op->definition->evaluate) {
     return tvi_graph_node_error(s->graph, node_id, TRIVET_STATUS_UNIMPLEMENTED,
                                 "operator %s cannot be compiled for target %s",
                                 node->op->definition->name, s->tactics->options.target);
   }
+  tvi_sched_control_t control;
+  memset(&control, 0, sizeof(control));
+  tvi_vector_init(&control.captures, s->allocator);
   tvi_sched_step_t step;
   tvi_sched_step_init(s, &step, id);
   step.kind = TVI_PLAN_STEP_HOST;
@@ -379,36 +416,19 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   step.kernel_version = node->op->definition->version;
   step.made_by = "host";
   trivet_status_t status = tvi_schedule_name_step(s, &step, &node_id, 1, 0);
-  for (uint32_t i = 0; !status && i < node->input_count; ++i) {
-    uint32_t tensor = TVI_PLAN_NONE;
-    tvi_place_t place;
-    if (node->inputs[i]) status = find_dense_place(s, node->inputs[i], false, &place);
-    if (!status && node->inputs[i])
-      status = tvi_schedule_add_tensor(s, node->inputs[i], &place, &tensor);
-    if (!status) status = tvi_vector_push(&step.operands, tensor);
+  if (!status && is_control) status = tvi_schedule_compile_bodies(s, node_id, &control);
+  for (uint32_t i = 0; !status && i < node->input_count; ++i)
+    status = add_host_input(s, node->inputs[i], &step);
+  for (size_t i = 0; !status && i < control.captures.count; ++i)
+    status = add_host_input(s, control.captures.data[i], &step);
+  for (uint32_t i = 0; !status && i < node->output_count; ++i)
+    status = add_host_output(s, node->outputs[i], i, &step);
+  if (!status) {
+    status = is_control ? tvi_schedule_emit_control(s, node_id, &control, &step)
+                        : encode_attributes(s, node, &step);
   }
-  for (uint32_t i = 0; !status && i < node->output_count; ++i) {
-    uint32_t tensor = TVI_PLAN_NONE;
-    tvi_value_id_t value = node->outputs[i];
-    if (value) {
-      s->concat_parent[value] = 0;
-      s->layouts[value] = tvi_layout_plain();
-      status = tvi_schedule_allocate(s, value);
-      if (!status) status = tvi_schedule_add_tensor(s, value, &s->places[value], &tensor);
-      const trivet_type_t* type = &tvi_graph_value(s->graph, value)->type;
-      for (uint32_t d = 0; !status && d < type->rank; ++d) {
-        if (tvi_dim_kind(type->dims[d]) != TVI_DIM_SYMBOL ||
-            tvi_dim_symbol_origin(type->dims[d]) != TVI_SYMBOL_DATA)
-          continue;
-        tvi_plan_bound_symbol_t bound = {tvi_dim_symbol_index(type->dims[d]), i, d};
-        status = tvi_vector_push(&step.bound, bound);
-      }
-    }
-    if (!status) status = tvi_vector_push(&step.operands, tensor);
-    ++step.output_count;
-  }
-  if (!status) status = encode_attributes(s, node, &step);
   if (!status) status = tvi_vector_push(&s->steps, step);
+  tvi_sched_control_deinit(&control);
   if (status) tvi_sched_step_deinit(&step);
   return status;
 }

@@ -24,6 +24,26 @@ typedef struct tvi_explain_note_s {
   bool declined;
 } tvi_explain_note_t;
 
+// A subgraph of control flow as a plan of its own, see core/plan/control_blob.h.
+typedef struct tvi_body_plan_s {
+  const uint8_t* bytes;
+  uint64_t size;
+  const tvi_value_id_t* captures;  // of the graph around it
+  const trivet_dim_t* symbols;
+  const trivet_string_view_t* plugins;  // whose code runs in it
+  uint32_t capture_count, symbol_count, plugin_count;
+} tvi_body_plan_t;
+
+struct tvi_tactic_context_s;
+
+// Compiles bodies for the host; what it gives lies in |arena|.
+typedef struct tvi_body_compiler_s {
+  void* self;
+  trivet_status_t (*compile)(void* self, const struct tvi_tactic_context_s* around,
+                             const trivet_graph_t* body, tvi_arena_t* arena,
+                             tvi_body_plan_t* out_plan);
+} tvi_body_compiler_t;
+
 typedef struct tvi_tactic_options_s {
   const char* target;
   const trivet_device_t* device;  // of a target with memory of its own; NULL: the host
@@ -49,6 +69,7 @@ typedef struct tvi_tactic_options_s {
   uint32_t alternatives;  // heuristic: most tactics a step is given, for a device that will choose
   const tvi_precision_policy_t* precision;  // where products may round; NULL: nowhere
   const char* dump_folder;                  // where kernels leave what they generate; NULL: nowhere
+  tvi_body_compiler_t bodies;               // of control flow; without: it cannot be compiled
 } tvi_tactic_options_t;
 
 typedef struct tvi_tactic_context_s {

@@ -8,6 +8,9 @@
 #include "core/base/dtype.h"
 #include "core/graph/graph_internal.h"
 
+// The most rounds whose results are stacked, where no number or extent of an input bounds them.
+#define MAX_UNKNOWN_TRIPS 4096
+
 #define CORE_OPERATOR(variable, name, summary)                  \
   static const trivet_operator_t variable = {                   \
       TRIVET_HEADER(trivet_operator_t, TRIVET_STRUCT_OPERATOR), \
@@ -248,6 +251,10 @@ static trivet_dim_t trip_count(trivet_graph_t* graph, tvi_node_t* node,
     limit = tvi_dim_binary(graph->dims, TRIVET_DIM_MAX, limit, tvi_dim_constant(graph->dims, 0));
     if (keeps_going && starts) return limit;
   }
+  // Memory for what is stacked has to have a bound.
+  int64_t least = 0, most = INT64_MAX;
+  if (limit != NULL) tvi_dim_range(graph->dims, limit, &least, &most);
+  if (most > MAX_UNKNOWN_TRIPS) limit = tvi_dim_constant(graph->dims, MAX_UNKNOWN_TRIPS);
   return tvi_node_data_symbol(graph, node, 0, "loop", limit);
 }
 

@@ -12,8 +12,15 @@
 
 trivet_dim_t tvi_node_data_symbol(const trivet_graph_t* graph, tvi_node_t* node, uint32_t index,
                                   const char* prefix, trivet_dim_t upper) {
-  // Inferred again, a node keeps its symbols: others may refer to them.
-  if (index < node->data_symbol_count) return node->data_symbols[index];
+  // Inferred again, a node keeps its symbols: others may refer to them. What bounds them may be
+  // known better now.
+  if (index < node->data_symbol_count) {
+    int64_t low = 0, high = INT64_MAX;
+    if (upper != NULL) tvi_dim_range(graph->dims, upper, &low, &high);
+    trivet_status_free(
+        tvi_dim_symbol_restrict(graph->dims, node->data_symbols[index], 0, high < 0 ? 0 : high, 1));
+    return node->data_symbols[index];
+  }
   trivet_dim_t symbol = tvi_dim_fresh(graph->dims, prefix, TVI_SYMBOL_DATA, upper);
   if (symbol == NULL) return NULL;
   trivet_dim_t* symbols = NULL;

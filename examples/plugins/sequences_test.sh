@@ -57,6 +57,12 @@ PY
 "$trivet" build "$here/sequences.txt" -o sequences.plan --plugin-path "$plugins" "${options[@]}"
 # Formulas and weights lie in the plan: the cell and the file are not needed any more.
 mv weights.npz gone.npz
+# A sequence of another length, by the same plan.
+python3 - <<'PY'
+from arrays import *
+write("short.npz", x=npy(values["x"][:18], (3, 2, 3)), boxes=npy(boxes, (1, 5, 4)), scores=npy(scores, (1, 5)))
+PY
+"$trivet" run sequences.plan --plugin-path "$plugins" --plugin ./batched_nms.so --plugin ./multinomial.so -i short.npz -o short_out.npz >/dev/null
 for number in 1 2; do
   "$trivet" run sequences.plan --plugin-path "$plugins" --plugin ./batched_nms.so --plugin ./multinomial.so -i in.npz -o "out$number.npz" >/dev/null
 done
@@ -85,6 +91,8 @@ for step in range(5):
 out, again = read("out1.npz"), read("out2.npz")
 assert len(out["states"]) == 40 and max(abs(a - b) for a, b in zip(out["states"], states)) < 1e-5, out["states"]
 assert out["last"] == out["states"][-8:], out["last"]
+short = read("short_out.npz")
+assert short["states"] == out["states"][:24] and short["last"] == out["states"][16:24], short
 # Box 1 hides box 0, box 3 hides box 2; best first.
 assert out["chosen"] == (0, 1, 0, 3, 0, 4), out["chosen"]
 assert out == again, "a seed draws the same in every run"

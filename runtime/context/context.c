@@ -56,6 +56,7 @@ static trivet_status_t allocate_arrays(trivet_context_t* context) {
   ALLOCATE(values, engine->plan->expr_count);
   ALLOCATE(buffers, engine->program->buffer_count);
   ALLOCATE(steps, engine->block->step_count);
+  if (engine->has_control) ALLOCATE(controls, engine->block->step_count);
   ALLOCATE(operand_offsets, engine->operand_total);
   ALLOCATE(operand_addresses, engine->operand_total);
   ALLOCATE(step_operands, engine->operand_most);
@@ -104,9 +105,8 @@ static trivet_status_t read_options(const trivet_context_options_t* from,
   return TRIVET_OK;
 }
 
-static trivet_status_t create_context(trivet_engine_t* engine,
-                                      const trivet_context_options_t* options,
-                                      trivet_context_t** out_context) {
+trivet_status_t tvi_context_create(trivet_engine_t* engine, const trivet_context_options_t* options,
+                                   trivet_context_t** out_context) {
   if (engine == NULL || out_context == NULL) {
     return TRIVET_STATUS(INVALID_ARGUMENT, "engine or out_context is NULL");
   }
@@ -147,6 +147,7 @@ void trivet_context_destroy(trivet_context_t* context) {
   trivet_status_free(tvi_device_enter(context->device));
   trivet_status_free(tvi_context_finish(context));
   tvi_context_release_steps(context);
+  tvi_context_free_controls(context);
   tvi_device_pool_destroy(context->pool);
   const tvi_plan_program_t* program = context->engine->program;
   for (uint32_t b = 0; context->buffers != NULL && b < program->buffer_count; ++b) {
@@ -347,7 +348,7 @@ trivet_status_t trivet_context_create(trivet_engine_t* engine,
                                       const trivet_context_options_t* options,
                                       trivet_context_t** out_context) {
   return tvi_record(engine ? &engine->runtime->recorder : NULL, "trivet_context_create",
-                    create_context(engine, options, out_context));
+                    tvi_context_create(engine, options, out_context));
 }
 
 // --- Calls whose errors the caller's recorder gets --------------------------------------------

@@ -90,7 +90,8 @@ struct trivet_context_s {
   uint64_t epoch;   // grows whenever a late symbol changes its value
   tvi_context_buffer_t* buffers;
   tvi_context_step_t* steps;
-  int64_t* operand_offsets;  // bytes, for the operands of all steps
+  struct tvi_context_control_s** controls;  // by step; NULL where the engine has no control flow
+  int64_t* operand_offsets;                 // bytes, for the operands of all steps
   void** operand_addresses;
   tvi_context_memory_t arenas[2];            // of buffers, by TRIVET_MEMORY_*
   uint64_t memory_size, memory_lower_bound;  // of the target's arena
@@ -132,6 +133,20 @@ struct trivet_context_s {
   uint64_t run_count, prepare_count;
   bool is_profiled;
 };
+
+// --- context.c, run.c ----------------------------------------------------------------------------
+
+// trivet_context_create and trivet_context_run for callers that report the error themselves.
+trivet_status_t tvi_context_create(trivet_engine_t* engine, const trivet_context_options_t* options,
+                                   trivet_context_t** out_context);
+trivet_status_t tvi_context_run(trivet_context_t* context);
+
+// --- control_step.c ------------------------------------------------------------------------------
+
+// Runs a step of control flow on what |call| has.
+trivet_status_t tvi_context_run_control(trivet_context_t* context, uint32_t step,
+                                        trivet_evaluation_t* call);
+void tvi_context_free_controls(trivet_context_t* context);
 
 // --- bind_shapes.c -------------------------------------------------------------------------------
 

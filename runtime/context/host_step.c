@@ -22,6 +22,9 @@ typedef struct host_call_s {
   uint32_t input_count;
 } host_call_t;
 
+// The operator, as the plan names it.
+static const char* op_name(const host_call_t* call) { return call->alternative->plan->kernel.data; }
+
 // --- Scratch -------------------------------------------------------------------------------------
 
 static trivet_status_t scratch_alloc(trivet_context_t* context, uint64_t size, void** out_memory) {
@@ -168,8 +171,7 @@ static trivet_status_t call_error(const trivet_evaluation_t* base, uint32_t code
   va_start(arguments, format);
   trivet_status_t status = trivet_status_make_v(code, NULL, 0, format, arguments);
   va_end(arguments);
-  return trivet_status_annotate(status, "operator %s",
-                                ((const host_call_t*)base)->alternative->op->name);
+  return trivet_status_annotate(status, "operator %s", op_name((const host_call_t*)base));
 }
 
 static const trivet_evaluation_api_t call_api = {
@@ -217,7 +219,7 @@ static trivet_status_t bind_symbols(host_call_t* call, const tvi_plan_step_t* st
     if (output->dtype == TRIVET_DTYPE_INVALID || bound->axis >= output->rank) {
       return TRIVET_STATUS(INVALID_ARGUMENT,
                            "operator %s was to make extent %u of output %u known and did not",
-                           call->alternative->op->name, bound->axis, bound->output);
+                           op_name(call), bound->axis, bound->output);
     }
     TRIVET_RETURN_IF_ERROR_ANNOTATED(
         tvi_context_bind_late(call->context, bound->symbol, output->dims[bound->axis]),
@@ -238,7 +240,7 @@ static trivet_status_t check_outputs(host_call_t* call) {
     if (output->dtype == TRIVET_DTYPE_INVALID) {
       if (tvi_operand_element_count(&operand) == 0) continue;
       return TRIVET_STATUS(INVALID_ARGUMENT, "operator %s did not make its output %u",
-                           call->alternative->op->name, k - call->input_count);
+                           op_name(call), k - call->input_count);
     }
     for (uint32_t d = 0; d < operand.rank; ++d) {
       if (operand.dims[d] == output->dims[d]) continue;
@@ -265,7 +267,11 @@ trivet_status_t tvi_context_run_host(trivet_context_t* context, uint32_t step) {
   };
   scratch_reset(context);
   TRIVET_RETURN_IF_ERROR(fill_inputs(&call, step));
-  TRIVET_RETURN_IF_ERROR(alternative->op->evaluate(alternative->op, &call.base));
+  if (alternative->op != NULL) {
+    TRIVET_RETURN_IF_ERROR(alternative->op->evaluate(alternative->op, &call.base));
+  } else {
+    TRIVET_RETURN_IF_ERROR(tvi_context_run_control(context, step, &call.base));
+  }
   TRIVET_RETURN_IF_ERROR(bind_symbols(&call, context->engine->steps[step].plan));
   return check_outputs(&call);
 }

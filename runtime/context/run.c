@@ -138,7 +138,7 @@ static trivet_status_t enqueue_context(trivet_context_t* context) {
   return enqueue(context);
 }
 
-static trivet_status_t run_context(trivet_context_t* context) {
+trivet_status_t tvi_context_run(trivet_context_t* context) {
   if (context == NULL) return TRIVET_STATUS(INVALID_ARGUMENT, "context is NULL");
   trivet_status_t status = enqueue(context);
   // Also after an error: nothing of a run that failed goes on behind the caller's back.
@@ -177,5 +177,5 @@ trivet_status_t trivet_context_enqueue(trivet_context_t* context) {
 
 trivet_status_t trivet_context_run(trivet_context_t* context) {
   return tvi_record(context ? &context->engine->runtime->recorder : NULL, "trivet_context_run",
-                    run_context(context));
+                    tvi_context_run(context));
 }

@@ -407,15 +407,10 @@ static trivet_status_t engine_load(trivet_runtime_t* runtime, const char* path,
   return TRIVET_OK;
 }
 
-static trivet_status_t engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
-                                          uint64_t size, const trivet_engine_options_t* options,
-                                          trivet_engine_t** out_engine) {
-  if (runtime == NULL || (bytes == NULL && size != 0) || out_engine == NULL) {
-    return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, bytes or out_engine is NULL");
-  }
-  trivet_engine_t* engine = NULL;
-  trivet_engine_options_t own;
-  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &own));
+// Takes over |engine|.
+static trivet_status_t fill_from_memory(trivet_engine_t* engine, const void* bytes, uint64_t size,
+                                        const trivet_engine_options_t* options,
+                                        trivet_engine_t** out_engine) {
   trivet_status_t status = TRIVET_OK;
   if ((uintptr_t)bytes % TVI_PLAN_WEIGHT_ALIGNMENT != 0 && size != 0) {
     status = tvi_alloc_aligned(engine->allocator, size, TVI_PLAN_WEIGHT_ALIGNMENT, &engine->copy);
@@ -425,13 +420,39 @@ static trivet_status_t engine_load_memory(trivet_runtime_t* runtime, const void*
       bytes = engine->copy;
     }
   }
-  if (status == NULL) status = fill_engine(engine, bytes, size, &own);
+  if (status == NULL) status = fill_engine(engine, bytes, size, options);
   if (status != NULL) {
     trivet_engine_destroy(engine);
     return status;
   }
   *out_engine = engine;
   return TRIVET_OK;
+}
+
+static trivet_status_t engine_load_memory(trivet_runtime_t* runtime, const void* bytes,
+                                          uint64_t size, const trivet_engine_options_t* options,
+                                          trivet_engine_t** out_engine) {
+  if (runtime == NULL || (bytes == NULL && size != 0) || out_engine == NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "runtime, bytes or out_engine is NULL");
+  }
+  trivet_engine_t* engine = NULL;
+  trivet_engine_options_t own;
+  TRIVET_RETURN_IF_ERROR(make_engine(runtime, options, &engine, &own));
+  return fill_from_memory(engine, bytes, size, &own, out_engine);
+}
+
+trivet_status_t tvi_engine_load_body(trivet_engine_t* around, const uint8_t* bytes, uint64_t size,
+                                     trivet_engine_t** out_engine) {
+  if (around->depth == TVI_CONTROL_MAX_DEPTH) {
+    return TRIVET_STATUS(DATA_LOSS, "bodies of control flow are nested deeper than %u",
+                         TVI_CONTROL_MAX_DEPTH);
+  }
+  trivet_engine_t* engine = NULL;
+  trivet_engine_options_t own;
+  TRIVET_RETURN_IF_ERROR(make_engine(around->runtime, NULL, &engine, &own));
+  engine->around = around;
+  engine->depth = around->depth + 1;
+  return fill_from_memory(engine, bytes, size, &own, out_engine);
 }
 
 void trivet_engine_destroy(trivet_engine_t* engine) {

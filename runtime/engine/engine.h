@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/base/file.h"
+#include "core/plan/control_blob.h"
 #include "core/plan/plan.h"
 #include "core/registry/registry.h"
 #include "runtime/device/open_device.h"
@@ -34,6 +35,9 @@ typedef struct tvi_engine_alternative_s {
   const trivet_operator_t* op;    // HOST
   const trivet_attribute_t* attributes;
   uint32_t attribute_count;
+  // HOST, of control flow: |op| is NULL.
+  tvi_control_t control;
+  trivet_engine_t* bodies[2];
   bool usable;     // this machine and runtime meet its requirements
   bool is_loaded;  // LAUNCH: unload has to be called
 } tvi_engine_alternative_t;
@@ -84,8 +88,11 @@ struct trivet_engine_s {
   bool* tensor_is_late;
   bool* buffer_is_late;
   bool has_late;
-  bool has_host;   // host functions take part: a run cannot be captured
-  bool loads_all;  // every alternative that can run, not only the first
+  bool has_host;                  // host functions take part: a run cannot be captured
+  const trivet_engine_t* around;  // of a body of control flow; lives longer
+  uint32_t depth;                 // bodies around this one
+  bool has_control;               // steps of control flow
+  bool loads_all;                 // every alternative that can run, not only the first
 };
 
 // "step 3 (conv1 + relu1)": annotates an error with the step that it came from.
@@ -101,6 +108,18 @@ void tvi_engine_log_slow_step(const trivet_engine_t* engine, uint32_t step, cons
 
 // Where the bytes of a constant lie for buffer |buffer|, which is one.
 char* tvi_engine_constant(const trivet_engine_t* engine, uint32_t buffer);
+
+// --- engine_control.c ----------------------------------------------------------------------------
+
+// Whether a HOST step is one of control flow.
+bool tvi_engine_is_control(const tvi_plan_alternative_t* alternative);
+// Decodes the blob and loads the bodies, and proves that what they take and give is what the step
+// has. On error the alternative holds what was loaded.
+trivet_status_t tvi_engine_load_control(trivet_engine_t* engine,
+                                        tvi_engine_alternative_t* alternative);
+// An engine for a body, whose plan lies in that of |around|.
+trivet_status_t tvi_engine_load_body(trivet_engine_t* around, const uint8_t* bytes, uint64_t size,
+                                     trivet_engine_t** out_engine);
 
 // --- engine_plugins.c ----------------------------------------------------------------------------
 

@@ -13,23 +13,29 @@
 
 const trivet_plugin_t* tvi_engine_plugin(const trivet_engine_t* engine, trivet_string_view_t name) {
   const trivet_plugin_t* plugin = tvi_registry_find_plugin(engine->runtime->registry, name);
-  if (plugin != NULL || engine->carried == NULL) return plugin;
-  return tvi_registry_find_plugin(engine->carried, name);
+  for (; plugin == NULL && engine != NULL; engine = engine->around) {
+    if (engine->carried != NULL) plugin = tvi_registry_find_plugin(engine->carried, name);
+  }
+  return plugin;
 }
 
 const trivet_kernel_t* tvi_engine_kernel(const trivet_engine_t* engine, const char* name,
                                          uint32_t version) {
   const trivet_kernel_t* kernel = tvi_registry_kernel(engine->runtime->registry, name, version);
-  if (kernel != NULL || engine->carried == NULL) return kernel;
-  return tvi_registry_kernel(engine->carried, name, version);
+  for (; kernel == NULL && engine != NULL; engine = engine->around) {
+    if (engine->carried != NULL) kernel = tvi_registry_kernel(engine->carried, name, version);
+  }
+  return kernel;
 }
 
 const tvi_operator_entry_t* tvi_engine_operator(const trivet_engine_t* engine, const char* name,
                                                 uint32_t version) {
   const tvi_operator_entry_t* entry =
       tvi_registry_operator(engine->runtime->registry, name, version);
-  if (entry != NULL || engine->carried == NULL) return entry;
-  return tvi_registry_operator(engine->carried, name, version);
+  for (; entry == NULL && engine != NULL; engine = engine->around) {
+    if (engine->carried != NULL) entry = tvi_registry_operator(engine->carried, name, version);
+  }
+  return entry;
 }
 
 static bool is_allowed(const trivet_engine_options_t* options, const char* digest) {

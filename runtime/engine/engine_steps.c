@@ -104,7 +104,9 @@ static trivet_status_t load_step(trivet_engine_t* engine, uint32_t index) {
       continue;
     }
     trivet_status_t status = TRIVET_OK;
-    if (step->plan->kind == TVI_PLAN_STEP_HOST) {
+    if (step->plan->kind == TVI_PLAN_STEP_HOST && tvi_engine_is_control(alternative->plan)) {
+      status = tvi_engine_load_control(engine, alternative);
+    } else if (step->plan->kind == TVI_PLAN_STEP_HOST) {
       status = load_host(engine, alternative);
     } else if (step->plan->kind == TVI_PLAN_STEP_LAUNCH) {
       status = load_launch(engine, alternative);
@@ -155,6 +157,8 @@ void tvi_engine_unload_steps(trivet_engine_t* engine) {
     tvi_engine_step_t* step = &engine->steps[i];
     for (uint32_t a = 0; step->alternatives != NULL && a < step->plan->alternative_count; ++a) {
       tvi_engine_alternative_t* alternative = &step->alternatives[a];
+      trivet_engine_destroy(alternative->bodies[0]);
+      trivet_engine_destroy(alternative->bodies[1]);
       if (!alternative->is_loaded) continue;
       alternative->kernel->unload(alternative->kernel, alternative->loaded,
                                   &engine->runtime->allocator);

@@ -144,7 +144,7 @@ def write_docs(path, rows, summary, version):
         "What is read are tensors of numbers: strings, sequences, optionals and maps are answered with",
         "\"unsupported\". An input that decides a shape or the way data moves (axes, sizes, repeats, scales) must be",
         "known when the plan is built, as a constant or computed from constants and shapes; tests that pass such an",
-        "input from outside are run with it as a constant. Loops and scans of up to eight rounds are written out.",
+        "input from outside are run with it as a constant. Loops and scans of a few known rounds are written out; the bodies of others are plans of their own.",
         "Where a published result cannot be met by anybody (random draws, rounding noise in place of zero),",
         "`tests/conformance/node_cases.py` says what is judged instead and why.", "",
         "| operator | passed | failed | unsupported | as graph | first reason |", "|---|---:|---:|---:|---:|---|"]
