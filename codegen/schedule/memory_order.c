@@ -85,13 +85,13 @@ static trivet_status_t price(tvi_schedule_t* s, uint32_t id, uint8_t mode, tvi_v
 
 // Two orders at once are for kernels that ask for them: all others want one or do not care.
 static trivet_status_t price_modes(tvi_schedule_t* s, uint32_t id, choice_t* choice) {
-  bool may_ask = tvi_tactic_has_flag(s->tactics, TRIVET_KERNEL_LAYOUTS);
-  for (uint8_t mode = PLAIN; mode < MODES; ++mode) {
+  const bool may_ask = tvi_tactic_has_flag(s->tactics, TRIVET_KERNEL_LAYOUTS);
+  for (uint32_t mode = PLAIN; mode < MODES; ++mode) {
     const bool is_mixed = mode == READS_LAST || mode == WRITES_LAST;
     bool asks = false;
     choice->price[mode] = 1e15;
     if (is_mixed && !may_ask) continue;
-    TRIVET_RETURN_IF_ERROR(price(s, id, mode, 0, NULL, &choice->price[mode], &asks));
+    TRIVET_RETURN_IF_ERROR(price(s, id, (uint8_t)mode, 0, NULL, &choice->price[mode], &asks));
     if (is_mixed && !asks) choice->price[mode] = 1e15;
     if (is_mixed && asks) choice->mixed = true;
   }
