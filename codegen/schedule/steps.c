@@ -62,8 +62,10 @@ static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const
   describe_operand(s, value, to, true, &operands[1]);
   tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
   tvi_schedule_count_reformat(s, program);
+  // A copy of a view is what its node computes.
+  const bool is_copy = producer && s->cover->facts[producer].node_class != TVI_NODE_VIEW;
   return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by,
-                     true);
+                     is_copy);
 }
 
 static trivet_status_t new_place(tvi_schedule_t* s, tvi_value_id_t value,

@@ -92,7 +92,7 @@ build last.plan "$chain" ./last_only.so --opt q:4x32x56x56 --explain || fail "$(
 copies=$(sed -n 's/^  moves \([0-9]*\) copies into another layout (\([0-9]*\) bytes), 0 casts (0 bytes)$/\1 \2/p' last.plan.txt)
 [ "$(grep -c 'last_only.host/1, NHWC,' last.plan.txt)" = 8 ] && [ "$copies" = "2 1605632" ] || fail "copies '$copies': $(cat last.plan.txt)"
 grep -q ' 2 copies that only change the layout (1605632 bytes)' build.log || fail "the report: $(cat build.log)"
-"$trivet" inspect last.plan --json | grep -q '"reformat_bytes": 1605632' || fail "JSON"
+"$trivet" inspect last.plan --json -o last.json && grep -q '"reformat_bytes": 1605632' last.json || fail "JSON"
 cat >one.txt <<'G'
 graph "one" {
   input %q: i8[2, 8, 3, 4]
