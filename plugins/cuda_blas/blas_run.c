@@ -29,6 +29,7 @@ typedef struct prepared_s {
   cublasLtMatrixLayout_t first, second, result, residual;
   cublasLtMatmulAlgo_t algorithm;
   uint64_t workspace_size;
+  const void* bias;  // that the product was told last
 } prepared_t;
 
 trivet_status_t blas_load(const trivet_kernel_t* kernel, const trivet_kernel_load_t* load,
@@ -302,9 +303,12 @@ trivet_status_t blas_run(const trivet_kernel_t* kernel, void* pointer,
   bool has_residual = p->residual_operand != BLAS_NONE;
   if (p->bias_operand != BLAS_NONE) {
     const void* bias = launch->addresses[p->bias_operand];
-    BLAS_RETURN_IF_ERROR(
-        blas, cublasLtMatmulDescSetAttribute(s->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                             sizeof(bias)));
+    if (bias != s->bias) {
+      BLAS_RETURN_IF_ERROR(
+          blas, cublasLtMatmulDescSetAttribute(s->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
+                                               sizeof(bias)));
+      s->bias = bias;
+    }
   }
   uintptr_t workspace = ((uintptr_t)launch->workspace + WORKSPACE_ALIGNMENT - 1) /
                         WORKSPACE_ALIGNMENT * WORKSPACE_ALIGNMENT;
