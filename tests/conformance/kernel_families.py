@@ -240,8 +240,11 @@ def check_one(folder, family, precision, plan):
 
 def only_ours(program):
     """Options by which kernels of libraries, which are theirs to keep clean, are not watched; ours are called cuda_*."""
-    known = run([program, "--help"]).stdout
-    return next(([name, "kns=cuda_"] for name in ("--kernel-name", "--kernel-regex") if name + " " in known), [])
+    for option in ("--kernel-name", "--kernel-regex"):  # by the tool's version
+        tried = run([program, option, "kns=cuda_", "true"])
+        if not re.search("invalid|unrecogni|unknown|failed to parse", tried.stdout + tried.stderr, re.IGNORECASE):
+            return [option, "kns=cuda_"]
+    return []
 
 
 def sanitize_one(folder, family, precision, plan, tool, seconds):
