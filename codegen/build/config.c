@@ -389,8 +389,9 @@ trivet_status_t tvi_config_pipeline(const trivet_config_t* config,
 }
 
 // Fusers and schedulers that are no passes but can be switched off like them.
-static const char* const kFusers[] = {"fuse-epilogue",   "fuse-elementwise", "fuse-reduction",
-                                      "concat-in-place", "share-in-place",   "choose-layout"};
+static const char* const kFusers[] = {"fuse-prologue",  "fuse-epilogue",   "fuse-elementwise",
+                                      "fuse-reduction", "concat-in-place", "share-in-place",
+                                      "choose-layout"};
 
 trivet_status_t tvi_config_check_names(const trivet_config_t* config) {
   const tvi_registry_t* registry = config->builder->registry;

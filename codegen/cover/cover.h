@@ -66,8 +66,8 @@ typedef struct tvi_cover_s {
   uint32_t order_count;
 } tvi_cover_t;
 
-// Names of fusers, for made_by and for switching off: "fuse-epilogue", "fuse-elementwise",
-// "fuse-reduction".
+// Names of fusers, for made_by and for switching off: "fuse-prologue", "fuse-epilogue",
+// "fuse-elementwise", "fuse-reduction".
 trivet_status_t tvi_cover_create(const trivet_graph_t* graph, tvi_tactic_context_t* tactics,
                                  tvi_cover_t** out_cover);
 void tvi_cover_destroy(tvi_cover_t* cover);
@@ -100,6 +100,26 @@ trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from
 trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                                           const tvi_cover_region_t* region, uint32_t flags,
                                           tvi_string_builder_t* reasons, bool* out_accepted);
+// What kernels offer for a region, in one memory order or another: the first in which another
+// kernel than the target's general one takes it, one with all of |flags|.
+typedef struct tvi_cover_offer_s {
+  tvi_tactic_list_t list;
+  bool accepted;  // by such a kernel
+} tvi_cover_offer_t;
+// |offer->list| is initialized by the caller, and freed.
+trivet_status_t tvi_cover_ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                              const tvi_cover_region_t* region, uint32_t flags,
+                              tvi_string_builder_t* reasons, tvi_cover_offer_t* offer);
+// The same for region |id| with |node|, which is in another one.
+trivet_status_t tvi_cover_ask_longer(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id,
+                                     tvi_node_id_t node, tvi_string_builder_t* reasons,
+                                     tvi_cover_offer_t* offer);
+// HUGE_VAL where there is no offer.
+double tvi_cover_lowest_price(const tvi_cover_offer_t* offer);
+// The one node that reads |value|, if there is exactly one and nothing else does; else 0.
+tvi_node_id_t tvi_cover_only_reader(const tvi_cover_t* cover, tvi_value_id_t value);
+trivet_status_t tvi_cover_fuse_prologues(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                         tvi_node_id_t node);
 trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_fuse_groups(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_sort(tvi_cover_t* cover);

@@ -7,116 +7,45 @@
 //
 // Kernels decide by proposing tactics for the longer region; where that leaves a kernel behind, the
 // lower price wins. The reason of the last refusal is kept for --explain.
-#include <math.h>
-#include <string.h>
-
 #include "codegen/cover/cover.h"
 #include "core/base/status.h"
 
-// The region with dense operands in one order, as kernels are asked before layouts are chosen.
-static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                                    const tvi_cover_region_t* source, bool channels_last,
-                                    trivet_region_t* out_region) {
-  size_t count = source->inputs.count + source->outputs.count;
-  tvi_region_operand_t* operands = NULL;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_arena_alloc_array_zeroed(cover->arena, count ? count : 1, sizeof(*operands), &operands));
-  for (size_t i = 0; i < count; ++i) {
-    bool output = i >= source->inputs.count;
-    operands[i].value =
-        output ? source->outputs.data[i - source->inputs.count] : source->inputs.data[i];
-    operands[i].is_output = output;
-    const tvi_value_t* value = tvi_graph_value(cover->graph, operands[i].value);
-    bool last = channels_last && !value->constant && value->type.rank >= 4;
-    tvi_region_operand_set_dense(
-        cover->graph, &operands[i],
-        last ? tvi_layout_channels_last(value->type.rank) : tvi_layout_plain());
-  }
-  tvi_tactic_region_init(tactics, cover->graph, source->program, source->nodes.data,
-                         (uint32_t)source->nodes.count, source->made_by, out_region);
-  out_region->operands = operands;
-  out_region->input_count = (uint32_t)source->inputs.count;
-  out_region->output_count = (uint32_t)source->outputs.count;
-  return TRIVET_OK;
-}
-
-// What kernels offer for a region, in one memory order or another: the first in which another
-// kernel than the target's general one takes it.
-typedef struct offer_s {
-  tvi_tactic_list_t list;
-  bool accepted;  // by such a kernel
-} offer_t;
-
-// A kernel with all of |flags|, that is.
-static trivet_status_t ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                           const tvi_cover_region_t* region, uint32_t flags,
-                           tvi_string_builder_t* reasons, offer_t* offer) {
-  offer->accepted = false;
-  if (!region->program) return TRIVET_OK;
-  for (int last = 0; last < 2 && !offer->accepted; ++last) {
-    trivet_region_t asked;
-    if (last && reasons) tvi_string_builder_clear(reasons);
-    TRIVET_RETURN_IF_ERROR(dense_region(cover, tactics, region, last != 0, &asked));
-    TRIVET_RETURN_IF_ERROR(tvi_tactic_enumerate(tactics, &asked, &offer->list, reasons));
-    for (size_t i = 0; i < offer->list.count; ++i) {
-      const trivet_kernel_t* kernel = offer->list.data[i].kernel;
-      if (!tvi_tactic_is_general(kernel) && (kernel->flags & flags) == flags) {
-        offer->accepted = true;
-      }
-    }
-  }
-  return TRIVET_OK;
-}
-
-trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                                          const tvi_cover_region_t* region, uint32_t flags,
-                                          tvi_string_builder_t* reasons, bool* out_accepted) {
-  offer_t offer;
-  tvi_vector_init(&offer.list, cover->graph->allocator);
-  trivet_status_t status = ask(cover, tactics, region, flags, reasons, &offer);
-  *out_accepted = offer.accepted;
-  tvi_vector_deinit(&offer.list);
-  return status;
-}
-
-static bool offers(const offer_t* offer, const trivet_kernel_t* kernel) {
+static bool offers(const tvi_cover_offer_t* offer, const trivet_kernel_t* kernel) {
   for (size_t i = 0; i < offer->list.count; ++i) {
     if (offer->list.data[i].kernel == kernel) return true;
   }
   return false;
 }
 
-static double lowest_price(const offer_t* offer) {
-  double best = HUGE_VAL;
-  for (size_t i = 0; i < offer->list.count; ++i) best = fmin(best, offer->list.data[i].price);
-  return best;
-}
-
 // Whether the longer region is worth having: it is where every kernel that runs the shorter one
 // runs it too; where one is lost, prices decide. Not times: a plan can be made again from a lock,
 // which knows winners only.
 static trivet_status_t pays(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                            const offer_t* longer, uint32_t id, uint32_t reader, bool* out_pays) {
-  offer_t shorter, rest;
+                            const tvi_cover_offer_t* longer, uint32_t id, uint32_t reader,
+                            bool* out_pays) {
+  tvi_cover_offer_t shorter, rest;
   tvi_vector_init(&shorter.list, cover->graph->allocator);
   tvi_vector_init(&rest.list, cover->graph->allocator);
-  trivet_status_t status = ask(cover, tactics, &cover->regions.data[id], 0, NULL, &shorter);
+  trivet_status_t status =
+      tvi_cover_ask(cover, tactics, &cover->regions.data[id], 0, NULL, &shorter);
   bool lost = false;
   for (size_t i = 0; i < shorter.list.count; ++i) {
     lost = lost || !offers(longer, shorter.list.data[i].kernel);
   }
   if (!status && lost) {
     status = tvi_cover_region_program(cover, &cover->regions.data[reader]);
-    if (!status) status = ask(cover, tactics, &cover->regions.data[reader], 0, NULL, &rest);
+    if (!status)
+      status = tvi_cover_ask(cover, tactics, &cover->regions.data[reader], 0, NULL, &rest);
   }
-  *out_pays = !lost || lowest_price(longer) < lowest_price(&shorter) + lowest_price(&rest);
+  *out_pays = !lost || tvi_cover_lowest_price(longer) <
+                           tvi_cover_lowest_price(&shorter) + tvi_cover_lowest_price(&rest);
   tvi_vector_deinit(&shorter.list);
   tvi_vector_deinit(&rest.list);
   return status;
 }
 
 // The one node that reads |value|, if there is exactly one. Who only observes it gets a copy.
-static tvi_node_id_t only_reader(const tvi_cover_t* cover, tvi_value_id_t value) {
+tvi_node_id_t tvi_cover_only_reader(const tvi_cover_t* cover, tvi_value_id_t value) {
   const tvi_value_t* v = tvi_graph_value(cover->graph, value);
   if (v->output_uses || v->use_count == 0) return 0;
   for (uint32_t u = 1; u < v->use_count; ++u) {
@@ -130,7 +59,7 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                               tvi_value_id_t* io_value, bool* out_extended) {
   const trivet_graph_t* graph = cover->graph;
   *out_extended = false;
-  tvi_node_id_t reader = only_reader(cover, *io_value);
+  tvi_node_id_t reader = tvi_cover_only_reader(cover, *io_value);
   if (!reader) return TRIVET_OK;
   const tvi_node_fact_t* fact = &cover->facts[reader];
   const tvi_node_t* node = tvi_graph_node(graph, reader);
@@ -157,22 +86,12 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                     "another operand depends on the value itself");
     return TRIVET_OK;
   }
-  // Ask with a copy of the region, so that a refusal leaves nothing behind.
-  tvi_cover_region_t longer = *region;
-  tvi_vector_init(&longer.nodes, graph->allocator);
-  tvi_vector_init(&longer.inputs, graph->allocator);
-  tvi_vector_init(&longer.outputs, graph->allocator);
   tvi_string_builder_t reasons;
   tvi_string_builder_init(&reasons, graph->allocator);
-  offer_t offer;
+  tvi_cover_offer_t offer;
   tvi_vector_init(&offer.list, graph->allocator);
-  offer.accepted = false;
   bool worth = false;
-  trivet_status_t status =
-      tvi_vector_append(&longer.nodes, region->nodes.data, region->nodes.count);
-  if (!status) status = tvi_vector_push(&longer.nodes, reader);
-  if (!status) status = tvi_cover_region_program(cover, &longer);
-  if (!status) status = ask(cover, tactics, &longer, 0, &reasons, &offer);
+  trivet_status_t status = tvi_cover_ask_longer(cover, tactics, id, reader, &reasons, &offer);
   if (!status && offer.accepted) {
     status = pays(cover, tactics, &offer, id, fact->region, &worth);
   }
@@ -192,9 +111,6 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   }
   tvi_string_builder_deinit(&reasons);
   tvi_vector_deinit(&offer.list);
-  tvi_vector_deinit(&longer.nodes);
-  tvi_vector_deinit(&longer.inputs);
-  tvi_vector_deinit(&longer.outputs);
   return status;
 }
 
@@ -215,6 +131,7 @@ trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_
         cover, tactics, region, anchors ? 0 : TRIVET_KERNEL_LAYOUTS, NULL, &accepted));
     if (!accepted) continue;
     region->anchored = true;
+    TRIVET_RETURN_IF_ERROR(tvi_cover_fuse_prologues(cover, tactics, id));
     tvi_value_id_t value = tvi_graph_node(cover->graph, id)->outputs[0];
     for (bool extended = true; extended;) {
       TRIVET_RETURN_IF_ERROR(extend(cover, tactics, fact->region, &value, &extended));

@@ -336,7 +336,7 @@ void RunNetwork(Maker maker, uint32_t seed, bool plain, Outputs* out) {
   recipe.config = [plain](trivet_network_t*, trivet_config_t* config) -> trivet_status_t {
     if (!plain) return nullptr;
     RETURN_IF_ERROR(trivet_config_set_pipeline(config, "expand-operators"));
-    for (const char* each : {"fuse-epilogue", "fuse-elementwise", "fuse-reduction",
+    for (const char* each : {"fuse-prologue", "fuse-epilogue", "fuse-elementwise", "fuse-reduction",
                              "concat-in-place", "share-in-place", "choose-layout"}) {
       RETURN_IF_ERROR(trivet_config_disable_pass(config, each));
     }

@@ -108,9 +108,10 @@ TV_DEVICE void tv_convolve_by(float (&acc)[Tile::FM][Tile::FN][4], unsigned char
                               CopyA copy_a, AtB b_at, int n0, int N, int first, int last) {
   tv_copier<typename Tile::type, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
   b.begin(b_at, n0, N, first);
-  tv_sum_tiles<Tile>(
+  tv_sum_tiles<Tile, false>(
       acc, memory, copy_a,
-      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, first, last);
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); },
+      [](unsigned char*) {}, first, last);
 }
 // Eight elements of a window at once, or one: then DEPTH as above.
 template <class Tile, int VB, class At, class Tap, class AtB>

@@ -29,7 +29,7 @@ static double estimate(const trivet_region_t* region, trivet_dim_t dim) {
 static trivet_status_t price(const trivet_region_t* region, tvi_arena_t* arena, double* out_price) {
   tvi_cuda_schedule_t schedule;
   TRIVET_RETURN_IF_ERROR(tvi_cuda_schedule_make(region->program, region->symbols,
-                                                region->symbol_count, arena, &schedule));
+                                                region->symbol_count, false, arena, &schedule));
   double compute = 0, bytes = 0;
   const tvi_kir_program_t* p = schedule.program;
   for (uint32_t s = 0; s < p->stage_count; ++s) {

@@ -368,7 +368,8 @@ static trivet_status_t make(tvi_cuda_printer_t* p, const tvi_kir_program_t* give
   tvi_cuda_schedule_t schedule;
   uint32_t* operand_of_value = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_cuda_schedule_make(given, p->options->symbols,
-                                                p->options->symbol_count, p->arena, &schedule));
+                                                p->options->symbol_count, p->options->keeps_factors,
+                                                p->arena, &schedule));
   p->schedule = &schedule;
   p->program = schedule.program;
   const size_t values = (size_t)p->program->value_count + 1;

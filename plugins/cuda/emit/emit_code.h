@@ -86,6 +86,7 @@ typedef struct tvi_cuda_code_options_s {
   // By value of the program: inputs whose bytes are the same in every run, which a kernel may ask
   // for before the kernels ahead of it have ended. NULL: none.
   const bool* is_constant;
+  bool keeps_factors;  // what a product of matrices reads stays a stage of its own
 } tvi_cuda_code_options_t;
 
 // Prints |program|, which tvi_kir_verify accepts. UNIMPLEMENTED: an element type that the GPU has

@@ -9,6 +9,7 @@
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
 #include "core/kernel_ir/affine.h"
+#include "core/kernel_ir/contraction.h"
 #include "core/kernel_ir/fuse.h"
 
 // Work that is done again at most, when a value that is read several times is substituted.
@@ -58,9 +59,22 @@ static uint32_t instr_cost(const tvi_kir_instr_t* instr) {
   }
 }
 
-static bool should_substitute(const tvi_kir_program_t* program, uint32_t number) {
+static bool is_factor(const tvi_kir_program_t* program, uint32_t value) {
+  tvi_kir_matmul_t product;
+  for (uint32_t s = 0; s < program->stage_count; ++s) {
+    if (program->stages[s].kind == TVI_KIR_REDUCE &&
+        tvi_kir_match_matmul(program, s, &product, NULL) &&
+        (product.a.value == value || product.b.value == value))
+      return true;
+  }
+  return false;
+}
+
+static bool should_substitute(const tvi_kir_program_t* program, uint32_t number,
+                              bool keeps_factors) {
   const tvi_kir_stage_t* stage = &program->stages[number];
   if (stage->kind != TVI_KIR_MAP || !tvi_kir_can_inline_stage(program, number)) return false;
+  if (keeps_factors && is_factor(program, stage->values[0])) return false;
   uint32_t cost = 0, loads = 0, reads = 0;
   bool has_extra_loops = false;
   for (uint32_t i = 0; i < stage->instr_count; ++i) {
@@ -88,9 +102,10 @@ static bool should_substitute(const tvi_kir_program_t* program, uint32_t number)
   return loads == 1 && (cost <= CHEAP_COST && reads <= 2);
 }
 
-static trivet_status_t substitute(tvi_kir_program_t* program) {
+static trivet_status_t substitute(tvi_kir_program_t* program, bool keeps_factors) {
   for (uint32_t s = 0; s < program->stage_count; ++s)
-    if (should_substitute(program, s)) TRIVET_RETURN_IF_ERROR(tvi_kir_inline_stage(program, s));
+    if (should_substitute(program, s, keeps_factors))
+      TRIVET_RETURN_IF_ERROR(tvi_kir_inline_stage(program, s));
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_drop_dead(program, false, NULL));
   return tvi_kir_simplify(program);
 }
@@ -257,12 +272,12 @@ static bool join_group(grouper_t* g, uint32_t number) {
 }
 
 trivet_status_t tvi_cuda_schedule_make(const tvi_kir_program_t* program, const int64_t* symbols,
-                                       uint32_t symbol_count, tvi_arena_t* arena,
-                                       tvi_cuda_schedule_t* out_schedule) {
+                                       uint32_t symbol_count, bool keeps_factors,
+                                       tvi_arena_t* arena, tvi_cuda_schedule_t* out_schedule) {
   tvi_cuda_schedule_t schedule;
   memset(&schedule, 0, sizeof(schedule));
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(program, arena, &schedule.program));
-  TRIVET_RETURN_IF_ERROR(substitute(schedule.program));
+  TRIVET_RETURN_IF_ERROR(substitute(schedule.program, keeps_factors));
   const tvi_kir_program_t* p = schedule.program;
   const size_t stages = (size_t)p->stage_count + 1;
   TRIVET_RETURN_IF_ERROR(

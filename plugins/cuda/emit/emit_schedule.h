@@ -43,10 +43,11 @@ typedef struct tvi_cuda_schedule_s {
 } tvi_cuda_schedule_t;
 
 // Schedules a copy of |program|, which tvi_kir_verify accepts; values keep their tags and the order
-// of inputs and outputs. |symbols| are the values to optimise for. All memory is in |arena|.
+// of inputs and outputs. |symbols| are the values to optimise for. |keeps_factors|: what a product
+// of matrices reads stays a stage of its own. All memory is in |arena|.
 trivet_status_t tvi_cuda_schedule_make(const tvi_kir_program_t* program, const int64_t* symbols,
-                                       uint32_t symbol_count, tvi_arena_t* arena,
-                                       tvi_cuda_schedule_t* out_schedule);
+                                       uint32_t symbol_count, bool keeps_factors,
+                                       tvi_arena_t* arena, tvi_cuda_schedule_t* out_schedule);
 
 // |dim| for the symbols to optimise for; its largest possible value where that cannot be computed.
 int64_t tvi_cuda_estimate(const tvi_dim_context_t* dims, trivet_dim_t dim, const int64_t* symbols,

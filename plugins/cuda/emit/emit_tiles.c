@@ -42,7 +42,7 @@ static void print_fill(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, u
       tvi_cuda_storage_type(tvi_cuda_stored_dtype(&p->program->values[access->value]));
   P(p, "for (int i = 0; i < %u; ++i) {\n", side / LINES);
   P(p, "const int row = line + %u * i, column = lane * %u;\n", LINES, vector);
-  P(p, "const %s q%u = w%u + u * %u + row, b%u = t%u + column;\nif (", index, last, last, side,
+  P(p, "const %s q%u = f%u + u * %u + row, b%u = t%u + column;\nif (", index, last, last, side,
     across, across);
   print_below(p, "q", last);
   P(p, " && ");
@@ -76,7 +76,7 @@ void tvi_cuda_print_tiles(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
   const trivet_dim_t wide = tile_count(p, last, side * tiles), high = tile_count(p, across, side);
   P(p, "const int lane = (int)threadIdx.x %% %u, line = (int)threadIdx.x / %u;\n", LANES, LANES);
   P(p, "%s r = blockIdx.x;\n", count);
-  P(p, "const %s w%u = (%s)(r %% (%s)", index, last, index, count);
+  P(p, "const %s f%u = (%s)(r %% (%s)", index, last, index, count);
   tvi_cuda_print_dim(p, wide);
   P(p, ") * %u;\nr /= (%s)", side * tiles, count);
   tvi_cuda_print_dim(p, wide);
@@ -113,7 +113,7 @@ void tvi_cuda_print_tiles(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
   P(p, "__syncthreads();\n");
   P(p, "for (int j = 0; j < %u; ++j) {\n", tiles * side / LINES);
   P(p, "const int row = line + j / %u * %u, u = j %% %u;\n", tiles, LINES, tiles);
-  P(p, "const %s q%u = t%u + row, b%u = w%u + u * %u + lane * %u;\nif (", index, across, across,
+  P(p, "const %s q%u = t%u + row, b%u = f%u + u * %u + lane * %u;\nif (", index, across, across,
     last, last, side, vector);
   print_below(p, "q", across);
   P(p, " && ");

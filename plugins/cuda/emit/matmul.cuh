@@ -113,12 +113,16 @@ struct tv_copier {
       from[i] += step;
     }
   }
+  static const bool HOLDS = false;
+  TV_DEVICE void put(unsigned char*) const {}
 };
 
-// acc += A B for k in [first, last): copy_a(to, k) and copy_b(to, k) bring the tiles at k, in order.
-template <class Tile, class CopyA, class CopyB>
+// acc += A B for k in [first, last): copy_a(to, k) and copy_b(to, k) bring the tiles at k, in order;
+// put(to) leaves there what they hold back. ALWAYS: also past the end, without a branch between
+// what is read and what is multiplied meanwhile.
+template <class Tile, bool ALWAYS, class CopyA, class CopyB, class Put>
 TV_DEVICE void tv_sum_tiles(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory,
-                            CopyA copy_a, CopyB copy_b, int first, int last) {
+                            CopyA copy_a, CopyB copy_b, Put put, int first, int last) {
   typedef typename Tile::type T;
   const int KT = Tile::KT;
   const int steps = last > first ? (last - first + KT - 1) / KT : 0;
@@ -128,6 +132,7 @@ TV_DEVICE void tv_sum_tiles(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* 
       unsigned char* to = memory + s * Tile::BYTES;
       copy_a(to, first + s * KT);
       copy_b(to + Tile::A_BYTES, first + s * KT);
+      put(to);
     }
     tv_copy_commit();
   }
@@ -139,8 +144,8 @@ TV_DEVICE void tv_sum_tiles(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* 
     tv_copy_wait<Tile::STAGES - 2>();
     __syncthreads();
     const int ahead = s + Tile::STAGES - 1;
-    if (ahead < steps) {
-      unsigned char* to = memory + ahead % Tile::STAGES * Tile::BYTES;
+    unsigned char* to = memory + ahead % Tile::STAGES * Tile::BYTES;
+    if (ALWAYS || ahead < steps) {
       copy_a(to, first + ahead * KT);
       copy_b(to + Tile::A_BYTES, first + ahead * KT);
     }
@@ -182,23 +187,76 @@ TV_DEVICE void tv_sum_tiles(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* 
         TV_UNROLL
         for (int j = 0; j < Tile::FN; ++j) tv_multiply(acc[i][j], af[i], bf[j], T());
     }
+    put(to);
   }
 }
 
-// acc += A B for rows from m0, columns from n0 and k in [first, last).
+// The same tiles of an operand that is computed on its way: at(x, k, to) leaves VECTOR elements.
+// They wait in registers while the tiles that are there are multiplied.
+template <class T, int BX, int KT, int THREADS, bool INNER_K, int VECTOR>
+struct tv_maker {
+  static const int W = BX < 64 ? BX : 64;
+  static const int C = INNER_K ? KT / 8 : W / 8;
+  static const int COUNT = BX * KT / 8, PER = (COUNT + THREADS - 1) / THREADS;
+  tv_pack<8, T> packs[PER];
+  template <class At>
+  TV_DEVICE void begin(At, int, int, int) {}
+  template <class At>
+  TV_DEVICE void copy(At at, unsigned char*, int x0, int extent, int k, int last, long long) {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
+      TV_UNROLL
+      for (int v = 0; v < 8; v += VECTOR) {
+        const int x = x0 + (INNER_K ? row : row / KT * W + piece * 8 + v);
+        const int at_k = k + (INNER_K ? piece * 8 + v : row % KT);
+        const bool is_there = x < extent && at_k < last;
+        at(is_there ? x : 0, is_there ? at_k : 0, packs[i].part + v);
+        TV_UNROLL
+        for (int e = 0; e < VECTOR; ++e)
+          if (!is_there) packs[i].part[v + e].u = 0;
+      }
+    }
+  }
+  static const bool HOLDS = true;
+  TV_DEVICE void put(unsigned char* to) const {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS;
+      if (COUNT % THREADS == 0 || id < COUNT)
+        *(tv_words*)(to + tv_piece_at<C>(id / C, id % C)) = packs[i].whole[0];
+    }
+  }
+};
+
+// acc += A B for rows from m0, columns from n0 and k in [first, last); what brings their tiles.
+template <class Tile, class BringA, class BringB, class AtA, class AtB>
+TV_DEVICE void tv_matmul_by(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, AtA a_at,
+                            AtB b_at, int m0, int n0, int M, int N, int first, int last,
+                            long long a_step, long long b_step) {
+  BringA a;
+  BringB b;
+  a.begin(a_at, m0, M, first);
+  b.begin(b_at, n0, N, first);
+  tv_sum_tiles<Tile, BringA::HOLDS || BringB::HOLDS>(
+      acc, memory, [&](unsigned char* to, int k) { a.copy(a_at, to, m0, M, k, last, a_step); },
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, b_step); },
+      [&](unsigned char* to) {
+        a.put(to);
+        b.put(to + Tile::A_BYTES);
+      },
+      first, last);
+}
+
+// Both as they lie in memory, VA and VB elements at once.
 template <class Tile, int VA, int VB, class AtA, class AtB>
 TV_DEVICE void tv_matmul(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, AtA a_at,
                          AtB b_at, int m0, int n0, int M, int N, int first, int last,
                          long long a_step, long long b_step) {
   typedef typename Tile::type T;
-  tv_copier<T, Tile::BM, Tile::KT, Tile::THREADS, Tile::AK, VA> a;
-  tv_copier<T, Tile::BN, Tile::KT, Tile::THREADS, Tile::BK, VB> b;
-  a.begin(a_at, m0, M, first);
-  b.begin(b_at, n0, N, first);
-  tv_sum_tiles<Tile>(
-      acc, memory,
-      [&](unsigned char* to, int k) { a.copy(a_at, to, m0, M, k, last, a_step); },
-      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, b_step); }, first, last);
+  tv_matmul_by<Tile, tv_copier<T, Tile::BM, Tile::KT, Tile::THREADS, Tile::AK, VA>,
+               tv_copier<T, Tile::BN, Tile::KT, Tile::THREADS, Tile::BK, VB> >(
+      acc, memory, a_at, b_at, m0, n0, M, N, first, last, a_step, b_step);
 }
 
 // Rows of the slab of shared memory through which a warp turns its sums: 8 neighbouring rows and 4

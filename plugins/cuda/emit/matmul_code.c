@@ -58,8 +58,12 @@ typedef struct printing_s {
 // ---------------------------------------------------------------------------------------------
 
 // "a_at", the address of an element of a factor, and "a_step", elements from one tile to the next.
-static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b) {
+static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b, bool aligned) {
   const tvi_cuda_factor_t* factor = is_b ? &w->shape.b : &w->shape.a;
+  if (factor->is_made) {
+    tvi_cuda_matmul_print_maker(p, &w->shape, is_b, aligned ? factor->vector : 1);
+    return;
+  }
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, &w->shape, factor);
   const char name = is_b ? 'b' : 'a';
   P(p, "const auto %c_at = [&](const int x, const int k) {\n", name);
@@ -123,6 +127,16 @@ void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape
 // What the form for Hopper does where addresses are not as the copy engine wants them.
 static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0};
 
+static bool is_made(const tvi_cuda_matmul_shape_t* s) { return s->a.is_made || s->b.is_made; }
+
+// What brings tiles of a factor along |side|, 'M' or 'N'; the last one ends the list.
+static void print_bring(tvi_cuda_printer_t* p, const tvi_cuda_factor_t* factor, char side,
+                        bool aligned) {
+  P(p, "%s<tile::type, tile::B%c, tile::KT, tile::THREADS, tile::%cK, %u>%s",
+    factor->is_made ? "tv_maker" : "tv_copier", side, side == 'M' ? 'A' : 'B',
+    aligned ? factor->vector : 1, side == 'M' ? ", " : " >");
+}
+
 static void print_product(tvi_cuda_printer_t* p, const void* argument,
                           tvi_cuda_variant_t* variant) {
   printing_t own = *(const printing_t*)argument;
@@ -142,19 +156,25 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   P(p, "TV_MEMORY(memory);\n");
   tvi_cuda_matmul_print_extents(p, s);
   tvi_cuda_matmul_print_place(p, s, t, s->a.inner_k, s->b.inner_k, w->splits);
-  print_factor(p, w, false);
-  print_factor(p, w, true);
+  print_factor(p, w, false, aligned);
+  print_factor(p, w, true, aligned);
   if (w->splits > 1) {
     tvi_cuda_matmul_print_partial_put(p, vector);
   } else {
     tvi_cuda_matmul_print_put(p, s, vector);
   }
+  P(p, "float sums[tile::FM][tile::FN][4] = {};\ntv_matmul");
+  if (is_made(s)) {
+    P(p, "_by<tile, ");
+    print_bring(p, &s->a, 'M', aligned);
+    print_bring(p, &s->b, 'N', aligned);
+  } else {
+    P(p, "<tile, %u, %u>", aligned ? s->a.vector : 1, aligned ? s->b.vector : 1);
+  }
   P(p,
-    "float sums[tile::FM][tile::FN][4] = {};\n"
-    "tv_matmul<tile, %u, %u>(sums, memory, a_at, b_at, m0, n0, M, N, first, last, a_step, "
-    "b_step);\n"
+    "(sums, memory, a_at, b_at, m0, n0, M, N, first, last, a_step, b_step);\n"
     "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n",
-    aligned ? s->a.vector : 1, aligned ? s->b.vector : 1, vector);
+    vector);
   tvi_cuda_matmul_set_grid(p, s, t, w->splits, variant);
 }
 
@@ -275,6 +295,7 @@ trivet_status_t tvi_cuda_matmul_code(const tvi_kir_program_t* program,
   tvi_cuda_code_options_t own = *options;
   own.print = print_all;
   own.print_argument = &w;
+  own.keeps_factors = true;
   return tvi_cuda_code_make(program, &own, arena, allocator, out_code);
 }
 
@@ -288,9 +309,16 @@ void tvi_cuda_matmul_weigh(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
     tvi_kir_cost_t cost;
     if (i == s->core) continue;
     tvi_kir_stage_cost(p->program, i, &cost);
-    out->epilogue_work +=
+    const double work =
         (cost.flops + 2.0 * cost.loads + 30.0 * cost.transcendentals) *
         (double)tvi_kir_cost_positions(&cost, p->options->symbols, p->options->symbol_count);
+    if (s->a.is_made && i == p->program->values[s->a.value].stage) {
+      out->work_a = work;
+    } else if (s->b.is_made && i == p->program->values[s->b.value].stage) {
+      out->work_b = work;
+    } else {
+      out->epilogue_work += work;
+    }
   }
   for (uint32_t v = 0; v < p->program->value_count; ++v) {
     const tvi_kir_value_t* value = &p->program->values[v];
@@ -305,7 +333,7 @@ static void read_packing(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shap
   const tvi_kir_value_t* value = &p->program->values[s->b.value];
   tvi_kir_matmul_t match;
   const char* reason = NULL;
-  if (value->rank != 2 || s->batch.count != 0 ||
+  if (value->rank != 2 || s->batch.count != 0 || s->b.is_made ||
       !tvi_kir_match_matmul(p->program, s->core, &match, &reason))
     return;
   const tvi_kir_contraction_operand_t* b = match.b.value == s->b.value ? &match.b : &match.a;
@@ -325,8 +353,10 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->k = tvi_cuda_printer_estimate(p, s.depth);
   out->batch = tvi_cuda_printer_estimate(p, s.batches);
   out->dtype = p->program->values[s.a.value].dtype;
-  out->a = p->code->operands.data[p->operand_of_value[s.a.value]];
-  out->b = p->code->operands.data[p->operand_of_value[s.b.value]];
+  out->makes_a = s.a.is_made;
+  out->makes_b = s.b.is_made;
+  if (!out->makes_a) out->a = p->code->operands.data[p->operand_of_value[s.a.value]];
+  if (!out->makes_b) out->b = p->code->operands.data[p->operand_of_value[s.b.value]];
   out->vector_a = s.a.vector;
   out->vector_b = s.b.vector;
   out->vector_c = s.vector;
@@ -338,8 +368,10 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->can_map_a = tvi_cuda_factor_can_map(p, &s, &s.a, &s.m);
   out->can_map_b = tvi_cuda_factor_can_map(p, &s, &s.b, &s.n);
   tvi_cuda_matmul_weigh(p, &s, out);
-  out->factor_bytes =
-      ((double)out->m * (double)out->k + (double)out->n * (double)out->k) * (double)out->batch * 2;
+  // What makes a factor reads operands, which were counted with what others read.
+  out->factor_bytes = ((out->makes_a ? 0 : (double)out->m * (double)out->k) +
+                       (out->makes_b ? 0 : (double)out->n * (double)out->k)) *
+                      (double)out->batch * 2;
   return TRIVET_OK;
 }
 
@@ -354,6 +386,7 @@ trivet_status_t tvi_cuda_matmul_read(const tvi_kir_program_t* program,
   memset(&code, 0, sizeof(code));
   own.print = read_problem;
   own.print_argument = &problem;
+  own.keeps_factors = true;
   TRIVET_RETURN_IF_ERROR(tvi_cuda_code_make(program, &own, arena, allocator, &code));
   tvi_cuda_code_deinit(&code);
   *out_problem = problem;

@@ -39,6 +39,8 @@ typedef struct tvi_cuda_matmul_problem_s {
   double epilogue_bytes;              // that other stages than the product move
   double epilogue_work;               // instructions that they execute
   bool is_symbolic;                   // sizes differ from run to run
+  bool makes_a, makes_b;              // factors that are computed on their way; a, b are not set
+  double work_a, work_b;              // instructions that takes, once for all elements
 } tvi_cuda_matmul_problem_t;
 
 // Reads |program| without printing. Scratch memory from |arena|.

@@ -10,6 +10,7 @@
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
 #include "core/kernel_ir/contraction.h"
+#include "core/kernel_ir/fuse.h"
 
 #define P TVI_CUDA_PRINT
 
@@ -49,7 +50,8 @@ const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
 
 const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p) {
   const tvi_cuda_schedule_t* schedule = p->schedule;
-  if (schedule->group_count != 1) return "more than a contraction and what follows each element";
+  if (p->group != &schedule->groups[schedule->group_count - 1])
+    return "more than a contraction and what follows each element";
   const tvi_cuda_group_t* group = p->group;
   for (uint32_t i = 0; i < group->stage_count; ++i) {
     const uint32_t number = schedule->order[group->stage_first + i];
@@ -60,6 +62,39 @@ const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p) {
     if (schedule->stages[number].has_inner) return "a stage between the factors and the sum";
     if (tvi_dtype_bits(p->program->values[stage->values[0]].dtype) < 8) return "a packed result";
   }
+  return NULL;
+}
+
+// Elementwise stages ahead of the product, of what is no operand but a factor: each is computed
+// where the product reads it.
+static const char* find_makers(tvi_cuda_printer_t* p, uint32_t* out_group) {
+  const tvi_cuda_schedule_t* schedule = p->schedule;
+  const uint32_t last = schedule->group_count - 1;
+  for (uint32_t i = 0; i < schedule->groups[last].stage_first; ++i) {
+    const tvi_kir_stage_t* stage = &p->program->stages[schedule->order[i]];
+    if (stage->kind != TVI_KIR_MAP || stage->result_count != 1)
+      return "more than elementwise stages before the product";
+    if (p->program->values[stage->values[0]].kind != TVI_KIR_TEMP)
+      return "a factor that others read too";
+    for (uint32_t k = 0; k < stage->instr_count; ++k) {
+      const tvi_kir_instr_t* instr = &stage->instrs[k];
+      if (instr->opcode == TVI_KIR_LOAD &&
+          p->program->values[instr->imm.load->value].stage != TVI_KIR_NONE)
+        return "a factor made of what the kernel computes";
+    }
+  }
+  *out_group = last;
+  return NULL;
+}
+
+// A factor's stage, and that nobody else reads it.
+static const char* set_maker(tvi_cuda_printer_t* p, tvi_cuda_factor_t* factor, uint32_t* makers) {
+  factor->is_made = p->program->values[factor->value].stage != TVI_KIR_NONE;
+  if (!factor->is_made) return NULL;
+  if (tvi_kir_value_read_count(p->program, factor->value) != 1)
+    return "a factor that is read more than once";
+  p->schedule->is_stored[factor->value] = 0;
+  ++*makers;
   return NULL;
 }
 
@@ -113,8 +148,9 @@ static void measure_factor(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
   for (uint32_t v = 8; v > 1; v /= 2) {
     if (!tvi_cuda_is_vector(p, access, factor->inner_k ? s->k : last, v)) continue;
     factor->vector = v;
-    return;
+    break;
   }
+  if (factor->is_made && factor->vector < 8) factor->vector = 1;
 }
 
 static trivet_dim_t product_of(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* loops) {
@@ -175,7 +211,10 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
     *out_reason = "nothing to compute";
     return;
   }
-  p->group = &p->schedule->groups[0];
+  uint32_t group = 0, makers = 0;
+  *out_reason = find_makers(p, &group);
+  if (*out_reason) return;
+  p->group = &p->schedule->groups[group];
   *out_reason = tvi_cuda_matmul_check_stages(p);
   if (*out_reason) return;
   s.core = p->schedule->order[p->group->stage_first];
@@ -195,6 +234,11 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
   s.a.value = match.a.value;
   s.b.load = match.b.load;
   s.b.value = match.b.value;
+  *out_reason = set_maker(p, &s.a, &makers);
+  if (!*out_reason) *out_reason = set_maker(p, &s.b, &makers);
+  if (!*out_reason && makers != p->group->stage_first)
+    *out_reason = "a stage before the product that is none of its factors";
+  if (*out_reason) return;
   *out_reason = read_loops(p, &s);
   if (*out_reason) return;
   orient(p, &s);

@@ -20,6 +20,7 @@ typedef struct tvi_cuda_factor_s {
   uint32_t value;
   bool inner_k;     // neighbours in memory are neighbours along k
   uint32_t vector;  // elements that lie together and may be moved at once
+  bool is_made;     // by the stage of the value, on its way to shared memory
 } tvi_cuda_factor_t;
 
 typedef struct tvi_cuda_matmul_shape_s {
@@ -48,6 +49,11 @@ const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
 // Bytes that addresses must be multiples of.
 uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
                                    const tvi_cuda_matmul_shape_t* shape);
+
+// The function "<a or b>_at" that leaves |vector| elements of a factor with a maker, from x and k
+// on.
+void tvi_cuda_matmul_print_maker(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
+                                 bool is_b, uint32_t vector);
 
 // Can the copy engine bring boxes of a factor?
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,

@@ -15,7 +15,7 @@
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
-  return factor->vector == 8 && x->count == 1 && !access->constant &&
+  return !factor->is_made && factor->vector == 8 && x->count == 1 && !access->constant &&
          2 + s->batch.count <= TVI_CUDA_MAP_RANK;
 }
 

@@ -54,7 +54,8 @@ std::string Print(const std::string& name) {
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_kir_program_t* program = nullptr;
   tvi_cuda_code_t code = {};
-  tvi_cuda_code_options_t options = {name.c_str(), nullptr, nullptr, 0, nullptr, nullptr, nullptr};
+  tvi_cuda_code_options_t options = {};
+  options.name = name.c_str();
   trivet_status_t status = tvi_dim_context_create(trivet_allocator_system(), &dims);
   if (!status) status = tvi_kir_program_parse(tvi_sv(in.c_str()), dims, &arena, &program);
   // What symbols are for may be any number up to 4096.

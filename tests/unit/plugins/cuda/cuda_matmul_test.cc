@@ -307,6 +307,55 @@ TEST_F(MatmulWide, SymbolicSizes) {
 }
 
 // The result turned: neighbours in memory are rows.
+// Factors that are computed on their way: weights of a byte with a scale for each column, and an
+// activation ahead of the product, stored either way, with vectors and without.
+TEST_F(Matmul, Prologues) {
+  for (Form form : {Form{3, 1}, Form{6, 1}, Form{7, 3}}) {
+    for (int64_t n : {72, 75}) {
+      for (int turned = 0; turned < 2; ++turned) {
+        use(form);
+        const int64_t m = 20, k = 200;
+        const std::vector<int64_t> w_dims =
+            turned ? std::vector<int64_t>{n, k} : std::vector<int64_t>{k, n};
+        Program p;
+        auto x = p.input(F16, {2, m, k}), shift = p.input(F16, {k});
+        auto codes = p.input(I8, w_dims), scale = p.input(F16, {n}), bias = p.input(F16, {n});
+        auto a = p.temp(F16, {2, m, k}), w = p.temp(F16, w_dims);
+        auto sum = p.temp(F16, {2, m, n}), out = p.output(F16, {2, m, n});
+        {
+          Stage s = p.map({2, m, k});
+          Ref moved = s.op(TVI_KIR_ADD, F16, s.at(x), s.load(shift, {s.index(2)}));
+          s.finish({a}, {s.op(TVI_KIR_MAX, F16, moved, s.f(0, F16))});
+        }
+        {
+          Stage s = p.map(w_dims);
+          s.finish({w}, {s.op(TVI_KIR_MUL, F16, s.op(TVI_KIR_CAST, F16, s.at(codes)),
+                              s.load(scale, {s.index(turned ? 0 : 1)}))});
+        }
+        {
+          Stage s = p.reduce({2, m, n}, {k});
+          Ref i = s.index(3), j = s.index(2);
+          s.finish({sum},
+                   {s.op(TVI_KIR_MUL, F16, s.load(a, {s.index(0), s.index(1), i}),
+                         s.load(w, turned ? std::vector<Ref>{j, i} : std::vector<Ref>{i, j}))},
+                   p.monoid(TVI_KIR_SUM, F16));
+        }
+        Stage s = p.map({2, m, n});
+        s.finish({out}, {s.op(TVI_KIR_ADD, F16, s.at(sum), s.load(bias, {s.index(2)}))});
+        SCOPED_TRACE("tile " + std::to_string(form.tile) + " n " + std::to_string(n) +
+                     (turned ? " turned" : ""));
+        expect_same(p, {},
+                    {{x, random_tensor(F16, {2, m, k}, 1, -1, 1)},
+                     {shift, random_tensor(F16, {k}, 2, -1, 1)},
+                     {codes, random_tensor(I8, w_dims, 3, -127, 127)},
+                     {scale, random_tensor(F16, {n}, 4, 0.001, 0.01)},
+                     {bias, random_tensor(F16, {n}, 5)}});
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 TEST_F(Matmul, TurnedResults) {
   use({6, 1});
   Program p;

@@ -24,7 +24,8 @@ const char* const kArchitectures[] = {"sm_80", "sm_90a", "sm_100"};
 
 // The text of a program, or an exception.
 std::string print(Program& p) {
-  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr, nullptr};
+  tvi_cuda_code_options_t options = {};
+  options.name = "test";
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};
@@ -175,7 +176,8 @@ TEST_F(Compile, MatrixProducts) {
     Ref x = s.load(a, {s.index(0), s.index(2)}), w = s.load(b, {s.index(2), s.index(1)});
     s.finish({y}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, w))},
              p.monoid(TVI_KIR_SUM, F32));
-    tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr, nullptr};
+    tvi_cuda_code_options_t options = {};
+    options.name = "test";
     tvi_arena_t arena;
     tvi_arena_init(&arena, trivet_allocator_system(), 0);
     tvi_cuda_code_t code = {};
@@ -190,6 +192,40 @@ TEST_F(Compile, MatrixProducts) {
     SCOPED_TRACE("tile " + std::to_string(tile));
     expect_text_compiles(text, tile == 3, is_wide ? "sm_90a" : nullptr);
     if (HasFailure()) return;
+  }
+}
+
+TEST_F(Compile, MatrixProductsOfComputedFactors) {
+  Program p;
+  auto x = p.input(F16, {512, 768}), codes = p.input(I8, {768, 1024}), scale = p.input(F16, {1024});
+  auto a = p.temp(F16, {512, 768}), w = p.temp(F16, {768, 1024}), y = p.output(F16, {512, 1024});
+  {
+    Stage s = p.map({512, 768});
+    s.finish({a}, {s.op(TVI_KIR_MAX, F16, s.at(x), s.f(0, F16))});
+  }
+  {
+    Stage s = p.map({768, 1024});
+    s.finish({w}, {s.op(TVI_KIR_MUL, F16, s.op(TVI_KIR_CAST, F16, s.at(codes)),
+                        s.load(scale, {s.index(1)}))});
+  }
+  Stage s = p.reduce({512, 1024}, {768});
+  s.finish({y},
+           {s.op(TVI_KIR_MUL, F16, s.load(a, {s.index(0), s.index(2)}),
+                 s.load(w, {s.index(2), s.index(1)}))},
+           p.monoid(TVI_KIR_SUM, F16));
+  for (uint32_t tile : {0u, 3u}) {
+    tvi_cuda_code_options_t options = {};
+    options.name = "test";
+    tvi_arena_t arena;
+    tvi_arena_init(&arena, trivet_allocator_system(), 0);
+    tvi_cuda_code_t code = {};
+    trivet_status_t status = tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile],
+                                                  1, &arena, trivet_allocator_system(), &code);
+    tvi_arena_deinit(&arena);
+    check(status);
+    const std::string text(code.source.data, code.source.size);
+    tvi_cuda_code_deinit(&code);
+    expect_text_compiles(text, true, nullptr);
   }
 }
 
@@ -246,7 +282,8 @@ std::string print_convolution(int64_t channels, bool is_depthwise, uint32_t dtyp
   Ref b = is_depthwise ? s.load(w, {s.index(5), s.index(6), s.index(4), s.index(3)})
                        : s.load(w, {s.index(3), s.index(5), s.index(6), s.index(4)});
   s.finish({y}, {s.op(TVI_KIR_MUL, dtype, a, b)}, p.monoid(TVI_KIR_SUM, dtype));
-  tvi_cuda_code_options_t options = {"test", nullptr, nullptr, 0, nullptr, nullptr, nullptr};
+  tvi_cuda_code_options_t options = {};
+  options.name = "test";
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};
