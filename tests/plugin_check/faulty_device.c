@@ -12,7 +12,6 @@
 #define FUNCTION_MEANS 4  // a device function that computes something else
 #define FORM_MEANS 5      // the second form of a kernel does
 #define CODE_PAST_END 6
-#define CODE_IN_PLACE 7  // says that it works in place, and reads what it has written over
 
 #if FAULT == FUNCTION_CODE
 #define CODE "  const F e = __expf(x);\n  return e + missing;"
@@ -57,15 +56,12 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
       .source = broken                               ? BEGIN "  y[i] = nowhere[i];\n}\n"
                 : FAULT == FORM_MEANS && tactic == 1 ? BEGIN "  y[i] = x[i] * 1.01f;\n}\n"
                 : FAULT == CODE_PAST_END ? BEGIN "  y[i] = x[i];\n  y[gridDim.x] = 1;\n}\n"
-                : FAULT == CODE_IN_PLACE ? BEGIN "  y[i] = 0;\n  y[i] = x[i];\n}\n"
                                          : BEGIN "  y[i] = x[i];\n}\n",
       .launches = &launch,
       .launch_count = 1,
       .operands = operands,
       .operand_count = 2};
-  trivet_status_t status = trivet_emission_api(emission)->device_code(emission, &code);
-  if (status || FAULT != CODE_IN_PLACE) return status;
-  return trivet_emission_api(emission)->in_place(emission, 0);
+  return trivet_emission_api(emission)->device_code(emission, &code);
 }
 
 static const trivet_kernel_t kernel = {
