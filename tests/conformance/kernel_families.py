@@ -241,9 +241,9 @@ def check_one(folder, family, precision, plan):
 def only_ours(program):
     """Options by which kernels of libraries, which are theirs to keep clean, are not watched; ours are called cuda_*."""
     for option in ("--kernel-name", "--kernel-regex"):  # by the tool's version
-        tried = run([program, option, "kns=cuda_", "true"])
+        tried = run([program, option, "kernel_substring=cuda_", "true"])
         if not re.search("invalid|unrecogni|unknown|failed to parse", tried.stdout + tried.stderr, re.IGNORECASE):
-            return [option, "kns=cuda_"]
+            return [option, "kernel_substring=cuda_"]
     return []
 
 
@@ -261,6 +261,8 @@ def sanitize_one(folder, family, precision, plan, tool, seconds):
     kernels = re.findall(r"=+\s+at ([\w.]+)", done.stdout + done.stderr)
     if done.returncode == 0:
         return f"{tool} {family} {precision}: clean", True
+    if inner := re.search("Internal Sanitizer Error: .*", done.stdout + done.stderr):  # no word on the kernels
+        return f"{tool} {family} {precision}: {inner[0]}", None
     return (f"{tool} {family} {precision}: {summary[-1] if summary else done.stderr.strip()[-200:]}; {sorted(set(findings))[:3]} "
             f"in {sorted(set(kernels))[:3]}"), False
 
