@@ -471,6 +471,16 @@ static bool divides_by_factor(const tvi_cuda_printer_t* p, const scope_t* scope,
   return is_uniform(p, scope->stage, instr->args[1]);
 }
 
+// A square root is zero, infinite or normal, and so is its reciprocal: the product with that is
+// within two roundings of the quotient.
+static const char* quotient_name(const tvi_cuda_printer_t* p, const scope_t* scope,
+                                 const tvi_kir_instr_t* instr, const char* name) {
+  if (!divides_by_factor(p, scope, instr)) return name;
+  const bool by_root =
+      scope->instrs[instr->args[1]].opcode == TVI_KIR_SQRT && instr->dtype == TRIVET_DTYPE_F32;
+  return by_root ? "div_by_root" : "div_by";
+}
+
 static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
   const tvi_kir_instr_t* instr = &scope->instrs[ref];
   const uint32_t operand = scope->instrs[instr->args[0]].dtype;
@@ -516,7 +526,7 @@ static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_ki
         P(p, ")");
         break;
       }
-      print_call(p, scope, divides_by_factor(p, scope, instr) ? "div_by" : name, type, instr);
+      print_call(p, scope, quotient_name(p, scope, instr, name), type, instr);
       break;
     case TVI_KIR_AND:
     case TVI_KIR_OR:
@@ -1053,7 +1063,17 @@ void tvi_cuda_print_monoid(tvi_cuda_printer_t* p, uint32_t stage) {
     default:
       print_declared_join(p, monoid, stage);
   }
-  P(p, "return r;\n}\n};\n");
+  P(p, "return r;\n}\n");
+  if (monoid->kind == TVI_KIR_WELFORD) {
+    P(p,
+      "// Of equally many elements.\nstruct even_t {\n"
+      "static TV_DEVICE s%u_t join(const s%u_t& a, const s%u_t& b) {\n"
+      "s%u_t r;\nconst %s d = b.m0 - a.m0;\n"
+      "r.m0 = a.m0 + d / 2;\nr.m1 = a.m1 + b.m1 + d * d * (a.m2 / 2);\nr.m2 = a.m2 + a.m2;\n"
+      "return r;\n}\n};\n",
+      stage, stage, stage, stage, type);
+  }
+  P(p, "};\n");
 }
 
 void tvi_cuda_print_identity(tvi_cuda_printer_t* p, uint32_t stage) {

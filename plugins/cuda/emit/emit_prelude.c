@@ -317,6 +317,7 @@ const char tvi_cuda_prelude[] =
     "  const float n = a * f, q = n * r, c = fmaf(fmaf(-q, d, n), r, q);\n"
     "  return c == c ? c : q;\n"
     "}\n"
+    "TV_DEVICE float tv_div_by_root(float a, float b) { return a * (1.0f / b); }\n"
     "TV_DEVICE float tv_rem(float a, float b) { return fmodf(a, b); }\n"
     "TV_DEVICE double tv_rem(double a, double b) { return fmod(a, b); }\n"
     "TV_DEVICE float tv_floordiv(float a, float b) { return floorf(a / b); }\n"

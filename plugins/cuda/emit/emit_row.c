@@ -324,10 +324,33 @@ static void print_scalar_store(tvi_cuda_printer_t* p, const tvi_cuda_access_t* s
   P(p, "], ");
 }
 
+// Is the stage a mean with squares of differences, of elements that a thread holds all at once?
+static bool is_moments(const tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  return p->program->stages[stage].monoid->kind == TVI_KIR_WELFORD && s->chunks != 0 &&
+         s->columns < 2 && s->parts < 2 && !s->is_column;
+}
+
+// Has every lane as many elements of its row as it can hold?
+static bool is_even(tvi_cuda_printer_t* p) {
+  const tvi_cuda_shape_t* s = &p->shape;
+  const trivet_dim_t length = tvi_cuda_extent_product(p, outer_count(p), p->loop_count);
+  int64_t value;
+  return s->chunks != 0 && tvi_dim_is_constant(length, &value) &&
+         value == (int64_t)s->chunks * s->lanes * s->vector;
+}
+
 // Joins the states of the lanes of a row.
 static void print_lane_join(tvi_cuda_printer_t* p, uint32_t stage) {
   const tvi_cuda_shape_t* shape = &p->shape;
   if (shape->lanes == 1) return;
+  if (is_moments(p, stage) && is_even(p)) {
+    P(p,
+      shape->lanes > 32 ? "tv_join_row<%u, s%u_t::even_t>(s%u, shared);\n"
+                        : "tv_join_lanes<%u, s%u_t::even_t>(s%u);\n",
+      shape->lanes, stage, stage);
+    return;
+  }
   if (shape->is_column) {
     P(p, "tv_join_column<%u, %u, s%u_t>(s%u, shared);\n", shape->lanes, shape->rows, stage, stage);
   } else if (shape->lanes > 32) {
@@ -368,6 +391,33 @@ static void print_joining(tvi_cuda_printer_t* p, uint32_t stage, trivet_dim_t ro
   print_results(p, stage);
 }
 
+// The mean of what this thread holds, and then the squares of differences: neither divisions nor a
+// chain through all elements, as joining them one by one would be.
+static void print_moments(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const uint32_t vector = p->shape.vector;
+  const char* type = tvi_cuda_register_type(s->monoid->dtypes[0]);
+  P(p, "%s points%u[%u], sums%u[4] = {0, 0, 0, 0}, squares%u[4] = {0, 0, 0, 0};\n", type, stage,
+    p->shape.chunks * vector, stage, stage);
+  open_points(p, rows_end);
+  print_piece_loads(p, stage, rows_end);
+  open_elements(p, rows_end);
+  tvi_cuda_print_body(p, stage);
+  P(p, "points%u[c * %u + e] = ", stage, vector);
+  tvi_cuda_print_ref(p, stage, s->results[0]);
+  P(p, ";\nsums%u[(c * %u + e) %% 4] += points%u[c * %u + e];\n}\ns%u.m2 += %u;\n}\n}\n", stage,
+    vector, stage, vector, stage, vector);
+  P(p, "if (s%u.m2 != 0) s%u.m0 = (sums%u[0] + sums%u[1] + (sums%u[2] + sums%u[3])) / s%u.m2;\n",
+    stage, stage, stage, stage, stage, stage, stage);
+  open_points(p, rows_end);
+  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", vector);
+  P(p, "const %s d = points%u[c * %u + e] - s%u.m0;\n", type, stage, vector, stage);
+  P(p, "squares%u[(c * %u + e) %% 4] = tv_fma(d, d, squares%u[(c * %u + e) %% 4]);\n}\n}\n}\n",
+    stage, vector, stage, vector);
+  P(p, "s%u.m1 = squares%u[0] + squares%u[1] + (squares%u[2] + squares%u[3]);\n", stage, stage,
+    stage, stage, stage);
+}
+
 static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
   const tvi_cuda_shape_t* shape = &p->shape;
   tvi_cuda_print_identity(p, stage);
@@ -383,6 +433,9 @@ static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows
     tvi_cuda_print_join(p, stage);
     for (uint32_t l = rows_end; l < p->loop_count; ++l) P(p, "}\n");
     if (rows_end == p->loop_count) P(p, "}\n");
+  } else if (is_moments(p, stage)) {
+    print_moments(p, stage, rows_end);
+    print_lane_join(p, stage);
   } else {
     open_points(p, rows_end);
     print_piece_loads(p, stage, rows_end);
@@ -519,6 +572,26 @@ static void print_columns(tvi_cuda_printer_t* p, uint32_t rows_end) {
   if (shape->parts < 2) print_column_results(p);
 }
 
+// What a map's result is rounded from, where nothing but the store reads it: that rounds too.
+static tvi_kir_ref_t before_rounding(const tvi_cuda_printer_t* p, uint32_t stage) {
+  const tvi_kir_stage_t* s = &p->program->stages[stage];
+  const tvi_kir_instr_t* result = &s->instrs[s->results[0]];
+  const uint32_t dtype = p->program->values[s->values[0]].dtype;
+  if (result->opcode != TVI_KIR_CAST || result->dtype != dtype ||
+      (dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16) ||
+      tvi_cuda_stored_dtype(&p->program->values[s->values[0]]) != dtype ||
+      s->instrs[result->args[0]].dtype != TRIVET_DTYPE_F32)
+    return s->results[0];
+  for (uint32_t i = 0; i < p->program->stage_count; ++i) {
+    const tvi_kir_stage_t* reader = &p->program->stages[i];
+    for (uint32_t k = 0; k < reader->instr_count; ++k)
+      if (reader->instrs[k].opcode == TVI_KIR_LOAD &&
+          reader->instrs[k].imm.load->value == s->values[0])
+        return s->results[0];
+  }
+  return result->args[0];
+}
+
 static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
   const tvi_kir_stage_t* s = &p->program->stages[stage];
   const uint32_t value = s->values[0], vector = p->shape.vector;
@@ -549,10 +622,10 @@ static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_e
   } else {
     snprintf(at, sizeof(at), "v%u[e]", value);
   }
-  P(p, "%s = ", at);
-  tvi_cuda_print_ref(p, stage, s->results[0]);
-  P(p, ";\n");
   const bool whole = vector > 1 && tvi_cuda_is_vector(p, store, p->loop_count - 1, vector);
+  P(p, "%s = ", at);
+  tvi_cuda_print_ref(p, stage, whole ? before_rounding(p, stage) : s->results[0]);
+  P(p, ";\n");
   if (is_written && !whole) {
     print_scalar_store(p, store, "if (is_live) ");
     P(p, "%s);\n", at);

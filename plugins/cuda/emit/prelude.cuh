@@ -330,6 +330,8 @@ TV_DEVICE float tv_div_by(float a, float b) {
   const float n = a * f, q = n * r, c = fmaf(fmaf(-q, d, n), r, q);
   return c == c ? c : q;
 }
+// The same where b is a square root, which is never too small for its reciprocal.
+TV_DEVICE float tv_div_by_root(float a, float b) { return a * (1.0f / b); }
 TV_DEVICE float tv_rem(float a, float b) { return fmodf(a, b); }
 TV_DEVICE double tv_rem(double a, double b) { return fmod(a, b); }
 TV_DEVICE float tv_floordiv(float a, float b) { return floorf(a / b); }
