@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hostile plans and host blobs. The first byte says how the rest is used: as a plan, as a plan
-// whose hashes are put right, as a list of edits of a sample plan (offset u16, byte) followed by
-// right hashes, or as the blob of a host step. What is accepted must print, and must be written and
-// read again.
+// Hostile plans and blobs. The first byte says how the rest is used: as a plan, as a plan whose
+// hashes are put right, as a list of edits of a sample plan (offset u16, byte) followed by right
+// hashes, or as the blob of a host step or of control flow. What is accepted must print, and must
+// be written and read again.
 
 #include <cstdlib>
 
+#include "core/plan/control_blob.h"
 #include "core/plan/host_blob.h"
 #include "core/plan/plan.h"
 #include "tests/support/plan_rehash.h"
@@ -71,6 +72,23 @@ void DecodeBlob(const uint8_t* data, size_t size) {
   tvi_arena_deinit(&arena);
 }
 
+void DecodeControl(const uint8_t* data, size_t size) {
+  tvi_arena_t arena;
+  tvi_arena_init(&arena, trivet_allocator_system(), 0);
+  tvi_control_t control;
+  trivet_status_t status = tvi_control_blob_decode(data, size, &arena, &control);
+  if (status == nullptr) {
+    const uint8_t *blob = nullptr, *again = nullptr;
+    uint64_t blob_size = 0, again_size = 0;
+    Require(tvi_control_blob_encode(&control, &arena, &blob, &blob_size));
+    Require(tvi_control_blob_decode(blob, blob_size, &arena, &control));
+    Require(tvi_control_blob_encode(&control, &arena, &again, &again_size));
+    if (blob_size != size || again_size != size || memcmp(blob, again, size) != 0) abort();
+  }
+  trivet_status_free(status);
+  tvi_arena_deinit(&arena);
+}
+
 const std::vector<uint8_t>& Sample() {
   static const std::vector<uint8_t>* sample = [] {
     trivet_test::PlanSample plan;
@@ -85,13 +103,14 @@ const std::vector<uint8_t>& Sample() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  int mode = size != 0 ? data[0] & 3 : 2;
+  const int mode = size != 0 ? data[0] & 3 : 2;
+  const bool is_control = size != 0 && (data[0] & 4) != 0;
   if (size != 0) {
     ++data;
     --size;
   }
   if (mode == 3) {
-    DecodeBlob(data, size);
+    is_control ? DecodeControl(data, size) : DecodeBlob(data, size);
     return 0;
   }
   if (mode == 2) {
