@@ -78,7 +78,6 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   for (uint32_t k = 0; k < node->input_count; ++k) {
     if (node->inputs[k] == *io_value && fact->access[k] != TVI_ACCESS_ALIGNED) return TRIVET_OK;
   }
-  tvi_cover_region_t* region = &cover->regions.data[id];
   bool mergeable = false;
   TRIVET_RETURN_IF_ERROR(tvi_cover_mergeable(cover, id, fact->region, &mergeable));
   if (!mergeable) {
@@ -97,8 +96,7 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   }
   if (!status && worth) {
     status = tvi_cover_merge(cover, id, fact->region);
-    region = &cover->regions.data[id];
-    region->made_by = "fuse-epilogue";
+    cover->regions.data[id].made_by = "fuse-epilogue";
     *io_value = node->outputs[0];
     *out_extended = true;
   } else if (!status && offer.accepted) {
