@@ -211,7 +211,8 @@ static trivet_status_t context_set_shape(trivet_context_t* context, const char* 
                          d, (long long)dims[d], context->profile, (long long)min, (long long)max);
   }
   tvi_context_input_t* input = &context->inputs[index];
-  if (input->is_set && memcmp(input->dims, dims, rank * sizeof(*dims)) == 0) return TRIVET_OK;
+  if (input->is_set && (rank == 0 || memcmp(input->dims, dims, rank * sizeof(*dims)) == 0))
+    return TRIVET_OK;
   if (rank != 0) memcpy(input->dims, dims, rank * sizeof(*dims));
   input->is_set = true;
   context->is_prepared = false;
