@@ -32,6 +32,7 @@ typedef struct build_s {
   tvi_tactic_context_t* tactics;
   tvi_cover_t* cover;
   tvi_schedule_t* schedule;
+  tvi_plan_moves_t moves;  // of the plan, once it is made
   tvi_shape_choice_t shapes;
   tvi_precision_policy_t precision;
   char* code_path;            // file of compiled code, in |arena|; NULL: none
@@ -233,6 +234,7 @@ static trivet_status_t write_plan(build_t* b, trivet_sink_t sink) {
   tvi_plan_weight_source_t weights;
   trivet_status_t status = tvi_string_builder_status(&info);
   if (!status) status = tvi_schedule_plan(b->schedule, &options, &b->arena, &plan, &weights);
+  if (!status) status = tvi_plan_count_moves(&plan, &plan.programs[0], b->allocator, &b->moves);
   if (!status) status = tvi_config_carry(b->config, &b->arena, &plan);
   if (!status) status = tvi_plan_write(&plan, &weights, b->allocator, sink);
   tvi_string_builder_deinit(&info);
@@ -306,7 +308,7 @@ static trivet_status_t build_plan(trivet_network_t* network, const trivet_config
   if (out_report && b.passes) {
     trivet_report_t* report = NULL;
     trivet_status_t reported =
-        tvi_report_create(b.passes, b.tactics, b.schedule, b.allocator, &report);
+        tvi_report_create(b.passes, b.tactics, b.schedule, &b.moves, b.allocator, &report);
     if (!reported) *out_report = report;
     status = trivet_status_join(status, reported);
   }

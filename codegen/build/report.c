@@ -12,14 +12,14 @@ static int width(trivet_string_view_t text) { return (int)text.size; }
 static const char* chars(trivet_string_view_t text) { return text.data ? text.data : ""; }
 
 static void explain(const tvi_pass_manager_t* passes, const tvi_tactic_context_t* tactics,
-                    const tvi_schedule_t* schedule, tvi_string_builder_t* out) {
+                    const tvi_schedule_t* schedule, const tvi_plan_moves_t* moves,
+                    tvi_string_builder_t* out) {
   if (schedule) {
     tvi_string_builder_appendf(
         out,
         "%zu steps, %u copies that only change the layout (%llu bytes), %u casts (%llu bytes)\n",
-        schedule->steps.count, schedule->reformat_count,
-        (unsigned long long)schedule->reformat_bytes, schedule->cast_count,
-        (unsigned long long)schedule->cast_bytes);
+        schedule->steps.count, moves->reformat_count, (unsigned long long)moves->reformat_bytes,
+        moves->cast_count, (unsigned long long)moves->cast_bytes);
     for (size_t i = 0; i < schedule->steps.count; ++i) {
       const tvi_sched_step_t* step = &schedule->steps.data[i];
       tvi_string_builder_appendf(out, "%4zu  %-16s %.*s", i, step->made_by, width(step->kernel),
@@ -69,13 +69,14 @@ static trivet_string_view_t view(const char* text) {
 }
 
 static void json(const tvi_pass_manager_t* passes, const tvi_tactic_context_t* tactics,
-                 const tvi_schedule_t* schedule, tvi_string_builder_t* out) {
+                 const tvi_schedule_t* schedule, const tvi_plan_moves_t* moves,
+                 tvi_string_builder_t* out) {
   tvi_string_builder_append_cstr(out, "{");
   if (schedule) {
     tvi_string_builder_appendf(
         out, "\"reformats\": %u, \"reformat_bytes\": %llu, \"casts\": %u, \"cast_bytes\": %llu,\n",
-        schedule->reformat_count, (unsigned long long)schedule->reformat_bytes,
-        schedule->cast_count, (unsigned long long)schedule->cast_bytes);
+        moves->reformat_count, (unsigned long long)moves->reformat_bytes, moves->cast_count,
+        (unsigned long long)moves->cast_bytes);
   }
   tvi_string_builder_append_cstr(out, "\"steps\": [");
   for (size_t i = 0; schedule && i < schedule->steps.count; ++i) {
@@ -121,14 +122,14 @@ static void json(const tvi_pass_manager_t* passes, const tvi_tactic_context_t* t
 
 trivet_status_t tvi_report_create(const tvi_pass_manager_t* passes,
                                   const tvi_tactic_context_t* tactics,
-                                  const tvi_schedule_t* schedule, trivet_allocator_t allocator,
-                                  trivet_report_t** out_report) {
+                                  const tvi_schedule_t* schedule, const tvi_plan_moves_t* moves,
+                                  trivet_allocator_t allocator, trivet_report_t** out_report) {
   trivet_report_t* report = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(allocator, sizeof(*report), &report));
   report->allocator = allocator;
   for (int i = 0; i < 3; ++i) tvi_string_builder_init(&report->texts[i], allocator);
-  explain(passes, tactics, schedule, &report->texts[TRIVET_REPORT_EXPLAIN]);
-  json(passes, tactics, schedule, &report->texts[TRIVET_REPORT_JSON]);
+  explain(passes, tactics, schedule, moves, &report->texts[TRIVET_REPORT_EXPLAIN]);
+  json(passes, tactics, schedule, moves, &report->texts[TRIVET_REPORT_JSON]);
   passes_text(passes, &report->texts[TRIVET_REPORT_PASSES]);
   trivet_status_t status = TRIVET_OK;
   for (int i = 0; i < 3; ++i)

@@ -322,39 +322,12 @@ static trivet_status_t emit_others(tvi_schedule_t* s, const trivet_region_t* reg
 }
 
 // Bytes of a value at the shapes to optimise for; 0 where they are not known.
-static uint64_t value_bytes(const tvi_schedule_t* s, const tvi_kir_value_t* value) {
-  uint64_t bytes = tvi_dtype_bytes(value->dtype);
-  for (uint32_t d = 0; d < value->rank; ++d) {
-    int64_t extent = 0;
-    trivet_status_t status = tvi_dim_evaluate(value->dims[d], s->tactics->options.symbols,
-                                              s->tactics->options.symbol_count, &extent);
-    trivet_status_free(status);
-    bytes *= (uint64_t)extent;
-  }
-  return bytes;
-}
-
-void tvi_schedule_count_reformat(tvi_schedule_t* s, const tvi_kir_program_t* program) {
-  ++s->reformat_count;
-  for (uint32_t v = 0; v < program->value_count; ++v)
-    s->reformat_bytes += value_bytes(s, &program->values[v]);
-}
-
 // Whether a step's result is what it loads, in another type.
 static bool is_cast(const tvi_kir_program_t* program) {
   if (!program || program->stage_count != 1 || program->stages[0].kind != TVI_KIR_MAP) return false;
   const tvi_kir_stage_t* stage = &program->stages[0];
   const tvi_kir_instr_t* result = &stage->instrs[stage->results[0]];
   return result->opcode == TVI_KIR_CAST && stage->instrs[result->args[0]].opcode == TVI_KIR_LOAD;
-}
-
-// Plans tell casts by this name, too.
-static void count_cast(tvi_schedule_t* s, const tvi_kir_program_t* program,
-                       tvi_sched_step_t* step) {
-  step->made_by = "cast";
-  ++s->cast_count;
-  for (uint32_t v = 0; v < program->value_count; ++v)
-    s->cast_bytes += value_bytes(s, &program->values[v]);
 }
 
 trivet_status_t tvi_schedule_emit_step(tvi_schedule_t* s, const trivet_region_t* region,
@@ -376,7 +349,8 @@ trivet_status_t tvi_schedule_emit_step(tvi_schedule_t* s, const trivet_region_t*
       if ((mask >> i & 1) && region->operands[i].value == tensor->value) step.in_place |= 1u << k;
     }
   }
-  if (!status && is_cast(region->program)) count_cast(s, region->program, &step);
+  // tvi_plan_count_moves tells casts by this name.
+  if (is_cast(region->program)) step.made_by = "cast";
   if (!status) status = tvi_vector_push(&s->steps, step);
   if (status) tvi_sched_step_deinit(&step);
   return status;

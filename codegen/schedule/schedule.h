@@ -96,12 +96,6 @@ typedef struct tvi_schedule_s {
   tvi_map_t constant_by_hash;
   const uint32_t* constant_order;  // of the plan: which constants it holds
   uint64_t arena_lower_bound;
-  // Steps that compute nothing, and the bytes that they read and write at the shapes to optimise
-  // for: copies that only change strides, and values brought to another element type.
-  uint32_t reformat_count;
-  uint32_t cast_count;
-  uint64_t reformat_bytes;
-  uint64_t cast_bytes;
 } tvi_schedule_t;
 
 trivet_status_t tvi_schedule_create(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
@@ -156,8 +150,6 @@ trivet_status_t tvi_schedule_name_step(tvi_schedule_t* schedule, tvi_sched_step_
 trivet_status_t tvi_schedule_emit_step(tvi_schedule_t* schedule, const trivet_region_t* region,
                                        const tvi_place_t* places, const tvi_tactic_choice_t* choice,
                                        uint32_t region_id);
-// Counts a copy that only changes strides.
-void tvi_schedule_count_reformat(tvi_schedule_t* schedule, const tvi_kir_program_t* program);
 trivet_status_t tvi_schedule_choose_layouts(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_plan_concats(tvi_schedule_t* schedule);
 bool tvi_schedule_is_concat(const tvi_schedule_t* schedule, uint32_t region, uint32_t* out_axis);

@@ -61,7 +61,6 @@ static trivet_status_t copy_value(tvi_schedule_t* s, tvi_value_id_t value, const
   describe_operand(s, value, from, false, &operands[0]);
   describe_operand(s, value, to, true, &operands[1]);
   tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
-  tvi_schedule_count_reformat(s, program);
   // A copy of a view is what its node computes.
   const bool is_copy = producer && s->cover->facts[producer].node_class != TVI_NODE_VIEW;
   return run_program(s, program, &producer, producer ? 1 : 0, operands, 1, 1, places, made_by,
@@ -96,7 +95,6 @@ static trivet_status_t copy_reshaped(tvi_schedule_t* s, tvi_value_id_t id, tvi_v
   tvi_region_operand_t operands[2];
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, source, &places[1], true, &operands[1]);
-  tvi_schedule_count_reformat(s, program);
   return run_program(s, program, &value->producer, 1, operands, 1, 1, places, "view", true);
 }
 
@@ -150,7 +148,6 @@ static trivet_status_t materialize(tvi_schedule_t* s, tvi_value_id_t id) {
   places[1] = s->places[id];
   describe_operand(s, source, &places[0], false, &operands[0]);
   describe_operand(s, id, &places[1], true, &operands[1]);
-  tvi_schedule_count_reformat(s, copy);
   return run_program(s, copy, &producer, 1, operands, 1, 1, places, "view", false);
 }
 

@@ -181,6 +181,21 @@ static trivet_status_t find_tensor(const trivet_context_t* context, const char* 
   return TRIVET_OK;
 }
 
+void tvi_context_put_shape(trivet_context_t* context, uint32_t index, uint32_t rank,
+                           const int64_t* dims) {
+  tvi_context_input_t* input = &context->inputs[index];
+  if (input->is_set && (rank == 0 || memcmp(input->dims, dims, rank * sizeof(*dims)) == 0)) return;
+  if (rank != 0) memcpy(input->dims, dims, rank * sizeof(*dims));
+  input->is_set = true;
+  context->is_prepared = false;
+}
+
+void tvi_context_put_address(trivet_context_t* context, uint32_t index, void* address) {
+  if (context->addresses[index] == address) return;
+  context->addresses[index] = address;
+  context->is_resolved = false;
+}
+
 static trivet_status_t context_set_shape(trivet_context_t* context, const char* name, uint32_t rank,
                                          const int64_t* dims) {
   uint32_t index;
@@ -210,12 +225,7 @@ static trivet_status_t context_set_shape(trivet_context_t* context, const char* 
                          "input '%s': dimension %u is %lld, profile %u allows %lld to %lld", name,
                          d, (long long)dims[d], context->profile, (long long)min, (long long)max);
   }
-  tvi_context_input_t* input = &context->inputs[index];
-  if (input->is_set && (rank == 0 || memcmp(input->dims, dims, rank * sizeof(*dims)) == 0))
-    return TRIVET_OK;
-  if (rank != 0) memcpy(input->dims, dims, rank * sizeof(*dims));
-  input->is_set = true;
-  context->is_prepared = false;
+  tvi_context_put_shape(context, index, rank, dims);
   return TRIVET_OK;
 }
 
@@ -229,9 +239,7 @@ static trivet_status_t context_set_address(trivet_context_t* context, const char
     return TRIVET_STATUS(INVALID_ARGUMENT, "tensor '%s': address %p is no multiple of %u", name,
                          address, alignment);
   }
-  if (context->addresses[index] == address) return TRIVET_OK;
-  context->addresses[index] = address;
-  context->is_resolved = false;
+  tvi_context_put_address(context, index, address);
   return TRIVET_OK;
 }
 

@@ -3,7 +3,8 @@
 // Inside of a context: one engine, one set of shapes and addresses, the memory and the prepared
 // kernels for them. context.c holds what callers set, bind_shapes.c turns shapes into numbers,
 // prepare.c plans memory and prepares kernels, staging.c brings the caller's memory to where the
-// plan wants it, run.c and host_step.c run, replay.c captures. One thread at a time.
+// plan wants it, run.c, host_step.c and control_step.c run, replay.c captures. One thread at a
+// time.
 #ifndef TRIVET_RUNTIME_CONTEXT_CONTEXT_H_
 #define TRIVET_RUNTIME_CONTEXT_CONTEXT_H_
 
@@ -140,6 +141,10 @@ struct trivet_context_s {
 trivet_status_t tvi_context_create(trivet_engine_t* engine, const trivet_context_options_t* options,
                                    trivet_context_t** out_context);
 trivet_status_t tvi_context_run(trivet_context_t* context);
+// What callers set once it is checked; what follows from it is made again only if it differs.
+void tvi_context_put_shape(trivet_context_t* context, uint32_t input, uint32_t rank,
+                           const int64_t* dims);
+void tvi_context_put_address(trivet_context_t* context, uint32_t tensor, void* address);
 
 // --- control_step.c ------------------------------------------------------------------------------
 

@@ -127,32 +127,18 @@ static trivet_status_t find_control(trivet_context_t* context, uint32_t index,
 
 // --- One round -----------------------------------------------------------------------------------
 
-static void set_address(trivet_context_t* body, uint32_t index, void* address) {
-  if (body->addresses[index] == address) return;
-  body->addresses[index] = address;
-  body->is_resolved = false;
-}
-
-static void set_shape(trivet_context_t* body, uint32_t index, uint32_t rank, const int64_t* dims) {
-  tvi_context_input_t* input = &body->inputs[index];
-  if (input->is_set && (rank == 0 || memcmp(input->dims, dims, rank * sizeof(*dims)) == 0)) return;
-  if (rank != 0) memcpy(input->dims, dims, rank * sizeof(*dims));
-  input->is_set = true;
-  body->is_prepared = false;
-}
-
 static trivet_status_t give_input(const control_run_t* run, uint32_t index,
                                   const trivet_tensor_t* tensor) {
   trivet_context_t* body = run->body;
   void* address = tensor->data;
-  set_shape(body, index, tensor->rank, tensor->dims);
+  tvi_context_put_shape(body, index, tensor->rank, tensor->dims);
   if ((uintptr_t)address % body->engine->tensors[index].alignment != 0) {
     control_memory_t* memory = &run->kept->inputs[index];
     TRIVET_RETURN_IF_ERROR(reserve(run->context, memory, tensor->size, 0));
     memcpy(memory->data, address, tensor->size);
     address = memory->data;
   }
-  set_address(body, index, address);
+  tvi_context_put_address(body, index, address);
   return TRIVET_OK;
 }
 
@@ -179,7 +165,7 @@ static trivet_status_t give_captures(const control_run_t* run, uint32_t which) {
     int64_t value;
     TRIVET_RETURN_IF_ERROR(
         tvi_context_value(run->context, run->step->plan->parameters[from->symbols[i]], &value));
-    set_shape(run->body, next++, 1, &value);
+    tvi_context_put_shape(run->body, next++, 1, &value);
   }
   return TRIVET_OK;
 }
@@ -228,7 +214,7 @@ static trivet_status_t run_body(const control_run_t* run, uint32_t half) {
   for (uint32_t o = 0; o < engine->output_count; ++o) {
     control_memory_t* memory = &run->kept->outputs[half * run->kept->output_count + o];
     TRIVET_RETURN_IF_ERROR(reserve(run->context, memory, run->kept->sizes[o] + 1, 0));
-    set_address(body, engine->input_count + o, memory->data);
+    tvi_context_put_address(body, engine->input_count + o, memory->data);
     run->kept->results[o].data = memory->data;
   }
   TRIVET_RETURN_IF_ERROR(tvi_context_run(body));

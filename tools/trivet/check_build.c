@@ -76,8 +76,7 @@ static trivet_status_t set_profile(const check_trial_t* t, trivet_config_t* conf
       most[d] = a->dims[d] < b->dims[d] ? b->dims[d] : a->dims[d];
     }
     char name[256];
-    snprintf(name, sizeof(name), "%.*s", (int)t->graph->inputs[i].name.size,
-             t->graph->inputs[i].name.data);
+    check_name(&t->graph->inputs[i], name, sizeof(name));
     TRIVET_RETURN_IF_ERROR(
         trivet_config_set_profile_shape(config, profile, name, a->rank, least, a->dims, most));
   }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/hash.h"
+#include "core/base/string_view.h"
 #include "tools/trivet/check.h"
 
 extern char** environ;
@@ -26,11 +28,9 @@ static uint32_t open_files(void) {
 }
 
 static uint64_t environment_hash(void) {
-  uint64_t hash = 1469598103934665603u;
-  for (char** entry = environ; entry && *entry; ++entry) {
-    for (const char* c = *entry; *c; ++c) hash = (hash ^ (uint8_t)*c) * 1099511628211u;
-    hash *= 31;
-  }
+  uint64_t hash = 0;
+  for (char** entry = environ; entry && *entry; ++entry)
+    hash = tvi_hash_combine(hash, tvi_hash_string(tvi_sv(*entry)));
   return hash;
 }
 

@@ -9,6 +9,8 @@
 #include "core/base/string_view.h"
 #include "tools/trivet/check_trial.h"
 
+#define RECORD_HEADER TRIVET_HEADER(trivet_device_record_t, TRIVET_STRUCT_DEVICE_RECORD)
+
 // What a target without an architecture stands for where no device says which.
 static const char* const kUsual[] = {"cuda:sm_80", "cuda:sm_90", "cuda:sm_100"};
 
@@ -61,10 +63,7 @@ static bool add_target(check_t* check, const char* name, bool asked_for) {
 // |name|: "cuda:sm_90", or "cuda" for the device that is here, else for the usual architectures.
 static void add_targets(check_t* check, trivet_runtime_t* runtime, const char* name,
                         bool asked_for) {
-  trivet_device_record_t record;
-  memset(&record, 0, sizeof(record));
-  record.header.struct_size = sizeof(record);
-  record.header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
+  trivet_device_record_t record = {.header = RECORD_HEADER};
   if (strchr(name, ':')) {
     add_target(check, name, asked_for);
     return;
@@ -90,11 +89,8 @@ static void find_devices(const check_t* check, trivet_runtime_t* runtime) {
   char apart[300] = "", reason[300] = "";
   for (uint32_t i = 0; i < tally->target_count; ++i) {
     check_target_t* target = &tally->targets[i];
-    trivet_device_record_t record;
+    trivet_device_record_t record = {.header = RECORD_HEADER};
     char name[32];
-    memset(&record, 0, sizeof(record));
-    record.header.struct_size = sizeof(record);
-    record.header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
     snprintf(name, sizeof(name), "%s", target->name);
     if (strchr(name, ':')) *strchr(name, ':') = 0;
     trivet_status_t status = trivet_runtime_device(runtime, name, 0, &record);
@@ -123,10 +119,7 @@ trivet_status_t check_find_targets(check_t* check, const trivet_plugin_t* plugin
   const char* target;
   for (uint32_t i = 0;
        !status && !given->seen && (target = trivet_runtime_device_target(runtime, i)); ++i) {
-    trivet_device_record_t record;
-    memset(&record, 0, sizeof(record));
-    record.header.struct_size = sizeof(record);
-    record.header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
+    trivet_device_record_t record = {.header = RECORD_HEADER};
     trivet_status_t found = trivet_runtime_device(runtime, target, 0, &record);
     if (!found) add_target(check, record.target, true);
     trivet_status_free(found);

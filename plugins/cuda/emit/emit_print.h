@@ -5,6 +5,7 @@
 #ifndef TRIVET_PLUGINS_CUDA_EMIT_EMIT_PRINT_H_
 #define TRIVET_PLUGINS_CUDA_EMIT_EMIT_PRINT_H_
 
+#include "core/kernel_ir/scalar.h"
 #include "plugins/cuda/emit/emit_code.h"
 #include "plugins/cuda/emit/emit_schedule.h"
 
@@ -127,6 +128,12 @@ void tvi_cuda_mark_needed(const tvi_cuda_printer_t* p, uint32_t stage, uint8_t* 
 // tvi_cuda_print_ref prints the name of a result.
 void tvi_cuda_print_body(tvi_cuda_printer_t* p, uint32_t stage);
 void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref);
+// A number of an element type, and what stands around an integer that may leave its type.
+void tvi_cuda_print_constant(tvi_cuda_printer_t* p, uint32_t dtype, tvi_kir_scalar_t value);
+const char* tvi_cuda_wrap_open(uint32_t dtype);
+const char* tvi_cuda_wrap_close(uint32_t dtype);
+// The statement of instruction |index| of the join that the stage's monoid declares.
+void tvi_cuda_print_join_instr(tvi_cuda_printer_t* p, uint32_t stage, uint32_t index);
 // The struct of a monoid's state, "s<stage>_t", with its join, before the kernels.
 void tvi_cuda_print_monoid(tvi_cuda_printer_t* p, uint32_t stage);
 // At most so many bytes has a state.

@@ -67,10 +67,9 @@ const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p) {
 
 // Elementwise stages ahead of the product, of what is no operand but a factor: each is computed
 // where the product reads it.
-static const char* find_makers(tvi_cuda_printer_t* p, uint32_t* out_group) {
+static const char* check_makers(const tvi_cuda_printer_t* p) {
   const tvi_cuda_schedule_t* schedule = p->schedule;
-  const uint32_t last = schedule->group_count - 1;
-  for (uint32_t i = 0; i < schedule->groups[last].stage_first; ++i) {
+  for (uint32_t i = 0; i < p->group->stage_first; ++i) {
     const tvi_kir_stage_t* stage = &p->program->stages[schedule->order[i]];
     if (stage->kind != TVI_KIR_MAP || stage->result_count != 1)
       return "more than elementwise stages before the product";
@@ -83,7 +82,6 @@ static const char* find_makers(tvi_cuda_printer_t* p, uint32_t* out_group) {
         return "a factor made of what the kernel computes";
     }
   }
-  *out_group = last;
   return NULL;
 }
 
@@ -211,11 +209,10 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
     *out_reason = "nothing to compute";
     return;
   }
-  uint32_t group = 0, makers = 0;
-  *out_reason = find_makers(p, &group);
-  if (*out_reason) return;
-  p->group = &p->schedule->groups[group];
-  *out_reason = tvi_cuda_matmul_check_stages(p);
+  uint32_t makers = 0;
+  p->group = &p->schedule->groups[p->schedule->group_count - 1];
+  *out_reason = check_makers(p);
+  if (!*out_reason) *out_reason = tvi_cuda_matmul_check_stages(p);
   if (*out_reason) return;
   s.core = p->schedule->order[p->group->stage_first];
   if (!tvi_kir_match_matmul(p->program, s.core, &match, out_reason)) return;
