@@ -248,9 +248,10 @@ static uint32_t state_count(const tvi_kir_monoid_t* monoid) {
   }
 }
 
-// Fills what the sink says about the join of |monoid|.
-static trivet_status_t make_join(assembler_t* a, const tvi_kir_monoid_t* monoid, uint32_t dtype,
+// Fills what the sink says about the join of |stage|, whose elements are of |dtype|.
+static trivet_status_t make_join(assembler_t* a, const tvi_kir_stage_t* stage, uint32_t dtype,
                                  tvi_tile_sink_t* sink) {
+  const tvi_kir_monoid_t* monoid = stage->monoid;
   const uint32_t type = tvi_tile_type_of_dtype(dtype);
   const bool is_narrow =
       type == TVI_TILE_I32 && dtype != TRIVET_DTYPE_I32 && dtype != TRIVET_DTYPE_BOOL;
@@ -305,8 +306,7 @@ static trivet_status_t make_join(assembler_t* a, const tvi_kir_monoid_t* monoid,
       break;
     default: {
       // What a declared join makes of two identities is not known.
-      sink->join =
-          tvi_kir_monoid_is_commutative(monoid) ? TVI_TILE_JOIN_LANES : TVI_TILE_JOIN_SERIAL;
+      sink->join = tvi_kir_stage_is_commutative(stage) ? TVI_TILE_JOIN_LANES : TVI_TILE_JOIN_SERIAL;
       sink->count = monoid->state_count;
       for (uint32_t i = 0; i < monoid->state_count; ++i)
         sink->identity[i] =
@@ -463,7 +463,7 @@ static trivet_status_t add_sink(assembler_t* a, phase_builder_t* p, tvi_tile_pha
   sink.scan_flags = (s->scan_flags & TVI_KIR_SCAN_EXCLUSIVE ? TVI_TILE_SCAN_EXCLUSIVE : 0) |
                     (s->scan_flags & TVI_KIR_SCAN_REVERSE ? TVI_TILE_SCAN_REVERSE : 0);
   const uint32_t dtype = s->instrs[s->results[0]].dtype;
-  TRIVET_RETURN_IF_ERROR(make_join(a, s->monoid, dtype, &sink));
+  TRIVET_RETURN_IF_ERROR(make_join(a, s, dtype, &sink));
   for (uint32_t r = 0; r < sink.count; ++r) {
     sink.values[r] = map[p->results[number][r]];
     TRIVET_RETURN_IF_ERROR(add_sink_access(a, p, phase, stage, s->values[r], &sink.accesses[r]));

@@ -110,9 +110,9 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   bool in_order = false;    // one lane walks the row: a join's sides must not be exchanged
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {
     const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    const tvi_kir_monoid_t* monoid = p->program->stages[stage].monoid;
+    const tvi_kir_stage_t* joined = &p->program->stages[stage];
     has_values |= p->schedule->stages[stage].has_inner;
-    in_order |= monoid != NULL && !tvi_kir_monoid_is_commutative(monoid);
+    in_order |= joined->monoid != NULL && !tvi_kir_stage_is_commutative(joined);
   }
   tvi_cuda_shape_t* s = &p->shape;
   s->vector = s->columns = 1;

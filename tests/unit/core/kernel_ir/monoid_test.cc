@@ -19,11 +19,11 @@ class MonoidTest : public KirTest {
     EXPECT_NE(p, nullptr) << error_;
     return p;
   }
-  const tvi_kir_monoid_t* Of(const std::string& monoid) {
-    auto* p =
-        Reduce(monoid, "let st[i: x.0] = t(k: x.1){ (x[i, k], 1.0) }\ny[i] = st[i].m + st[i].s\n");
+  const tvi_kir_stage_t* Of(const std::string& monoid, const std::string& second = "1.0") {
+    auto* p = Reduce(monoid, "let st[i: x.0] = t(k: x.1){ (x[i, k], " + second +
+                                 ") }\ny[i] = st[i].m + st[i].s\n");
     for (uint32_t s = 0; p != nullptr && s < p->stage_count; ++s)
-      if (p->stages[s].monoid != nullptr) return p->stages[s].monoid;
+      if (p->stages[s].monoid != nullptr) return &p->stages[s];
     ADD_FAILURE() << "no reduction";
     return nullptr;
   }
@@ -53,25 +53,32 @@ class MonoidTest : public KirTest {
   static constexpr const char* kAffine =
       "monoid t(m: f32, s: f32) = identity (1.0, 0.0)\n"
       "  join (a, b) -> (a.m * b.m, a.s * b.m + b.s)\n";
-  static constexpr const char* kWelford =
+  // Right for counts: fractions of a weight would not commute.
+  static constexpr const char* kMean =
       "monoid t(m: f32, s: f32) = identity (0.0, 0.0)\n"
-      "  join (a, b) -> (a.m + b.s / max(a.s + b.s, 1e-9) * (b.m - a.m), a.s + b.s)\n";
+      "  join (a, b) -> (a.m + b.s / max(a.s + b.s, 1.0) * (b.m - a.m), a.s + b.s)\n";
   static constexpr const char* kFirst =
       "monoid t(m: f32, s: f32) = identity (-inf, 0.0)\n"
       "  join (a, b) -> (a.m >= b.m ? a.m : b.m, a.m >= b.m ? a.s : b.s)\n";
 };
 
 TEST_F(MonoidTest, CommutativityIsTried) {
-  EXPECT_TRUE(tvi_kir_monoid_is_commutative(Of(kOnline)));
-  EXPECT_TRUE(tvi_kir_monoid_is_commutative(Of(kWelford)));
-  EXPECT_FALSE(tvi_kir_monoid_is_commutative(Of(kAffine)));
-  EXPECT_FALSE(tvi_kir_monoid_is_commutative(Of(kFirst)));
+  EXPECT_TRUE(tvi_kir_stage_is_commutative(Of(kOnline)));
+  EXPECT_TRUE(tvi_kir_stage_is_commutative(Of(kMean)));
+  EXPECT_FALSE(tvi_kir_stage_is_commutative(Of(kAffine)));
+  EXPECT_FALSE(tvi_kir_stage_is_commutative(Of(kFirst)));
+}
+
+TEST_F(MonoidTest, SumsOfEqualElementsAreMultiplesOfThem) {
+  EXPECT_TRUE(tvi_kir_stage_is_commutative(Of(kMean, "2.0")));
+  EXPECT_FALSE(tvi_kir_stage_is_commutative(Of(kMean, "0.25")));
+  EXPECT_FALSE(tvi_kir_stage_is_commutative(Of(kMean, "abs(x[i, k])")));
 }
 
 TEST_F(MonoidTest, IdentitiesThatMustNotMeet) {
-  EXPECT_FALSE(tvi_kir_monoid_has_plain_identity(Of(kOnline)));
-  EXPECT_TRUE(tvi_kir_monoid_has_plain_identity(Of(kAffine)));
-  EXPECT_TRUE(tvi_kir_monoid_has_plain_identity(Of(kFirst)));
+  EXPECT_FALSE(tvi_kir_monoid_has_plain_identity(Of(kOnline)->monoid));
+  EXPECT_TRUE(tvi_kir_monoid_has_plain_identity(Of(kAffine)->monoid));
+  EXPECT_TRUE(tvi_kir_monoid_has_plain_identity(Of(kFirst)->monoid));
 }
 
 TEST_F(MonoidTest, SumsRelativeToAMaximumAreTakenApart) {
@@ -105,9 +112,90 @@ TEST_F(MonoidTest, IndependentParts) {
   EXPECT_EQ(Reductions(p, TVI_KIR_DECLARED), 0);
 }
 
+// Mean, deviations and count, as authors write them.
+TEST_F(MonoidTest, MeansAndDeviationsAreTakenApart) {
+  const std::string element = "let st[i: x.0] = t(k: x.1){ (x[i, k], 0.0, 1.0) }\n";
+  for (const char* joins :
+       {"  join (a, b) -> (a.mean + (b.mean - a.mean) * (b.n / max(a.n + b.n, 1.0)),\n"
+        "    a.m2 + b.m2 + sq(b.mean - a.mean) * (a.n * (b.n / max(a.n + b.n, 1.0))), a.n + b.n)\n",
+        "  join (a, b) -> ((a.n * a.mean + b.n * b.mean) / (a.n + b.n),\n"
+        "    a.m2 + (b.mean - a.mean) * a.n / (a.n + b.n) * b.n * (b.mean - a.mean) + b.m2,"
+        " b.n + a.n)\n",
+        "  join (a, b) -> (a.n + b.n == 0.0 ? 0.0 : (a.n * a.mean + b.n * b.mean) / (a.n + b.n),\n"
+        "    a.n == 0.0 ? b.m2 : a.m2 + b.m2 + (a.mean - b.mean) * (a.mean - b.mean)"
+        " * recip(recip(a.n) + recip(max(b.n, 1e-20))), a.n + b.n)\n"}) {
+    const std::string monoid =
+        std::string("monoid t(mean: f32, m2: f32, n: f32) = identity (0.0, 0.0, 0.0)\n") + joins;
+    for (const char* y : {"y[i] = st[i].mean + 0.1 * st[i].m2 + st[i].n\n", "y[i] = st[i].m2\n",
+                          "y[i] = st[i].n\n"}) {
+      auto* p = Reduce(monoid, element + y);
+      ExpectSameAfterSplit(p);
+      EXPECT_EQ(Reductions(p, TVI_KIR_DECLARED), 0) << monoid;
+    }
+  }
+  auto* p =
+      Reduce("", "let st[i: x.0] = welford(k: x.1){ x[i, k] }\ny[i] = st[i].m2 + st[i].count\n");
+  ExpectSameAfterSplit(p);
+  EXPECT_EQ(Reductions(p, TVI_KIR_WELFORD), 0);
+  EXPECT_EQ(Reductions(p, TVI_KIR_SUM), 2);  // what is counted is known
+}
+
+TEST_F(MonoidTest, WeightsVariancesAndCountsOfIntegers) {
+  auto* p = Reduce(
+      "monoid t(mean: f32, var: f32, w: f32) = identity (0.0, 0.0, 0.0)\n"
+      "  join (a, b) -> ((a.w * a.mean + b.w * b.mean) / (a.w + b.w),\n"
+      "    (a.w * a.var + b.w * b.var) / (a.w + b.w) + a.w * b.w * sq((a.mean - b.mean)"
+      " / (a.w + b.w)), a.w + b.w)\n",
+      "let st[i: x.0] = t(k: x.1){ (x[i, k], 0.5, 0.1 + abs(x[i, k])) }\n"
+      "y[i] = st[i].mean + st[i].var\n");
+  ExpectSameAfterSplit(p);
+  EXPECT_EQ(Reductions(p, TVI_KIR_DECLARED), 0);
+  p = Reduce(
+      "monoid t(mean: f32, m2: f32, n: i32) = identity (0.0, 0.0, 0)\n"
+      "  join (a, b) -> (a.mean + (b.mean - a.mean) * f32(b.n) / f32(max(a.n + b.n, 1)),\n"
+      "    a.m2 + b.m2 + sq(b.mean - a.mean) * f32(a.n) * f32(b.n) / f32(max(a.n + b.n, 1)),\n"
+      "    a.n + b.n)\n",
+      "let st[i: x.0] = t(k: x.1){ (x[i, k], 0.0, 1) }\n"
+      "y[i] = st[i].mean + st[i].m2 / f32(st[i].n)\n");
+  ExpectSameAfterSplit(p);
+  EXPECT_EQ(Reductions(p, TVI_KIR_DECLARED), 0);
+}
+
+TEST_F(MonoidTest, CovariancesAreTakenApart) {
+  auto* p = Reduce(
+      "monoid t(x: f32, y: f32, c: f32, n: f32) = identity (0.0, 0.0, 0.0, 0.0)\n"
+      "  join (a, b) -> (a.x + (b.x - a.x) * b.n / (a.n + b.n), a.y + (b.y - a.y) * b.n /"
+      " (a.n + b.n), a.c + b.c + (b.x - a.x) * (b.y - a.y) * a.n * b.n / (a.n + b.n),\n"
+      "    a.n + b.n)\n",
+      "y[i] = t(k: x.1){ (x[i, k], sq(x[i, k]), 0.0, 1.0) }.c\n");
+  ExpectSameAfterSplit(p);
+  EXPECT_EQ(Reductions(p, TVI_KIR_DECLARED), 0);
+}
+
+// The law does not hold for all states: a sign is wrong, a factor looks at a mean, a third power.
+TEST_F(MonoidTest, NearlyMeansAndDeviationsStay) {
+  for (const char* joins :
+       {"a.mean + (b.mean - a.mean) * b.n / (a.n + b.n), a.m2 + b.m2 + sq(b.mean + a.mean)"
+        " * a.n * b.n / (a.n + b.n), a.n + b.n",
+        "a.mean + (b.mean - a.mean) * b.n / (a.n + b.n), a.m2 + b.m2 + sq(b.mean - a.mean)"
+        " * a.n * b.n / (a.n + b.n + 0.001), a.n + b.n",
+        "a.mean + (b.mean - a.mean) * b.n / (a.n + b.n), a.mean > 100.0 ? 0.0 : a.m2 + b.m2 +"
+        " sq(b.mean - a.mean) * a.n * b.n / (a.n + b.n), a.n + b.n",
+        "max(a.mean, b.mean), a.m2 + b.m2 + sq(b.mean - a.mean) * a.n * b.n / (a.n + b.n),"
+        " a.n + b.n"}) {
+    auto* p =
+        Reduce(std::string("monoid t(mean: f32, m2: f32, n: f32) = identity (0.0, 0.0, 0.0)\n"
+                           "  join (a, b) -> (") +
+                   joins + ")\n",
+               "let st[i: x.0] = t(k: x.1){ (x[i, k], 0.0, 1.0) }\ny[i] = st[i].mean + st[i].m2\n");
+    ASSERT_EQ(Message(tvi_kir_split_monoids(p)), "");
+    EXPECT_EQ(Reductions(p, TVI_KIR_DECLARED), 1) << joins;
+  }
+}
+
 // Nearly the form, but not it: the identity is another one, or the scale is.
 TEST_F(MonoidTest, OthersStay) {
-  for (const char* monoid : {kAffine, kWelford, kFirst,
+  for (const char* monoid : {kAffine, kFirst,
                              "monoid t(m: f32, s: f32) = identity (0.0, 0.0)\n"
                              "  join (a, b) -> (max(a.m, b.m), a.s + b.s)\n",
                              "monoid t(m: f32, s: f32) = identity (-inf, 0.0)\n"
