@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Between the two halves of binding: tile_layout.c checks accesses and chooses loops and axes,
-// tile_emit.c turns bodies into calls. Private to the tile interpreter.
+// tile_emit*.c turn bodies into calls. Private to the tile interpreter.
 
 #ifndef TRIVET_RUNTIME_DEVICE_CPU_TILE_LAYOUT_H_
 #define TRIVET_RUNTIME_DEVICE_CPU_TILE_LAYOUT_H_
