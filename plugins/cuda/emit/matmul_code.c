@@ -18,33 +18,36 @@
 #define REDUCE_BLOCK 256u
 
 const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
-    {128, 128, 64, 2, 4, 3, 0, 0},   {128, 64, 64, 4, 2, 4, 0, 0},
-    {64, 128, 64, 2, 4, 4, 0, 0},    {64, 64, 64, 2, 2, 4, 0, 0},
-    {64, 32, 64, 4, 1, 5, 0, 0},     {32, 64, 64, 2, 2, 5, 0, 0},
-    {32, 32, 64, 2, 2, 6, 0, 0},     {16, 64, 64, 1, 4, 6, 0, 0},
-    {16, 128, 64, 1, 4, 5, 0, 0},    {128, 128, 64, 8, 1, 5, 64, 0},
-    {128, 256, 64, 8, 1, 4, 32, 0},  {128, 128, 64, 8, 1, 5, 64, 1},
-    {64, 64, 64, 4, 1, 6, 32, 0},    {64, 128, 64, 4, 1, 7, 64, 0},
-    {128, 192, 64, 8, 1, 5, 32, 0},  {192, 192, 64, 12, 1, 4, 32, 0},
-    {192, 128, 64, 12, 1, 4, 64, 0}, {128, 64, 64, 8, 1, 6, 64, 1},
+    {128, 128, 64, 2, 4, 3, 0, 0, 0},   {128, 64, 64, 4, 2, 4, 0, 0, 0},
+    {64, 128, 64, 2, 4, 4, 0, 0, 0},    {64, 64, 64, 2, 2, 4, 0, 0, 0},
+    {64, 32, 64, 4, 1, 5, 0, 0, 0},     {32, 64, 64, 2, 2, 5, 0, 0, 0},
+    {32, 32, 64, 2, 2, 6, 0, 0, 0},     {16, 64, 64, 1, 4, 6, 0, 0, 0},
+    {16, 128, 64, 1, 4, 5, 0, 0, 0},    {128, 128, 64, 8, 1, 5, 64, 0, 0},
+    {128, 256, 64, 8, 1, 4, 32, 0, 0},  {128, 128, 64, 8, 1, 5, 64, 1, 0},
+    {64, 64, 64, 4, 1, 6, 32, 0, 0},    {64, 128, 64, 4, 1, 7, 64, 0, 0},
+    {128, 192, 64, 8, 1, 5, 32, 0, 0},  {192, 192, 64, 12, 1, 4, 32, 0, 0},
+    {192, 128, 64, 12, 1, 4, 64, 0, 0}, {128, 64, 64, 8, 1, 6, 64, 1, 0},
+    {128, 256, 64, 8, 1, 3, 32, 0, 1},  {128, 192, 64, 8, 1, 4, 32, 0, 1},
+    {192, 192, 64, 12, 1, 3, 32, 0, 1},
 };
 const uint32_t tvi_cuda_matmul_tile_count =
     sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
 
 uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
   const uint32_t pipeline = t->stages * (t->bm + t->bn) * t->kt * 2;
-  // Stages, slabs of all warps, two barriers for each stage and two for turns.
+  // Stages, slabs of all warps or a tile of sums, two barriers for each stage and two for groups.
+  if (t->late) return pipeline + t->bm * (t->bn + 8) * 2 + t->stages * 16 + 16;
   if (t->slab) return pipeline + t->wm * 16 * (t->slab + 8) * 4 + t->stages * 16 + 16;
   const uint32_t slabs = t->wn * t->bm * (t->bn / t->wn + 8) * 4;
   return pipeline > slabs ? pipeline : slabs;
 }
 
 bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
-  return t->slab && t->wm == 8 && !t->turns;
+  return t->slab && t->wm == 8 && !t->turns && !t->late;
 }
 
 bool tvi_cuda_matmul_can_share(const tvi_cuda_matmul_tile_t* t) {
-  return t->slab && t->wm <= 8 && !t->turns;
+  return t->slab && t->wm <= 8 && !t->turns && !t->late;
 }
 
 typedef struct printing_s {
@@ -125,7 +128,13 @@ void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape
 }
 
 // What the form for Hopper does where addresses are not as the copy engine wants them.
-static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0};
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
+
+// The program rounds the sums as the factors are before anything follows them.
+static bool is_narrow(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
+  const tvi_kir_value_t* values = p->program->values;
+  return values[p->program->stages[s->core].values[0]].dtype == values[s->a.value].dtype;
+}
 
 static bool is_made(const tvi_cuda_matmul_shape_t* s) { return s->a.is_made || s->b.is_made; }
 
@@ -277,6 +286,8 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
         !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.a, &w->shape.m) ||
         !tvi_cuda_factor_can_map(p, &w->shape, &w->shape.b, &w->shape.n))
       return TRIVET_STATUS(UNIMPLEMENTED, "a factor that the copy engine cannot bring");
+    if (w->tile->late && !is_narrow(p, &w->shape))
+      return TRIVET_STATUS(UNIMPLEMENTED, "sums that are not to be rounded");
     tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
   }
   TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(p, &w->shape, 0, print_product, w));
@@ -353,6 +364,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->k = tvi_cuda_printer_estimate(p, s.depth);
   out->batch = tvi_cuda_printer_estimate(p, s.batches);
   out->dtype = p->program->values[s.a.value].dtype;
+  out->is_narrow = is_narrow(p, &s);
   out->makes_a = s.a.is_made;
   out->makes_b = s.b.is_made;
   if (!out->makes_a) out->a = p->code->operands.data[p->operand_of_value[s.a.value]];

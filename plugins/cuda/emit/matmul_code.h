@@ -19,6 +19,7 @@ typedef struct tvi_cuda_matmul_tile_s {
   uint32_t bm, bn, kt, wm, wn, stages;
   uint32_t slab;   // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
   uint32_t turns;  // 1: groups of four warps have tiles of their own and take turns
+  uint32_t late;   // 1: a tile, rounded, is finished while the next one is multiplied
 } tvi_cuda_matmul_tile_t;
 
 extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];
@@ -39,6 +40,7 @@ typedef struct tvi_cuda_matmul_problem_s {
   double epilogue_bytes;              // that other stages than the product move
   double epilogue_work;               // instructions that they execute
   bool is_symbolic;                   // sizes differ from run to run
+  bool is_narrow;                     // the product itself has the factors' type in the program
   bool makes_a, makes_b;              // factors that are computed on their way; a, b are not set
   double work_a, work_b;              // instructions that takes, once for all elements
 } tvi_cuda_matmul_problem_t;

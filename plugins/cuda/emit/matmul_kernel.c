@@ -18,6 +18,7 @@
 
 #define MAX_PROPOSALS 8u
 #define MAX_SPLITS 16u
+#define MULTIPROCESSORS 132
 // Bytes of partial sums beyond which splitting is not worth asking.
 #define MAX_WORKSPACE ((double)(32 << 20))
 
@@ -123,7 +124,7 @@ double tvi_cuda_parts(int64_t whole, int64_t size) {
 // smallest product takes 4 us and mma.sync gives 320 TFLOP/s.
 double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t,
                              uint32_t splits, bool packed) {
-  const double multiprocessors = 132;
+  const double multiprocessors = MULTIPROCESSORS;
   const double rows = tvi_cuda_parts(p->m, t->bm);
   const double columns = tvi_cuda_parts(p->n, t->bn);
   const double blocks = rows * columns * (double)p->batch * splits;
@@ -159,7 +160,7 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
 // memory. Where groups take turns, what follows a product is done while the other group multiplies.
 double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
                                   const tvi_cuda_matmul_tile_t* t, uint32_t splits) {
-  const double multiprocessors = 132;
+  const double multiprocessors = MULTIPROCESSORS;
   const double tiles = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
   const double size = (double)t->bm * t->bn;
   const double blocks = tiles * splits;
@@ -181,6 +182,8 @@ double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
   const double bytes = p->factor_bytes + p->epilogue_bytes;
   double busy = waves * (product + rest);
   if (t->turns) busy = larger(waves * product + rest, waves / 2 * (product + 1.5 * rest));
+  // All but the last are finished while the next one is multiplied.
+  if (t->late) busy = waves * (larger(product, rest) + size * 0.012) + rest;
   return 2500 + (splits > 1 ? 700 : 0) + larger(busy, bytes / 2500);
 }
 
@@ -193,12 +196,21 @@ static bool can_split_wide(const tvi_cuda_matmul_problem_t* p, const form_t* for
          p->k / form->splits >= 2 * t->kt;
 }
 
+// Tiles are finished late where blocks have a next one, and where that rounds what is rounded
+// anyway.
+static bool has_next(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t) {
+  return p->is_narrow &&
+         tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch >
+             MULTIPROCESSORS;
+}
+
 static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
   if (t->slab)
     return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&
-           p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0;
+           p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0 &&
+           (!t->late || has_next(p, t));
   if (form->splits == 1) return true;
   const double blocks =
       tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
@@ -275,7 +287,11 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
     snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s", tile->slab ? "wgmma" : "mma",
-             tile->bm, tile->bn, tile->turns ? " turns" : "", packed ? " packed" : "");
+             tile->bm, tile->bn,
+             tile->turns  ? " turns"
+             : tile->late ? " late"
+                          : "",
+             packed ? " packed" : "");
     if (best[i].form.splits > 1)
       snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
                " split %u", best[i].form.splits);

@@ -132,37 +132,30 @@ const char* tvi_cuda_matmul_registers(uint32_t groups, bool multiplies) {
   return multiplies ? "TV_REGISTERS(inc, 160);\n" : "TV_REGISTERS(dec, 32);\n";
 }
 
-void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
-                                const tvi_cuda_matmul_tile_t* t, uint32_t splits,
-                                tvi_cuda_variant_t* variant) {
-  tvi_dim_context_t* dims = p->program->dims;
-  const uint32_t map_a = add_map(p, s, false, t), map_b = add_map(p, s, true, t);
-  const uint32_t groups = t->wm / 4;
-  P(p, "TV_MEMORY(memory);\n");
-  tvi_cuda_matmul_print_extents(p, s);
+// The groups that multiply a tile and finish the one before it meanwhile.
+static void print_late(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                       const tvi_cuda_matmul_tile_t* t) {
   P(p,
-    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, %s, %s> tile;\n"
-    "const unsigned rows = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
-    "const unsigned columns = (unsigned)(N + tile::BN - 1) / tile::BN;\n",
-    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab,
-    groups, t->turns ? "true" : "false", s->a.inner_k ? "true" : "false",
-    s->b.inner_k ? "true" : "false");
-  if (splits > 1) {
-    P(p,
-      "const int rank = (int)(blockIdx.x %% %uu), whole = (K + tile::KT - 1) / tile::KT;\n"
-      "const int first = rank * whole / %u, steps = (rank + 1) * whole / %u - first;\n",
-      splits, splits, splits);
-  } else {
-    P(p, "const unsigned tiles = rows * columns * (unsigned)");
-    tvi_cuda_print_dim(p, s->batches);
-    P(p, ";\nconst int first = 0, steps = (K + tile::KT - 1) / tile::KT;\n");
-  }
-  P(p, "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n");
+    "} else {\n%sTV_BEGIN();\nfor (unsigned next = blockIdx.x;; next += TV_GRID) {\n"
+    "const bool is_first = next == blockIdx.x, is_end = next >= tiles;\n"
+    "const unsigned number = is_first ? next : next - TV_GRID;\n",
+    tvi_cuda_matmul_registers(t->wm / 4, true));
+  print_tile(p, s);
+  tvi_cuda_matmul_print_put(p, s, s->vector);
+  P(p,
+    "tv_late<tile, %u> late(work, m0, n0, steps, is_first);\n"
+    "float sums[tile::FM][tile::FN][4] = {};\n"
+    "const auto finish = [&] { late.some(M, N, put); };\n"
+    "tv_wide_matmul_beside<tile>(sums, work, is_end ? 0 : steps, finish);\n"
+    "late.rest(M, N, put);\nif (is_end) break;\nlate.lay(sums);\n}\n}\n",
+    s->vector);
+}
+
+// The groups that multiply and finish what they have.
+static void print_groups(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                         const tvi_cuda_matmul_tile_t* t, uint32_t splits) {
+  const uint32_t groups = t->wm / 4;
   const bool moves = groups > 1;
-  P(p, "if (threadIdx.x < 128) {\n%s", tvi_cuda_matmul_registers(groups, false));
-  print_orders(p, s, splits, map_a, map_b);
-  if (splits > 1)
-    P(p, "tv_block_wait();\n%s", moves ? "tv_cluster_wait();\ntv_cluster_wait();\n" : "");
   P(p, "} else {\n%sTV_BEGIN();\n", tvi_cuda_matmul_registers(groups, true));
   if (t->turns)
     P(p, "const int group = (int)threadIdx.x / 128 - 1;\nif (group == 1) work.skip(steps);\n");
@@ -182,6 +175,44 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
     P(p, "tv_wide_matmul<tile>(sums, work, steps);\n%s",
       t->turns ? "work.pass_turn(group, steps);\n" : "");
     P(p, "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n", s->vector);
+  }
+}
+
+void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                                const tvi_cuda_matmul_tile_t* t, uint32_t splits,
+                                tvi_cuda_variant_t* variant) {
+  tvi_dim_context_t* dims = p->program->dims;
+  const uint32_t map_a = add_map(p, s, false, t), map_b = add_map(p, s, true, t);
+  const uint32_t groups = t->wm / 4;
+  P(p, "TV_MEMORY(memory);\n");
+  tvi_cuda_matmul_print_extents(p, s);
+  P(p,
+    "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, %s, %s%s> tile;\n"
+    "const unsigned rows = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
+    "const unsigned columns = (unsigned)(N + tile::BN - 1) / tile::BN;\n",
+    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab,
+    groups, t->turns ? "true" : "false", s->a.inner_k ? "true" : "false",
+    s->b.inner_k ? "true" : "false", t->late ? ", true" : "");
+  if (splits > 1) {
+    P(p,
+      "const int rank = (int)(blockIdx.x %% %uu), whole = (K + tile::KT - 1) / tile::KT;\n"
+      "const int first = rank * whole / %u, steps = (rank + 1) * whole / %u - first;\n",
+      splits, splits, splits);
+  } else {
+    P(p, "const unsigned tiles = rows * columns * (unsigned)");
+    tvi_cuda_print_dim(p, s->batches);
+    P(p, ";\nconst int first = 0, steps = (K + tile::KT - 1) / tile::KT;\n");
+  }
+  P(p, "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n");
+  const bool moves = groups > 1;
+  P(p, "if (threadIdx.x < 128) {\n%s", tvi_cuda_matmul_registers(groups, false));
+  print_orders(p, s, splits, map_a, map_b);
+  if (splits > 1)
+    P(p, "tv_block_wait();\n%s", moves ? "tv_cluster_wait();\ntv_cluster_wait();\n" : "");
+  if (t->late) {
+    print_late(p, s, t);
+  } else {
+    print_groups(p, s, t, splits);
   }
   variant->begins_itself = true;
   variant->block = 128 + groups * 128;

@@ -4,7 +4,8 @@
 // into shared memory for one or two groups of four warps that multiply with wgmma. One thread of a
 // further group gives the copy engine its orders, as far ahead as there is room. Blocks stay and
 // take tile after tile. Groups share a tile, or take turns: one multiplies while the other one
-// finishes its tile. Or the blocks of a cluster share the sum of a tile and add each other's parts.
+// finishes its tile, or finish a tile while the next one is multiplied. Or the blocks of a cluster
+// share the sum of a tile and add each other's parts.
 
 #ifndef TRIVET_EMULATION
 struct __attribute__((aligned(64))) tv_map { unsigned long long w[16]; };
@@ -135,9 +136,10 @@ TV_MULTIPLY_BOTH(32, 256, 128, 129, 130, 131, 132)
 #endif
 
 // A tile of BM x BN for GROUPS groups of four warps. TURNS: each group has a tile of its own, else
-// the groups share its rows. SLAB: columns that a warp turns at once.
+// the groups share its rows. SLAB: columns that a warp turns at once. LATE: all of them; warps lay
+// their sums, rounded to T, in shared memory and finish them while the next tile is multiplied.
 template <class T, int BM_, int BN_, int STAGES_, int SLAB_, int GROUPS_, bool TURNS_, bool AK_,
-          bool BK_>
+          bool BK_, bool LATE_ = false>
 struct tv_wide {
   typedef T type;
   static const int BM = BM_, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_, GROUPS = GROUPS_;
@@ -145,8 +147,8 @@ struct tv_wide {
   // Threads that bring the first factor themselves; 0: the copy engine brings it.
   static const int GATHERERS = 0;
   static const int A_BYTES = BM * KT * 2, BYTES = A_BYTES + BN * KT * 2;
-  static const int SLAB_FLOATS = 16 * TV_SLAB(SLAB);
   static const int SHARERS = TURNS ? 1 : GROUPS, FM = BM / 64 / SHARERS, FN = BN / 8;
+  static const int SLAB_BYTES = LATE_ ? FM * 16 * TV_SLAB(BN) * 2 : 16 * TV_SLAB(SLAB) * 4;
 };
 
 // What of shared memory is what: stages, then slabs, then barriers.
@@ -157,7 +159,7 @@ struct tv_wide_memory {
   unsigned parity, round;
   TV_DEVICE unsigned char* data() const { return memory + stage * Tile::BYTES; }
   TV_DEVICE float* slab(int warp) const {
-    return (float*)(memory + Tile::STAGES * Tile::BYTES) + warp * Tile::SLAB_FLOATS;
+    return (float*)(memory + Tile::STAGES * Tile::BYTES + warp * Tile::SLAB_BYTES);
   }
   TV_DEVICE unsigned char* full(int s) const {
     return (unsigned char*)slab(Tile::GROUPS * 4) + s * 8;
@@ -204,10 +206,11 @@ struct tv_wide_memory {
   }
 };
 
-// The sums of a tile, by the warps of all groups that share it.
-template <class Tile>
-TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memory<Tile>& m,
-                              int steps) {
+// The sums of a tile, by the warps of all groups that share it. |meanwhile| is done once a step,
+// while the products are on their way.
+template <class Tile, class Meanwhile>
+TV_DEVICE void tv_wide_matmul_beside(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memory<Tile>& m,
+                                     int steps, Meanwhile meanwhile) {
   const int group = (int)threadIdx.x / 128 - 1;
   const int first = Tile::TURNS ? 0 : group * Tile::FM;
   int before = 0;
@@ -230,6 +233,7 @@ TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memor
       tv_wide_wait<1>();
       m.leave(before);
     }
+    meanwhile();
     before = m.stage;
     m.next();
   }
@@ -239,6 +243,12 @@ TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memor
   for (int f = 0; f < Tile::FM; ++f)
     TV_UNROLL
     for (int i = 0; i < Tile::FN; ++i) tv_settle(acc[f][i]);
+}
+
+template <class Tile>
+TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memory<Tile>& m,
+                              int steps) {
+  tv_wide_matmul_beside<Tile>(acc, m, steps, [] {});
 }
 
 // 16 rows of the slab to |put|. WHOLE: all of them and all columns are in the result, and what is
@@ -292,6 +302,62 @@ TV_DEVICE void tv_wide_finish(const float (&acc)[Tile::FM][Tile::FN][4],
   else
     tv_wide_put<Tile, V, false>(acc, m.slab(warp), row, n0, M, N, put);
 }
+
+// A warp's share of a tile that is finished late, at |m0|, |n0|: 32 pieces of V columns at once,
+// |next| of COUNT next, |due| at each step of the product meanwhile.
+template <class Tile, int V>
+struct tv_late {
+  static const int PIECES = Tile::BN / V, COUNT = Tile::FM * 16 * PIECES / 32;
+  typename Tile::type* slab;
+  int m0, n0, next, due;
+  TV_DEVICE tv_late(const tv_wide_memory<Tile>& m, int m0_, int n0_, int steps, bool is_empty) {
+    const int warp = (int)threadIdx.x / 32 - 4;
+    slab = (typename Tile::type*)m.slab(warp);
+    m0 = m0_ + warp / 4 * Tile::FM * 64 + warp % 4 * 16;
+    n0 = n0_;
+    next = is_empty ? COUNT : 0;
+    due = steps > 0 ? (COUNT + steps - 1) / steps : COUNT;
+  }
+  // 8 neighbouring rows and 4 neighbouring pairs of columns are in different banks.
+  TV_DEVICE void lay(const float (&acc)[Tile::FM][Tile::FN][4]) {
+    const int lane = (int)threadIdx.x % 32;
+    typename Tile::type* const to = slab + lane / 4 * TV_SLAB(Tile::BN) + lane % 4 * 2;
+    __syncwarp();
+    TV_UNROLL
+    for (int f = 0; f < Tile::FM; ++f)
+      TV_UNROLL
+      for (int i = 0; i < Tile::FN; ++i)
+        TV_UNROLL
+        for (int h = 0; h < 2; ++h)
+          tv_store<2>(to + (f * 16 + h * 8) * TV_SLAB(Tile::BN) + i * 8, acc[f][i] + h * 2);
+    __syncwarp();
+  }
+  template <bool WHOLE, class Put>
+  TV_DEVICE void piece(int at, int M, int N, Put put) const {
+    const int i = at * 32 + (int)threadIdx.x % 32, r = i / PIECES, c = i % PIECES * V;
+    const int m = m0 + r / 16 * 64 + r % 16, n = n0 + c;
+    if (!WHOLE && (m >= M || n >= N)) return;
+    float sums[V];
+    tv_load<V>(sums, slab + r * TV_SLAB(Tile::BN) + c);
+    put(m, n, sums);
+  }
+  template <class Put>
+  TV_DEVICE void some(int M, int N, Put put) {
+    TV_UNROLL_BY(1)
+    for (const int end = next + due; next < end && next < COUNT; ++next)
+      piece<false>(next, M, N, put);
+  }
+  template <class Put>
+  TV_DEVICE void rest(int M, int N, Put put) {
+    if (m0 + (Tile::FM - 1) * 64 + 16 <= M && n0 + Tile::BN <= N) {
+      TV_UNROLL_BY(4)
+      for (; next < COUNT; ++next) piece<true>(next, M, N, put);
+    } else {
+      TV_UNROLL_BY(1)
+      for (; next < COUNT; ++next) piece<false>(next, M, N, put);
+    }
+  }
+};
 
 // The sums of a tile are in parts in the blocks of a cluster: each block lays its own where its
 // stages were, and adds the parts of some rows, always in the same order.

@@ -375,6 +375,7 @@ static inline float tv_odd(double f) {
   return tv_from_bits(tv_bits(z) | 1u);
 }
 static inline float tv_exp2_near(float a) { return exp2f(a); }
+static inline float tv_tanh_instruction(float a) { return tanhf(a); }
 static inline float tv_recip_near(float a) { return 1.0f / a; }
 static inline int __popcll(unsigned long long v) { return __builtin_popcountll(v); }
 
