@@ -171,7 +171,8 @@ TEST_F(Compile, MatrixProducts) {
     Program p;
     const bool turned = tile % 2 != 0, is_wide = tvi_cuda_matmul_tiles[tile].slab != 0;
     auto a = p.input(turned ? F16 : BF16, {512, 768});
-    auto b = p.input(turned ? F16 : BF16, {768, 3072}), y = p.output(F16, {512, 3072});
+    auto b = p.input(turned ? F16 : BF16, {768, 3072});
+    auto y = p.output(turned ? F16 : BF16, {512, 3072});
     Stage s = p.reduce({512, 3072}, {768});
     Ref x = s.load(a, {s.index(0), s.index(2)}), w = s.load(b, {s.index(2), s.index(1)});
     s.finish({y}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, w))},
