@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
 #include "plugins/cuda/emit/matmul_shape.h"
@@ -15,8 +16,9 @@
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
-  return !factor->is_made && factor->vector == 8 && x->count == 1 && !access->constant &&
-         2 + s->batch.count <= TVI_CUDA_MAP_RANK;
+  return !factor->is_made && factor->vector == 8 &&
+         tvi_dtype_bytes(p->program->values[factor->value].dtype) == 2 && x->count == 1 &&
+         !access->constant && 2 + s->batch.count <= TVI_CUDA_MAP_RANK;
 }
 
 // The map of a factor: the contiguous dimension, the other one, batches.
