@@ -28,6 +28,7 @@
   X(merge_siblings)              \
   X(lower_to_f16)                \
   X(lower_to_bf16)               \
+  X(quantize_products)           \
   X(recognize_gelu)              \
   X(recognize_gelu_tanh)         \
   X(recognize_swish)             \

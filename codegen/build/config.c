@@ -11,7 +11,7 @@
 // Reads from the front like the way of the data: shapes and constants first, then what the model
 // meant, then what targets like.
 static const char kPipeline[] =
-    "inline-control-flow,expand-operators,"
+    "inline-control-flow,expand-operators,quantize-products,"
     "(remove-dead,resolve-shape-values,fold-constants,remove-identity,merge-common-subexpressions,"
     "simplify-transposes,simplify-reshapes,simplify-slices,simplify-concats)*,"
     "(recognize-gelu,recognize-gelu-tanh,recognize-swish,recognize-hard-swish,recognize-mish,"

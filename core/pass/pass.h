@@ -84,6 +84,8 @@ void tvi_pass_change(trivet_pass_context_t* context, const trivet_graph_t* graph
 // A near miss: the pattern was almost there. Shown by --explain.
 void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* graph,
                       tvi_node_id_t node, const char* format, ...) TRIVET_PRINTF_FORMAT(4, 5);
+// Is there a target that tvi_pass_accepts asks?
+bool tvi_pass_has_target(const trivet_pass_context_t* context);
 // Does the target have a kernel for |node| as a whole, as passes ask that write out what none
 // takes? False without a target, and then and when kernels decline the report gets their reasons.
 trivet_status_t tvi_pass_accepts(trivet_pass_context_t* context, const trivet_graph_t* graph,

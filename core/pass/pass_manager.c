@@ -235,6 +235,10 @@ void tvi_pass_decline(trivet_pass_context_t* context, const trivet_graph_t* grap
   va_end(arguments);
 }
 
+bool tvi_pass_has_target(const trivet_pass_context_t* context) {
+  return context->manager->options.accepts != NULL;
+}
+
 trivet_status_t tvi_pass_accepts(trivet_pass_context_t* context, const trivet_graph_t* graph,
                                  tvi_node_id_t node, bool* out_accepted) {
   const tvi_pass_options_t* options = &context->manager->options;

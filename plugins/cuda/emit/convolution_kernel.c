@@ -66,7 +66,6 @@ static void fill_options(const trivet_region_t* region, const asked_t* a, const 
                          tvi_cuda_code_options_t* out_options) {
   memset(out_options, 0, sizeof(*out_options));
   out_options->name = name;
-  out_options->allows_tf32 = region->allows_tf32;
   out_options->strides = a->strides;
   out_options->symbols = region->symbols;
   out_options->symbol_count = region->symbol_count;
@@ -112,20 +111,19 @@ static trivet_status_t pack(const trivet_region_t* region, const asked_t* a, tvi
     count *= sizes[d];
     span += (sizes[d] - 1) * strides[d];
   }
-  const size_t size = tvi_dtype_bytes(value->type.dtype);
-  if (count < 1 || value->constant->size < (uint64_t)count * size)
+  if (count < 1 || value->constant->size < (uint64_t)count * 2)
     return TRIVET_STATUS(DATA_LOSS, "convolution weights of %lld elements have %llu bytes",
                          (long long)count, (unsigned long long)value->constant->size);
   // The last row is as long as the others.
   const int64_t row = strides[p->match.weight_output_dim];
   span = p->is_depthwise ? span : sizes[p->match.weight_output_dim] * row;
-  uint8_t* data = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)span, size, &data));
+  uint16_t* data = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)span, sizeof(*data), &data));
   const uint8_t* from = (const uint8_t*)value->constant->data;
   for (int64_t i = 0; i < count; ++i) {
     int64_t to = 0;
     for (uint32_t d = 0; d < rank; ++d) to += at[d] * strides[d];
-    memcpy(data + (size_t)to * size, from + (size_t)i * size, size);
+    memcpy(&data[to], from + i * 2, 2);
     for (uint32_t d = rank; d-- > 0;) {
       if (++at[d] < sizes[d]) break;
       at[d] = 0;
@@ -135,7 +133,7 @@ static trivet_status_t pack(const trivet_region_t* region, const asked_t* a, tvi
   out_packed->value = p->weight;
   out_packed->constant.name = value->constant->name;
   out_packed->constant.data = data;
-  out_packed->constant.size = (uint64_t)span * size;
+  out_packed->constant.size = (uint64_t)span * 2;
   out_packed->constant.dtype = value->type.dtype;
   out_packed->constant.rank = 1;
   out_packed->constant.dims[0] = span;
@@ -214,12 +212,11 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
       const double blocks = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * splits;
       const double partial = (double)p->m * (double)p->n * 4 * splits;
-      if (splits > 1 && (blocks > 400 || p->k / splits < 2 * tvi_cuda_matmul_depth(t, p->dtype) ||
-                         partial > MAX_WORKSPACE))
+      if (splits > 1 && (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
         continue;
       // Gathered one by one: fitted to a first layer.
       const double price = tvi_cuda_matmul_price(p, t, splits, false);
-      candidate_t c = {{tile, splits, 1, false, false}, p->vector_a > 1 ? price : price * 1.8};
+      candidate_t c = {{tile, splits, 1, false, false}, p->vector_a == 8 ? price : price * 1.8};
       insert(&c, best, &count);
     }
   }
@@ -252,19 +249,15 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
       snprintf(tactic.name, sizeof(tactic.name), "channels x%u", best[i].form.across);
     } else if (best[i].form.by_lines) {
       snprintf(tactic.name, sizeof(tactic.name), "lines");
+    } else if (best[i].form.splits > 1) {
+      snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u split %u", tile->bm, tile->bn,
+               best[i].form.splits);
     } else {
-      const bool is_tf32 = a.problem.product.dtype == TRIVET_DTYPE_F32;
-      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s",
-               tile->slab ? "wgmma"
-               : is_tf32  ? "mma tf32"
-                          : "mma",
+      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma",
                tile->bm, tile->bn,
                !best[i].form.by_boxes ? ""
                : tile->turns          ? " boxes turns"
                                       : " boxes");
-      if (best[i].form.splits > 1)
-        snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
-                 " split %u", best[i].form.splits);
     }
     TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
   }

@@ -218,11 +218,12 @@ static trivet_status_t prepare_maps(const tvi_cuda_blob_t* blob,
     const tvi_cuda_map_t* from = &blob->maps[i];
     map_t* map = &p->maps[i];
     const uint32_t dtype = blob->operands[from->operand].dtype;
-    if (dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16)
+    if (dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16 && dtype != TRIVET_DTYPE_I8)
       return TRIVET_STATUS(DATA_LOSS, "step of cuda.kernel: a tensor map of element type %s",
                            tvi_dtype_name(dtype));
-    map->type = dtype == TRIVET_DTYPE_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                          : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+    map->type = dtype == TRIVET_DTYPE_F16  ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                : dtype == TRIVET_DTYPE_I8 ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+                                           : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
     for (uint32_t d = 0; d < from->rank; ++d) {
       const int64_t extent = prepare->parameters[from->extents[d]];
       const int64_t stride = prepare->parameters[from->strides[d]];

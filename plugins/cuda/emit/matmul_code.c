@@ -42,19 +42,6 @@ uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
   return pipeline > slabs ? pipeline : slabs;
 }
 
-uint32_t tvi_cuda_matmul_depth(const tvi_cuda_matmul_tile_t* t, uint32_t dtype) {
-  return t->kt * 2 / tvi_dtype_bytes(dtype);
-}
-
-uint32_t tvi_cuda_matmul_piece(uint32_t dtype) { return 16 / tvi_dtype_bytes(dtype); }
-
-const char* tvi_cuda_matmul_check_dtype(uint32_t dtype, uint32_t sum, bool allows_tf32) {
-  if (dtype == TRIVET_DTYPE_F32 && !allows_tf32) return "factors of f32, which may not be rounded";
-  if (dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16 && dtype != TRIVET_DTYPE_F32)
-    return "factors that are not f16, bf16 or f32";
-  return sum == dtype || sum == TRIVET_DTYPE_F32 ? NULL : "a sum in another type";
-}
-
 bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
   return t->slab && t->wm == 8 && !t->turns && !t->late;
 }
@@ -84,13 +71,15 @@ static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b, 
   const char name = is_b ? 'b' : 'a';
   P(p, "const auto %c_at = [&](const int x, const int k) {\n", name);
   tvi_cuda_matmul_print_loops(p, is_b ? &w->shape.n : &w->shape.m, "x", false);
-  P(p, "const %s q%u = k;\nreturn ", tvi_cuda_index_type(p), w->shape.k);
+  const bool is_pair = w->shape.width > 1;
+  P(p, "const %s q%u = k%s;\nreturn %s", tvi_cuda_index_type(p), w->shape.k, is_pair ? " * 2" : "",
+    is_pair ? "(const tv_s8x2*)(" : "");
   tvi_cuda_print_pointer(p, factor->value);
   P(p, " + (");
   tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
-  P(p, ");\n};\nconst long long %c_step = (long long)", name);
+  P(p, ")%s;\n};\nconst long long %c_step = (long long)", is_pair ? ")" : "", name);
   tvi_cuda_print_dim(p, access->coefficients[w->shape.k]);
-  P(p, " * %u;\n", tvi_cuda_matmul_depth(w->tile, p->program->values[w->shape.a.value].dtype));
+  P(p, " * %u;\n", w->tile->kt);
 }
 
 void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector) {
@@ -106,15 +95,14 @@ void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector) {
 void tvi_cuda_matmul_print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                                  const tvi_cuda_matmul_tile_t* t, bool a_inner_k, bool b_inner_k,
                                  uint32_t splits) {
-  const uint32_t dtype = p->program->values[s->b.value].dtype;
   P(p,
     "typedef tv_tile<%s, %u, %u, %u, %u, %u, %u, %s, %s> tile;\n"
     "int row, column;\nunsigned rest;\n"
     "tv_order<8>(blockIdx.x, (M + tile::BM - 1) / tile::BM, (N + tile::BN - 1) / tile::BN, &row, "
     "&column, &rest);\n"
     "const int m0 = row * tile::BM, n0 = column * tile::BN;\n",
-    tvi_cuda_storage_type(dtype), t->bm, t->bn, tvi_cuda_matmul_depth(t, dtype), t->wm, t->wn,
-    t->stages, a_inner_k ? "true" : "false", b_inner_k ? "true" : "false");
+    tvi_cuda_matmul_type(p, s), t->bm, t->bn, t->kt, t->wm, t->wn, t->stages,
+    a_inner_k ? "true" : "false", b_inner_k ? "true" : "false");
   if (splits > 1) {
     P(p,
       "const int depth = ((K + tile::KT - 1) / tile::KT + %u) / %u * tile::KT;\n"
@@ -186,7 +174,7 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   } else {
     tvi_cuda_matmul_print_put(p, s, vector);
   }
-  P(p, "float sums[tile::FM][tile::FN][4] = {};\ntv_matmul");
+  P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\ntv_matmul");
   if (is_made(s)) {
     P(p, "_by<tile, ");
     print_bring(p, &s->a, 'M', aligned);
@@ -292,6 +280,9 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   tvi_cuda_matmul_shape(p, &w->shape, &reason);
   if (p->status) return TRIVET_OK;
   if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no matrix product: %s", reason);
+  if (w->shape.width > 1 && (w->splits > 1 || !w->shape.b.inner_k || w->shape.b.vector < 8))
+    return TRIVET_STATUS(UNIMPLEMENTED,
+                         "factors of i8 that do not lie along the sum, or its parts");
   const bool joins = w->splits > 1 && !w->tile->slab;
   tvi_cuda_matmul_set_workspace(p, &w->shape, joins ? w->splits : 1);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
@@ -397,7 +388,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   // What makes a factor reads operands, which were counted with what others read.
   out->factor_bytes = ((out->makes_a ? 0 : (double)out->m * (double)out->k) +
                        (out->makes_b ? 0 : (double)out->n * (double)out->k)) *
-                      (double)out->batch * tvi_dtype_bytes(out->dtype);
+                      (double)out->batch * 2;
   return TRIVET_OK;
 }
 

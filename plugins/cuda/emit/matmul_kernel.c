@@ -46,8 +46,6 @@ static bool form_of(uint64_t number, form_t* out_form) {
 // Packing
 // ---------------------------------------------------------------------------------------------
 
-#define PACKED_MULTIPLE 8
-
 static const tvi_value_t* constant_of(const trivet_region_t* region, uint32_t operand) {
   const tvi_region_operand_t* from = &region->operands[operand];
   const tvi_value_t* value = tvi_graph_value(region->graph, from->value);
@@ -57,6 +55,11 @@ static const tvi_value_t* constant_of(const trivet_region_t* region, uint32_t op
 
 // Strides of the second factor as rows along k, each a multiple of 16 bytes. False: it is no
 // constant matrix.
+static int64_t packed_depth(uint32_t dtype, int64_t depth) {
+  const int64_t multiple = 16 / (int64_t)tvi_dtype_bytes(dtype);
+  return (depth + multiple - 1) / multiple * multiple;
+}
+
 static bool packed_strides(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* problem,
                            const uint32_t* operand_of_value, trivet_dim_t* strides) {
   if (problem->b_rank != 2) return false;
@@ -66,7 +69,7 @@ static bool packed_strides(const trivet_region_t* region, const tvi_cuda_matmul_
       !tvi_dim_is_constant(value->type.dims[problem->b_k_dim], &depth))
     return false;
   tvi_dim_context_t* dims = region->graph->dims;
-  depth = (depth + PACKED_MULTIPLE - 1) / PACKED_MULTIPLE * PACKED_MULTIPLE;
+  depth = packed_depth(problem->dtype, depth);
   memset(strides, 0, TRIVET_MAX_RANK * sizeof(*strides));
   strides[problem->b_k_dim] = tvi_dim_constant(dims, 1);
   strides[problem->b_n_dim] = tvi_dim_constant(dims, depth);
@@ -83,25 +86,26 @@ static trivet_status_t pack(const trivet_region_t* region, const tvi_cuda_matmul
     TRIVET_RETURN_IF_ERROR(
         tvi_dim_evaluate(value->type.dims[d], region->symbols, region->symbol_count, &sizes[d]));
   const int64_t k = sizes[problem->b_k_dim], n = sizes[problem->b_n_dim];
-  const int64_t depth = (k + PACKED_MULTIPLE - 1) / PACKED_MULTIPLE * PACKED_MULTIPLE;
+  const int64_t depth = packed_depth(problem->dtype, k);
+  const size_t width = tvi_dtype_bytes(problem->dtype);
   const int64_t n_stride = problem->b_n_dim == 0 ? sizes[1] : 1;
   const int64_t k_stride = problem->b_k_dim == 0 ? sizes[1] : 1;
-  const size_t size = tvi_dtype_bytes(value->type.dtype);
-  if (value->constant->size < (uint64_t)(n * k) * size)
+  if (value->constant->size < (uint64_t)(n * k) * width)
     return TRIVET_STATUS(DATA_LOSS, "a constant of %lld x %lld has too few bytes", (long long)n,
                          (long long)k);
   uint8_t* rows = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)(n * depth) + 1, size, &rows));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_arena_alloc_array_zeroed(arena, (size_t)(n * depth) + 1, width, &rows));
   const uint8_t* from = (const uint8_t*)value->constant->data;
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < k; ++j)
-      memcpy(rows + (size_t)(i * depth + j) * size,
-             from + (size_t)(i * n_stride + j * k_stride) * size, size);
+      memcpy(rows + (size_t)(i * depth + j) * width,
+             from + (size_t)(i * n_stride + j * k_stride) * width, width);
   memset(out_packed, 0, sizeof(*out_packed));
   out_packed->value = problem->b;
   out_packed->constant.name = value->constant->name;
   out_packed->constant.data = rows;
-  out_packed->constant.size = (uint64_t)(n * depth) * size;
+  out_packed->constant.size = (uint64_t)(n * depth) * width;
   out_packed->constant.dtype = value->type.dtype;
   out_packed->constant.rank = 2;
   out_packed->constant.dims[0] = n;
@@ -129,18 +133,15 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
   const double rows = tvi_cuda_parts(p->m, t->bm);
   const double columns = tvi_cuda_parts(p->n, t->bn);
   const double blocks = rows * columns * (double)p->batch * splits;
-  const uint32_t depth = tvi_cuda_matmul_depth(t, p->dtype);
-  const uint32_t piece = tvi_cuda_matmul_piece(p->dtype);
-  const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, depth), splits);
+  const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, t->kt), splits);
   // Warps with large tiles read less from shared memory for each product.
   const uint32_t warp = t->bm / t->wm * (t->bn / t->wn);
   const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
-  // Operations in a nanosecond on a multiprocessor: a piece of 16 bytes takes as long as any other.
-  const double rate = 4500 * efficiency * piece / 8;
-  double each = 2.0 * t->bm * t->bn * depth / rate;
-  const uint32_t b = packed ? piece : p->vector_b;
-  if (p->vector_a < piece) each += p->vector_a > 1 ? 60 : 600;
-  if (b < piece) each += b > 1 ? 60 : 600;
+  const double rate = 4500 * efficiency;  // operations in a nanosecond on a multiprocessor
+  double each = 2.0 * t->bm * t->bn * t->kt / rate;
+  const uint32_t b = packed ? 8 : p->vector_b;
+  if (p->vector_a < 8) each += p->vector_a > 1 ? 60 : 600;
+  if (b < 8) each += b > 1 ? 60 : 600;
   double resident = smaller(228.0 * 1024 / (tvi_cuda_matmul_shared_bytes(t) + 1024),
                             1024.0 / (t->wm * t->wn * 32));
   resident = resident < 1 ? 1 : (double)(int64_t)resident;
@@ -211,6 +212,7 @@ static bool has_next(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_t
 static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+  if (p->dtype == TRIVET_DTYPE_I8 && form->splits > 1) return false;
   if (t->slab)
     return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&
            p->can_map_a && (p->can_map_b || form->is_packed) && p->k > 0 &&
@@ -219,8 +221,8 @@ static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_pr
   const double blocks =
       tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
-  return blocks * form->splits <= 400 &&
-         p->k / form->splits >= 2 * tvi_cuda_matmul_depth(t, p->dtype) && partial <= MAX_WORKSPACE;
+  return blocks * form->splits <= 400 && p->k / form->splits >= 2 * t->kt &&
+         partial <= MAX_WORKSPACE;
 }
 
 typedef struct candidate_s {
@@ -260,7 +262,6 @@ static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* 
   tvi_cuda_code_options_t options;
   memset(&options, 0, sizeof(options));
   options.name = "matmul";
-  options.allows_tf32 = region->allows_tf32;
   options.strides = strides;
   options.symbols = region->symbols;
   options.symbol_count = region->symbol_count;
@@ -280,8 +281,13 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     return TRIVET_OK;
   }
   trivet_dim_t row_strides[TRIVET_MAX_RANK];
-  const bool packed = problem.vector_b < tvi_cuda_matmul_piece(problem.dtype) &&
-                      packed_strides(region, &problem, operand_of_value, row_strides);
+  const bool packed =
+      problem.vector_b < 8 && packed_strides(region, &problem, operand_of_value, row_strides);
+  if (problem.dtype == TRIVET_DTYPE_I8 && problem.vector_b < 8 && !packed) {
+    proposal->decline(proposal->self, kernel,
+                      "a second factor of i8 that neither lies along the sum nor is a constant");
+    return TRIVET_OK;
+  }
   candidate_t best[MAX_PROPOSALS];
   const uint32_t count = enumerate(region, &problem, packed, best);
   for (uint32_t i = 0; i < count; ++i) {
@@ -291,10 +297,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.kernel = kernel;
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
-    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s",
-             tile->slab                          ? "wgmma"
-             : problem.dtype == TRIVET_DTYPE_F32 ? "mma tf32"
-                                                 : "mma",
+    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s", tile->slab ? "wgmma" : "mma",
              tile->bm, tile->bn,
              tile->turns  ? " turns"
              : tile->late ? " late"
@@ -341,7 +344,6 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   tvi_cuda_code_options_t options;
   memset(&options, 0, sizeof(options));
   options.name = name;
-  options.allows_tf32 = region->allows_tf32;
   options.strides = strides;
   TRIVET_RETURN_IF_ERROR(
       tvi_cuda_find_constants(region, region->program, emission->arena, &options.is_constant));

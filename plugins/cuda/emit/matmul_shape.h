@@ -19,7 +19,7 @@ typedef struct tvi_cuda_factor_s {
   tvi_kir_ref_t load;
   uint32_t value;
   bool inner_k;     // neighbours in memory are neighbours along k
-  uint32_t vector;  // elements that lie together and may be moved at once
+  uint32_t vector;  // elements of the kernel that lie together and may be moved at once
   bool is_made;     // by the stage of the value, on its way to shared memory
 } tvi_cuda_factor_t;
 
@@ -28,6 +28,7 @@ typedef struct tvi_cuda_matmul_shape_s {
   tvi_cuda_factor_t a, b;
   tvi_cuda_loops_t m, n, batch;
   uint32_t k;
+  uint32_t width;   // neighbours along k that the kernel takes as one element; |depth| counts these
   uint32_t last;    // innermost loop of n; TVI_CUDA_NONE
   uint32_t vector;  // elements of the result that are put at once
   trivet_dim_t rows, columns, depth, batches;
@@ -42,6 +43,8 @@ const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p);
 // Sets what follows from the loops, the depth and the accesses of the printer; its result is the
 // reason against it.
 const char* tvi_cuda_matmul_measure(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* shape);
+// The type of the kernel's elements of the factors.
+const char* tvi_cuda_matmul_type(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape);
 // The access of a factor.
 const tvi_cuda_access_t* tvi_cuda_factor_access(const tvi_cuda_printer_t* p,
                                                 const tvi_cuda_matmul_shape_t* shape,

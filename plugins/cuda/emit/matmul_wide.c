@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/dimension/dimension.h"
 #include "plugins/cuda/emit/matmul_shape.h"
@@ -16,9 +15,8 @@
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
-  return !factor->is_made && factor->vector == 8 &&
-         tvi_dtype_bytes(p->program->values[factor->value].dtype) == 2 && x->count == 1 &&
-         !access->constant && 2 + s->batch.count <= TVI_CUDA_MAP_RANK;
+  return !factor->is_made && factor->vector == 8 && x->count == 1 && !access->constant &&
+         2 + s->batch.count <= TVI_CUDA_MAP_RANK;
 }
 
 // The map of a factor: the contiguous dimension, the other one, batches.
@@ -38,7 +36,7 @@ static uint32_t add_map(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
     map.strides[d] = tvi_cuda_parameter(p, access->coefficients[loop]);
     map.box[d] = 1;
   }
-  map.box[0] = 64;
+  map.box[0] = 64 * s->width;
   map.box[1] = factor->inner_k ? (is_b ? t->bn : t->bm) : t->kt;
   const uint32_t at = (uint32_t)p->code->maps.count;
   trivet_status_t status = tvi_vector_push(&p->code->maps, map);
@@ -54,7 +52,7 @@ static void print_copy(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, 
   const char* to = is_b ? "to + tile::A_BYTES" : "to";
   tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_MAP, map);
   if (factor->inner_k) {
-    P(p, "tv_box(t%u, %s, bar, k, %s", map, to, first);
+    P(p, "tv_box(t%u, %s, bar, k%s, %s", map, to, s->width > 1 ? " * 2" : "", first);
   } else {
     P(p,
       "TV_UNROLL\nfor (int x = 0; x < tile::%s; x += 64)\ntv_box(t%u, %s + x * (tile::KT * 2), "
@@ -173,7 +171,8 @@ static void print_groups(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s
   } else {
     print_place(p, s, splits, t->turns != 0);
     tvi_cuda_matmul_print_put(p, s, s->vector);
-    P(p, "float sums[tile::FM][tile::FN][4] = {};\n%s", t->turns ? "work.take_turn(group);\n" : "");
+    P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\n%s",
+      t->turns ? "work.take_turn(group);\n" : "");
     P(p, "tv_wide_matmul<tile>(sums, work, steps);\n%s",
       t->turns ? "work.pass_turn(group, steps);\n" : "");
     P(p, "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n", s->vector);
@@ -192,9 +191,9 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
     "typedef tv_wide<%s, %u, %u, %u, %u, %u, %s, %s, %s%s> tile;\n"
     "const unsigned rows = (unsigned)(M + tile::BM - 1) / tile::BM;\n"
     "const unsigned columns = (unsigned)(N + tile::BN - 1) / tile::BN;\n",
-    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab,
-    groups, t->turns ? "true" : "false", s->a.inner_k ? "true" : "false",
-    s->b.inner_k ? "true" : "false", t->late ? ", true" : "");
+    tvi_cuda_matmul_type(p, s), t->bm, t->bn, t->stages, t->slab, groups,
+    t->turns ? "true" : "false", s->a.inner_k ? "true" : "false", s->b.inner_k ? "true" : "false",
+    t->late ? ", true" : "");
   if (splits > 1) {
     P(p,
       "const int rank = (int)(blockIdx.x %% %uu), whole = (K + tile::KT - 1) / tile::KT;\n"

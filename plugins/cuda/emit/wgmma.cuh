@@ -92,6 +92,9 @@ TV_DEVICE void tv_load_of(float* out, const float* p, int rank) {
 TV_DEVICE void tv_settle(float (&d)[4]) {
   asm volatile("" : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])::"memory");
 }
+TV_DEVICE void tv_settle(int (&d)[4]) {
+  asm volatile("" : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])::"memory");
+}
 // The registers of 8, 16, 24 and 32 pieces of sums: their names in an instruction, and they.
 #define TV_NAMES_8 \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
@@ -133,6 +136,24 @@ TV_MULTIPLY_BOTH(8, 64, 32, 33, 34, 35, 36)
 TV_MULTIPLY_BOTH(16, 128, 64, 65, 66, 67, 68)
 TV_MULTIPLY_BOTH(24, 192, 96, 97, 98, 99, 100)
 TV_MULTIPLY_BOTH(32, 256, 128, 129, 130, 131, 132)
+// Whole numbers, which lie along k only.
+#undef TV_D
+#define TV_D(i) "+r"(d[i][0]), "+r"(d[i][1]), "+r"(d[i][2]), "+r"(d[i][3])
+#define TV_MULTIPLY_WHOLE(f, n, a, b, add)                                                      \
+  template <bool AT, bool BT>                                                                   \
+  TV_DEVICE void tv_multiply_wide(int (&d)[f][4], unsigned long long x, unsigned long long y,   \
+                                  int sum, tv_s8x2) {                                           \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #add ", 0;\n"                             \
+                 "wgmma.mma_async.sync.aligned.m64n" #n "k32.s32.s8.s8 {"                       \
+                 TV_NAMES_##f "}, %" #a ", %" #b ", p;\n}"                                      \
+                 : TV_SUMS_##f                                                                  \
+                 : "l"(x), "l"(y), "r"(sum));                                                   \
+  }
+TV_MULTIPLY_WHOLE(8, 64, 32, 33, 34)
+TV_MULTIPLY_WHOLE(16, 128, 64, 65, 66)
+TV_MULTIPLY_WHOLE(24, 192, 96, 97, 98)
+TV_MULTIPLY_WHOLE(32, 256, 128, 129, 130)
+
 #endif
 
 // A tile of BM x BN for GROUPS groups of four warps. TURNS: each group has a tile of its own, else
@@ -142,6 +163,7 @@ template <class T, int BM_, int BN_, int STAGES_, int SLAB_, int GROUPS_, bool T
           bool BK_, bool LATE_ = false>
 struct tv_wide {
   typedef T type;
+  typedef typename tv_sums<T>::type sum;
   static const int BM = BM_, BN = BN_, KT = 64, STAGES = STAGES_, SLAB = SLAB_, GROUPS = GROUPS_;
   static const bool TURNS = TURNS_, AK = AK_, BK = BK_;
   // Threads that bring the first factor themselves; 0: the copy engine brings it.
@@ -209,8 +231,8 @@ struct tv_wide_memory {
 // The sums of a tile, by the warps of all groups that share it. |meanwhile| is done once a step,
 // while the products are on their way.
 template <class Tile, class Meanwhile>
-TV_DEVICE void tv_wide_matmul_beside(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memory<Tile>& m,
-                                     int steps, Meanwhile meanwhile) {
+TV_DEVICE void tv_wide_matmul_beside(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                                     tv_wide_memory<Tile>& m, int steps, Meanwhile meanwhile) {
   const int group = (int)threadIdx.x / 128 - 1;
   const int first = Tile::TURNS ? 0 : group * Tile::FM;
   int before = 0;
@@ -246,8 +268,8 @@ TV_DEVICE void tv_wide_matmul_beside(float (&acc)[Tile::FM][Tile::FN][4], tv_wid
 }
 
 template <class Tile>
-TV_DEVICE void tv_wide_matmul(float (&acc)[Tile::FM][Tile::FN][4], tv_wide_memory<Tile>& m,
-                              int steps) {
+TV_DEVICE void tv_wide_matmul(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                              tv_wide_memory<Tile>& m, int steps) {
   tv_wide_matmul_beside<Tile>(acc, m, steps, [] {});
 }
 
@@ -274,7 +296,7 @@ TV_DEVICE void tv_wide_put_rows(const float* slab, int m0, int n0, int M, int N,
 }
 
 template <class Tile, int V, bool WHOLE, class Put>
-TV_DEVICE void tv_wide_put(const float (&acc)[Tile::FM][Tile::FN][4], float* slab, int m0, int n0,
+TV_DEVICE void tv_wide_put(const typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], float* slab, int m0, int n0,
                            int M, int N, Put put) {
   const int SLABS = Tile::BN / Tile::SLAB;
   TV_UNROLL_BY(1)
@@ -292,7 +314,7 @@ TV_DEVICE void tv_wide_put(const float (&acc)[Tile::FM][Tile::FN][4], float* sla
 }
 
 template <class Tile, int V, class Put>
-TV_DEVICE void tv_wide_finish(const float (&acc)[Tile::FM][Tile::FN][4],
+TV_DEVICE void tv_wide_finish(const typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
                               const tv_wide_memory<Tile>& m, int m0, int n0, int M, int N,
                               Put put) {
   const int warp = (int)threadIdx.x / 32 - 4, group = Tile::TURNS ? 0 : warp / 4;

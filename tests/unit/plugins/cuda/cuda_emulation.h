@@ -130,14 +130,20 @@ static inline void tv_load_matrices(unsigned* r, const void* p) {
   }
   tv_yield();
 }
-static inline float tv_of_bits(unsigned u) {
-  float f;
-  memcpy(&f, &u, 4);
-  return f;
-}
-// m16n8k16 as the instruction set's description spreads it over the lanes.
+// What an element of 16 bits of each factor adds to a sum: one product, or that of two whole
+// numbers each.
 template <class T>
-static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, T) {
+static inline float tv_product(const float*, T x, T y) {
+  return tv_get(x) * tv_get(y);
+}
+template <class T>
+static inline int tv_product(const int*, T x, T y) {
+  return (signed char)x.u * (signed char)y.u + (signed char)(x.u >> 8) * (signed char)(y.u >> 8);
+}
+// m16n8k16, or k32 of whole numbers, as the instruction set's description spreads it over the
+// lanes.
+template <class Sum, class T>
+static inline void tv_multiply(Sum* c, const unsigned* a, const unsigned* b, T) {
   const unsigned self = threadIdx.x, lane = self % 32, warp = self - lane;
   memcpy(tv_fragments[self], a, 16);
   memcpy(tv_fragments[self] + 4, b, 8);
@@ -150,30 +156,10 @@ static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, T
       x.u = (unsigned short)(tv_fragments[warp + row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2] >>
                              shift);
       y.u = (unsigned short)(tv_fragments[warp + column * 4 + k % 8 / 2][4 + k / 8] >> shift);
-      c[i] += tv_get(x) * tv_get(y);
+      c[i] += tv_product(c, x, y);
     }
   }
   tv_yield();
-}
-// m16n8k8 of f32 that have been rounded. The unit does not look at the other bits.
-static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, float) {
-  const unsigned self = threadIdx.x, lane = self % 32, warp = self - lane;
-  memcpy(tv_fragments[self], a, 16);
-  memcpy(tv_fragments[self] + 4, b, 8);
-  tv_yield();
-  for (unsigned i = 0; i < 4; ++i) {
-    const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-    for (unsigned k = 0; k < 8; ++k) {
-      const unsigned x = tv_fragments[warp + row % 8 * 4 + k % 4][row / 8 + k / 4 * 2];
-      const unsigned y = tv_fragments[warp + column * 4 + k % 4][4 + k / 4];
-      c[i] += tv_of_bits(x & ~0x1fffu) * tv_of_bits(y & ~0x1fffu);
-    }
-  }
-  tv_yield();
-}
-// To the nearest, ties away from zero.
-static inline void tv_round(unsigned* r, float) {
-  if ((*r & 0x7f800000u) != 0x7f800000u) *r += 0x1000u;
 }
 
 // ---- Hopper: the copy engine, barriers that count bytes, wgmma.
@@ -181,7 +167,7 @@ static inline void tv_round(unsigned* r, float) {
 #define TV_REGISTERS(what, count)
 struct tv_map {
   const unsigned char* base;
-  int rank;
+  int rank, bytes;  // bytes of an element
   int box[5];
   long long extents[5], strides[5];  // strides in bytes
 };
@@ -228,7 +214,8 @@ static inline void tv_barrier_wait(void* p, unsigned parity) {
 template <class... C>
 static void tv_box(const tv_map& map, void* to, void* bar, C... coordinates) {
   const int at[5] = {coordinates...};
-  if (sizeof...(coordinates) != (size_t)map.rank || map.box[0] != 64 || (uintptr_t)to % 1024)
+  if (sizeof...(coordinates) != (size_t)map.rank || map.box[0] * map.bytes != 128 ||
+      (uintptr_t)to % 1024)
     abort();
   int count = 1;
   for (int d = 0; d < map.rank; ++d) count *= map.box[d];
@@ -241,12 +228,12 @@ static void tv_box(const tv_map& map, void* to, void* bar, C... coordinates) {
       offset += x * map.strides[d];
     }
     unsigned short value = 0;
-    if (inside) memcpy(&value, map.base + offset, 2);
-    const unsigned byte = (unsigned)i * 2;
-    memcpy((unsigned char*)to + (byte ^ (byte >> 7 & 7) << 4), &value, 2);
+    if (inside) memcpy(&value, map.base + offset, (size_t)map.bytes);
+    const unsigned byte = (unsigned)(i * map.bytes);
+    memcpy((unsigned char*)to + (byte ^ (byte >> 7 & 7) << 4), &value, (size_t)map.bytes);
   }
   tv_barrier& b = tv_state(bar);
-  b.bytes -= count * 2;
+  b.bytes -= count * map.bytes;
   tv_barrier_turn(b);
 }
 // Where block |rank| of the cluster has what is at |p| in one's own memory.
@@ -259,7 +246,8 @@ static inline void tv_wide_begin() {}
 static inline void tv_wide_commit() {}
 template <int N>
 static inline void tv_wide_wait() {}
-static inline void tv_settle(float*) {}
+template <class Sum>
+static inline void tv_settle(Sum*) {}
 // An address for addresses of descriptors: 16 bytes a unit.
 static inline unsigned long long tv_describe(const void* p, unsigned) {
   return (unsigned long long)(uintptr_t)p >> 4;
@@ -267,25 +255,25 @@ static inline unsigned long long tv_describe(const void* p, unsigned) {
 // Element of a factor as wgmma finds it: |x| along m or n, |k|. The bits of the address are
 // exchanged, not those of the offset.
 template <class T>
-static float tv_element(unsigned long long descriptor, bool turned, unsigned x, unsigned k) {
+static T tv_element(unsigned long long descriptor, bool turned, unsigned x, unsigned k) {
   const uintptr_t base = (uintptr_t)(descriptor << 4);
   uintptr_t byte = turned ? base + x / 64 * 8192 + k / 8 * 1024 + k % 8 * 128 + x % 64 * 2
                           : base + x / 8 * 1024 + x % 8 * 128 + k * 2;
   byte ^= (byte >> 7 & 7) << 4;
   T t;
   memcpy(&t, (const void*)byte, 2);
-  return tv_get(t);
+  return t;
 }
-template <bool AT, bool BT, int F, class T>
-static void tv_multiply_wide(float (&d)[F][4], unsigned long long a, unsigned long long b, int add,
+template <bool AT, bool BT, class Sum, int F, class T>
+static void tv_multiply_wide(Sum (&d)[F][4], unsigned long long a, unsigned long long b, int add,
                              T) {
   const unsigned thread = threadIdx.x % 128, lane = thread % 32;
   for (unsigned i = 0; i < F * 4; ++i) {
     const unsigned row = thread / 32 * 16 + lane / 4 + i % 4 / 2 * 8;
     const unsigned column = i / 4 * 8 + lane % 4 * 2 + i % 2;
-    float sum = add ? d[i / 4][i % 4] : 0;
+    Sum sum = add ? d[i / 4][i % 4] : 0;
     for (unsigned k = 0; k < 16; ++k)
-      sum += tv_element<T>(a, AT, row, k) * tv_element<T>(b, BT, column, k);
+      sum += tv_product(&sum, tv_element<T>(a, AT, row, k), tv_element<T>(b, BT, column, k));
     d[i / 4][i % 4] = sum;
   }
 }

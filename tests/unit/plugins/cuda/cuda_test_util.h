@@ -231,18 +231,20 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
   // Tensor maps as the emulation has them.
   struct Map {
     const void* base;
-    int rank;
+    int rank, bytes;
     int box[5];
     long long extents[5], strides[5];
   };
   std::vector<Map> maps(code.maps.count);
   for (size_t i = 0; i < maps.size(); ++i) {
     const tvi_cuda_map_t& from = code.maps.data[i];
-    maps[i] = {reinterpret_cast<const void*>(addresses[from.operand]), (int)from.rank, {}, {}, {}};
+    const int bytes = (int)tvi_dtype_bytes(out[code.operands.data[from.operand]].dtype);
+    maps[i] = {
+        reinterpret_cast<const void*>(addresses[from.operand]), (int)from.rank, bytes, {}, {}, {}};
     for (uint32_t d = 0; d < from.rank; ++d) {
       maps[i].box[d] = (int)from.box[d];
       maps[i].extents[d] = parameters[from.extents[d]];
-      maps[i].strides[d] = parameters[from.strides[d]] * 2;
+      maps[i].strides[d] = parameters[from.strides[d]] * bytes;
     }
   }
   for (int run = 0; run < 2; ++run) {
@@ -286,18 +288,6 @@ inline void expect_same(Program& program, const std::vector<int64_t>& symbols, c
       return;
     }
   }
-}
-
-// Factors of a product: of f32 ones that rounding leaves as they are, so that sums are as exact as
-// those of the evaluator.
-inline Tensor random_factor(uint32_t dtype, const std::vector<int64_t>& dims, uint32_t seed) {
-  Tensor t = random_tensor(dtype, dims, seed, -1, 1);
-  for (int64_t i = 0; dtype == F32 && i < t.count(); ++i) {
-    tvi_kir_scalar_t v = t.get(i);
-    v.f = std::floor(v.f * 512) / 512;
-    t.set(i, v);
-  }
-  return t;
 }
 
 }  // namespace tile_test

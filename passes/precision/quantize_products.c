@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// quantize-products: a product of matrices of two dequantised factors becomes a product of their
+// codes, whose exact sums are multiplied by both scales. Before fold-constants, which would compute
+// the weights. Scales are one number for all of a factor, or one for each column of the result;
+// zero points are 0. Where a target is known, only where a kernel of it multiplies the codes.
+//
+//   %a = std.DequantizeLinear(%codes, %s)        %p = std.MatMulInteger(%codes, %weights) : i32
+//   %b = std.DequantizeLinear(%weights, %t)  ->  %q = std.Cast(%p) : f32
+//   %y = std.MatMul(%a, %b)                      %y = std.Mul(%q, std.Mul(%s, %t))
+#include "core/dimension/dimension.h"
+#include "passes/support/edit.h"
+#include "passes/support/match.h"
+
+// So many products of two codes of 8 bits fit into 32 bits.
+#define MAX_DEPTH 131071
+
+typedef struct codes_s {
+  tvi_value_id_t codes, scale;
+  bool is_turned;  // the factor is the transpose of the codes
+} codes_t;
+
+typedef struct product_s {
+  codes_t a, b;
+  tvi_value_id_t bias;  // of a Gemm; 0: none
+  double alpha;
+} product_t;
+
+static bool has_one_element(const trivet_graph_t* graph, tvi_value_id_t value) {
+  return tvi_match_single(graph, value);
+}
+
+// Exchanges the last two of all dimensions and no others.
+static bool turns_matrices(const trivet_graph_t* graph, const tvi_node_t* node) {
+  uint64_t count;
+  const uint32_t rank = graph->values[node->inputs[0]]->type.rank;
+  const int64_t* perm = tvi_node_attr_i64s(node, "perm", &count);
+  return rank == 2 && (perm == NULL || (count == 2 && perm[0] == 1 && perm[1] == 0));
+}
+
+// |is_b|: the second factor, whose scale may follow its columns. NULL: |out| is filled; "": it is
+// no dequantised value; else why it is not taken.
+static const char* read_codes(const trivet_graph_t* graph, tvi_value_id_t value, bool is_b,
+                              codes_t* out) {
+  const tvi_node_t* node = tvi_match_node(graph, value, NULL);
+  out->is_turned = false;
+  if (node != NULL && is_b && tvi_node_is(node, "std.Transpose") && turns_matrices(graph, node)) {
+    out->is_turned = true;
+    node = tvi_match_node(graph, node->inputs[0], NULL);
+  }
+  if (node == NULL || !tvi_node_is(node, "std.DequantizeLinear")) return "";
+  const tvi_value_id_t zero = tvi_match_operand(node, 2);
+  out->codes = node->inputs[0];
+  out->scale = node->inputs[1];
+  const trivet_type_t* type = &graph->values[out->codes]->type;
+  if (type->dtype != TRIVET_DTYPE_I8) return "codes that are not i8";
+  if (graph->values[tvi_match_output(node)]->type.dtype != TRIVET_DTYPE_F32 ||
+      graph->values[out->scale]->type.dtype != TRIVET_DTYPE_F32)
+    return "a scale or a dequantised value that is not f32";
+  double number;
+  if (zero != 0 && (!tvi_match_splat(graph, zero, &number) || number != 0))
+    return "a zero point that is not 0";
+  if (type->rank < 2) return "a factor that is no matrix";
+  if (has_one_element(graph, out->scale)) return NULL;
+  uint32_t axis;
+  if (!is_b || type->rank != 2 || graph->values[out->scale]->type.rank != 1 ||
+      tvi_node_attr_i64(node, "block_size", 0) != 0 ||
+      !tvi_match_axis(tvi_node_attr_i64(node, "axis", 1), 2, &axis))
+    return "a scale that is neither one number nor one for each column of the result";
+  return axis == (out->is_turned ? 0 : 1) ? NULL : "scales along the sum";
+}
+
+static const char* read_product(const trivet_graph_t* graph, const tvi_node_t* node,
+                                product_t* out) {
+  const bool is_gemm = tvi_node_is(node, "std.Gemm");
+  out->alpha = 1;
+  out->bias = 0;
+  const char* reason = read_codes(graph, node->inputs[0], false, &out->a);
+  if (reason != NULL && *reason == 0) return "";
+  const char* other = "";
+  // The scale of a turned factor follows the columns of the result where the codes have rows.
+  if (is_gemm && tvi_node_attr_i64(node, "transB", 0) != 0) {
+    const tvi_node_t* from = tvi_match_node(graph, node->inputs[1], "std.DequantizeLinear");
+    if (from == NULL) return "";
+    other = read_codes(graph, node->inputs[1], true, &out->b);
+    uint32_t axis = 0;
+    const bool is_single = has_one_element(graph, out->b.scale);
+    if (!is_single && tvi_match_axis(tvi_node_attr_i64(from, "axis", 1), 2, &axis))
+      other = other == NULL ? "scales along the sum" : axis == 0 ? NULL : other;
+    out->b.is_turned = true;
+  } else {
+    other = read_codes(graph, node->inputs[1], true, &out->b);
+  }
+  if (other != NULL && *other == 0) return "";
+  if (reason != NULL || other != NULL) return reason != NULL ? reason : other;
+  const trivet_type_t* type = &graph->values[out->a.codes]->type;
+  int64_t low, high;
+  tvi_dim_range(graph->dims, type->dims[type->rank - 1], &low, &high);
+  if (high > MAX_DEPTH) return "sums that may not fit into 32 bits";
+  if (!is_gemm) return NULL;
+  if (tvi_node_attr_i64(node, "transA", 0) != 0) return "a first factor that is transposed";
+  out->alpha = tvi_node_attr_f64(node, "alpha", 1);
+  out->bias = tvi_match_operand(node, 2);
+  if (out->bias != 0 && tvi_node_attr_f64(node, "beta", 1) != 1) return "a factor of the bias";
+  return NULL;
+}
+
+// Weights that lie the other way round, computed now: a kernel is asked about what it will get.
+static trivet_status_t turn(tvi_edit_t* edit, tvi_value_id_t codes, tvi_value_id_t* out_codes) {
+  static const int64_t exchanged[] = {1, 0};
+  const trivet_attribute_t perm = tvi_edit_i64s("perm", exchanged, 2);
+  tvi_node_id_t node;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_node(edit, "std.Transpose", &codes, 1, &perm, 1, 1, &node));
+  *out_codes = tvi_match_output(edit->graph->nodes[node]);
+  if (!tvi_match_constant(edit->graph, codes)) return TRIVET_OK;
+  tvi_value_id_t value = 0;
+  TRIVET_RETURN_IF_ERROR(tvi_graph_evaluate_node(edit->graph, node, &value));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_sweep(edit, node, 0));
+  *out_codes = value;
+  return TRIVET_OK;
+}
+
+// The product of the codes as f32; 0 where the target has no kernel for it.
+static trivet_status_t multiply(tvi_edit_t* edit, const product_t* p, tvi_value_id_t* out_value) {
+  static const uint32_t to = TRIVET_DTYPE_F32;
+  const trivet_attribute_t type = {"to", TRIVET_ATTR_DTYPE, 0, 1, &to};
+  tvi_value_id_t factors[2] = {p->a.codes, p->b.codes};
+  tvi_node_id_t product, cast;
+  *out_value = 0;
+  if (p->b.is_turned) TRIVET_RETURN_IF_ERROR(turn(edit, factors[1], &factors[1]));
+  TRIVET_RETURN_IF_ERROR(
+      tvi_edit_node(edit, "std.MatMulInteger", factors, 2, NULL, 0, 1, &product));
+  tvi_value_id_t sums = tvi_match_output(edit->graph->nodes[product]);
+  TRIVET_RETURN_IF_ERROR(tvi_edit_node(edit, "std.Cast", &sums, 1, &type, 1, 1, &cast));
+  // Asked when somebody reads the sums: nobody computes what is of no use.
+  bool accepted = !tvi_pass_has_target(edit->context);
+  if (!accepted)
+    TRIVET_RETURN_IF_ERROR(tvi_pass_accepts(edit->context, edit->graph, product, &accepted));
+  if (!accepted) return tvi_edit_sweep(edit, cast, 0);
+  *out_value = tvi_match_output(edit->graph->nodes[cast]);
+  return TRIVET_OK;
+}
+
+static trivet_status_t visit(tvi_edit_t* edit, tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  if (!tvi_node_is(node, "std.MatMul") && !tvi_node_is(node, "std.Gemm")) return TRIVET_OK;
+  product_t p;
+  const char* reason = read_product(graph, node, &p);
+  if (reason != NULL) {
+    if (*reason != 0) tvi_edit_decline(edit, "not multiplied as integers: %s", reason);
+    return TRIVET_OK;
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  tvi_value_id_t y = tvi_match_output(node), sums, scale;
+  TRIVET_RETURN_IF_ERROR(multiply(edit, &p, &sums));
+  if (sums == 0) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Mul", p.a.scale, p.b.scale, &scale));
+  if (p.alpha != 1) {
+    tvi_value_id_t alpha;
+    TRIVET_RETURN_IF_ERROR(tvi_edit_scalar(edit, TRIVET_DTYPE_F32, p.alpha, &alpha));
+    TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Mul", scale, alpha, &scale));
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Mul", sums, scale, &sums));
+  if (p.bias != 0) TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Add", sums, p.bias, &sums));
+  if (!tvi_edit_fits(edit, y, sums)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, sums, "multiplied as integers");
+}
+
+static trivet_status_t run(const trivet_pass_t* pass, trivet_pass_context_t* context,
+                           trivet_graph_t* graph, uint32_t* out_changed) {
+  (void)pass;
+  return tvi_edit_run(context, graph, visit, out_changed);
+}
+
+TVI_PASS_DEFINE(quantize_products, "quantize-products",
+                "multiplies codes instead of dequantised factors", run);
