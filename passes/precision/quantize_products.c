@@ -2,8 +2,10 @@
 //
 // quantize-products: a product of matrices of two dequantised factors becomes a product of their
 // codes, whose exact sums are multiplied by both scales. Before fold-constants, which would compute
-// the weights. Scales are one number for all of a factor, or one for each column of the result;
-// zero points are 0. Where a target is known, only where a kernel of it multiplies the codes.
+// the weights. Scales are one number for all of a factor, or one for each column of the result. The
+// zero point of the second factor is 0; that of the first one, where the second is constant, is
+// taken off the sums. Codes of u8 that the graph quantises become codes of i8. Where a target is
+// known, only where a kernel of it multiplies the codes.
 //
 //   %a = std.DequantizeLinear(%codes, %s)        %p = std.MatMulInteger(%codes, %weights) : i32
 //   %b = std.DequantizeLinear(%weights, %t)  ->  %q = std.Cast(%p) : f32
@@ -12,12 +14,15 @@
 #include "passes/support/edit.h"
 #include "passes/support/match.h"
 
-// So many products of two codes of 8 bits fit into 32 bits.
-#define MAX_DEPTH 131071
+// So many products of two codes of 8 bits fit into 32 bits, one less its zero point.
+#define MAX_DEPTH 65535
+#define U8_MIDDLE 128
 
 typedef struct codes_s {
   tvi_value_id_t codes, scale;
-  bool is_turned;  // the factor is the transpose of the codes
+  bool is_turned;    // the factor is the transpose of the codes
+  bool is_unsigned;  // the codes are u8
+  double zero;
 } codes_t;
 
 typedef struct product_s {
@@ -53,13 +58,14 @@ static const char* read_codes(const trivet_graph_t* graph, tvi_value_id_t value,
   out->codes = node->inputs[0];
   out->scale = node->inputs[1];
   const trivet_type_t* type = &graph->values[out->codes]->type;
-  if (type->dtype != TRIVET_DTYPE_I8) return "codes that are not i8";
+  out->is_unsigned = type->dtype == TRIVET_DTYPE_U8;
+  if (type->dtype != TRIVET_DTYPE_I8 && (is_b || !out->is_unsigned)) return "codes that are not i8";
   if (graph->values[tvi_match_output(node)]->type.dtype != TRIVET_DTYPE_F32 ||
       graph->values[out->scale]->type.dtype != TRIVET_DTYPE_F32)
     return "a scale or a dequantised value that is not f32";
-  double number;
-  if (zero != 0 && (!tvi_match_splat(graph, zero, &number) || number != 0))
-    return "a zero point that is not 0";
+  out->zero = 0;
+  if (zero != 0 && !tvi_match_splat(graph, zero, &out->zero)) return "zero points that differ";
+  if (is_b && out->zero != 0) return "a zero point of the second factor that is not 0";
   if (type->rank < 2) return "a factor that is no matrix";
   if (has_one_element(graph, out->scale)) return NULL;
   uint32_t axis;
@@ -68,6 +74,15 @@ static const char* read_codes(const trivet_graph_t* graph, tvi_value_id_t value,
       !tvi_match_axis(tvi_node_attr_i64(node, "axis", 1), 2, &axis))
     return "a scale that is neither one number nor one for each column of the result";
   return axis == (out->is_turned ? 0 : 1) ? NULL : "scales along the sum";
+}
+
+// Codes that the graph makes with one scale and zero point.
+static bool is_quantized(const trivet_graph_t* graph, const codes_t* codes) {
+  const tvi_node_t* node = tvi_match_node(graph, codes->codes, "std.QuantizeLinear");
+  double zero = 0;
+  return node != NULL && has_one_element(graph, node->inputs[1]) &&
+         (tvi_match_operand(node, 2) == 0 || tvi_match_splat(graph, node->inputs[2], &zero)) &&
+         zero == codes->zero && tvi_node_attr_dtype(node, "precision", 0) == 0;
 }
 
 static const char* read_product(const trivet_graph_t* graph, const tvi_node_t* node,
@@ -94,6 +109,9 @@ static const char* read_product(const trivet_graph_t* graph, const tvi_node_t* n
   if (other != NULL && *other == 0) return "";
   if (reason != NULL || other != NULL) return reason != NULL ? reason : other;
   const trivet_type_t* type = &graph->values[out->a.codes]->type;
+  if (out->a.is_unsigned && !is_quantized(graph, &out->a)) return "codes of u8 from elsewhere";
+  if ((out->a.zero != 0 || out->a.is_unsigned) && !tvi_match_constant(graph, out->b.codes))
+    return "a zero point beside a factor that is not constant";
   int64_t low, high;
   tvi_dim_range(graph->dims, type->dims[type->rank - 1], &low, &high);
   if (high > MAX_DEPTH) return "sums that may not fit into 32 bits";
@@ -120,17 +138,44 @@ static trivet_status_t turn(tvi_edit_t* edit, tvi_value_id_t codes, tvi_value_id
   return TRIVET_OK;
 }
 
+// The same codes, 128 less, as i8.
+static trivet_status_t make_signed(tvi_edit_t* edit, codes_t* codes) {
+  const tvi_node_t* node = tvi_match_node(edit->graph, codes->codes, "std.QuantizeLinear");
+  tvi_value_id_t operands[3] = {node->inputs[0], node->inputs[1], 0};
+  codes->zero -= U8_MIDDLE;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_scalar(edit, TRIVET_DTYPE_I8, codes->zero, &operands[2]));
+  return tvi_edit_op(edit, "std.QuantizeLinear", operands, 3, NULL, 0, &codes->codes);
+}
+
+// The sums less what the zero point of the first factor adds to each: a number for each column.
+static trivet_status_t take_zero(tvi_edit_t* edit, double zero, tvi_value_id_t weights,
+                                 tvi_value_id_t* sums) {
+  static const uint32_t to = TRIVET_DTYPE_I32;
+  static const int64_t along_rows = -2, keeps = 1;
+  const trivet_attribute_t type = {"to", TRIVET_ATTR_DTYPE, 0, 1, &to};
+  const trivet_attribute_t keepdims = tvi_edit_i64("keepdims", &keeps);
+  tvi_value_id_t operands[2], share, number;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.Cast", &weights, 1, &type, 1, &operands[0]));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_ints(edit, &along_rows, 1, &operands[1]));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op(edit, "std.ReduceSum", operands, 2, &keepdims, 1, &share));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_scalar(edit, TRIVET_DTYPE_I32, zero, &number));
+  TRIVET_RETURN_IF_ERROR(tvi_edit_op2(edit, "std.Mul", share, number, &share));
+  return tvi_edit_op2(edit, "std.Sub", *sums, share, sums);
+}
+
 // The product of the codes as f32; 0 where the target has no kernel for it.
-static trivet_status_t multiply(tvi_edit_t* edit, const product_t* p, tvi_value_id_t* out_value) {
+static trivet_status_t multiply(tvi_edit_t* edit, product_t* p, tvi_value_id_t* out_value) {
   static const uint32_t to = TRIVET_DTYPE_F32;
   const trivet_attribute_t type = {"to", TRIVET_ATTR_DTYPE, 0, 1, &to};
+  *out_value = 0;
+  if (p->a.is_unsigned) TRIVET_RETURN_IF_ERROR(make_signed(edit, &p->a));
   tvi_value_id_t factors[2] = {p->a.codes, p->b.codes};
   tvi_node_id_t product, cast;
-  *out_value = 0;
   if (p->b.is_turned) TRIVET_RETURN_IF_ERROR(turn(edit, factors[1], &factors[1]));
   TRIVET_RETURN_IF_ERROR(
       tvi_edit_node(edit, "std.MatMulInteger", factors, 2, NULL, 0, 1, &product));
   tvi_value_id_t sums = tvi_match_output(edit->graph->nodes[product]);
+  if (p->a.zero != 0) TRIVET_RETURN_IF_ERROR(take_zero(edit, p->a.zero, factors[1], &sums));
   TRIVET_RETURN_IF_ERROR(tvi_edit_node(edit, "std.Cast", &sums, 1, &type, 1, 1, &cast));
   // Asked when somebody reads the sums: nobody computes what is of no use.
   bool accepted = !tvi_pass_has_target(edit->context);
