@@ -118,14 +118,19 @@ typedef struct trivet_tune_options_s {
   trivet_sink_t report;      // text for people, what was chosen and why; write NULL: none
   uint32_t flags;            // TRIVET_TUNE_*
   uint32_t reserved;         // 0
+  const char* only;          // name of a kernel or of a tactic: no other is tried; NULL: all
 } trivet_tune_options_t;
 // Keep nothing of the programs for other targets; otherwise they stay as they are.
 #define TRIVET_TUNE_THIS_TARGET_ONLY 1u
+// Each alternative runs once and without clearing caches, so that its time says little: for tools
+// that watch every access of a device. With a timing cache it is an error.
+#define TRIVET_TUNE_ONCE 2u
 
 // Times every alternative of every step of the plan at |path| on this machine, with real weights,
 // at the shapes that each profile is optimised for, and writes the plan with the fastest ones only
 // to |sink|. An alternative takes the place of one before it when it is 3 % faster. What a machine
-// lacks, or cannot run, is left out; the report says so. Needs no compiler. Equal times, as from
+// lacks, or cannot run, is left out; the report says so. Steps without an alternative that |only|
+// names are not timed and keep their first. Needs no compiler. Equal times, as from
 // one timing cache, give equal bytes. Fails as trivet_engine_load does; INCOMPATIBLE: the timing
 // cache is of another device.
 TRIVET_API trivet_status_t trivet_plan_tune(trivet_runtime_t* runtime, const char* path,

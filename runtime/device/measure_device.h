@@ -25,6 +25,9 @@ const tvi_open_device_t* tvi_measure_device_device(const tvi_measure_device_t* m
 // next call for the same |area|.
 trivet_status_t tvi_measure_device_upload(tvi_measure_device_t* measure, uint32_t area,
                                           void** addresses, const uint64_t* sizes, size_t count);
+// From here on every run is one alone, with whatever the caches hold: for what watches the device
+// and makes it slow. Its time is no measurement.
+void tvi_measure_device_run_once(tvi_measure_device_t* measure);
 // Median nanoseconds of a run on the device itself, each after something else has gone through its
 // caches. At least 5 runs, at most 50, some 15 ms in all; two where they take more than half as
 // long again as |best| (0: nothing to compare with).

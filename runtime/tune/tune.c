@@ -119,14 +119,28 @@ static trivet_status_t go_on(tvi_tune_t* tune, uint32_t index) {
   return status;
 }
 
+static bool is_asked_for(const tvi_tune_t* tune, const tvi_plan_alternative_t* alternative) {
+  return tune->only.size == 0 || tvi_sv_equal(alternative->kernel, tune->only) ||
+         tvi_sv_equal(alternative->tactic, tune->only);
+}
+
 static trivet_status_t tune_step(tvi_tune_t* tune, uint32_t index) {
   const tvi_engine_step_t* step = &tune->engine->steps[index];
   if (step->plan->alternative_count < 2 || step->is_late) return TRIVET_OK;
+  bool is_asked = false;
+  for (uint32_t a = 0; a < step->plan->alternative_count; ++a) {
+    is_asked = is_asked || is_asked_for(tune, &step->plan->alternatives[a]);
+  }
+  if (!is_asked) return TRIVET_OK;
   uint64_t signature[2];
   TRIVET_RETURN_IF_ERROR(tvi_tune_signature(tune, index, signature));
   for (uint32_t a = 0; a < step->plan->alternative_count; ++a) {
     tvi_tune_way_t* way = &tune->steps[index].ways[a];
     if (way->is_out) continue;
+    if (!is_asked_for(tune, &step->plan->alternatives[a])) {
+      TRIVET_RETURN_IF_ERROR(leave_out(tune, way, "it was not asked for"));
+      continue;
+    }
     if (!step->alternatives[a].usable) {
       TRIVET_RETURN_IF_ERROR(leave_out(tune, way, "this machine or runtime lacks what it needs"));
       continue;
@@ -206,6 +220,9 @@ static trivet_status_t open_tune(tvi_tune_t* tune, trivet_runtime_t* runtime, co
     tvi_cpu_describe(device, sizeof(device));
   }
   TRIVET_RETURN_IF_ERROR(tvi_timing_cache_create(device, tune->engine->allocator, &tune->cache));
+  tune->only = tvi_sv(options->only != NULL ? options->only : "");
+  tune->is_once = (options->flags & TRIVET_TUNE_ONCE) != 0;
+  if (tune->is_once && tune->measure != NULL) tvi_measure_device_run_once(tune->measure);
   if (options->timing_cache != NULL && tvi_file_exists(options->timing_cache))
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_load(tune->cache, options->timing_cache));
   uint32_t count = tune->engine->block->step_count;
@@ -268,10 +285,16 @@ static trivet_status_t plan_tune(trivet_runtime_t* runtime, const char* path,
     memcpy(&own, options,
            options->header.struct_size < sizeof(own) ? options->header.struct_size : sizeof(own));
   }
-  if ((own.flags & ~TRIVET_TUNE_THIS_TARGET_ONLY) != 0) {
+  uint32_t known = TRIVET_TUNE_THIS_TARGET_ONLY | TRIVET_TUNE_ONCE;
+  if ((own.flags & ~known) != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT,
                          "tune options: flags are 0x%x, of which 0x%x are unknown", own.flags,
-                         own.flags & ~TRIVET_TUNE_THIS_TARGET_ONLY);
+                         own.flags & ~known);
+  }
+  if ((own.flags & TRIVET_TUNE_ONCE) != 0 && own.timing_cache != NULL) {
+    return TRIVET_STATUS(INVALID_ARGUMENT,
+                         "tune options: what runs once has no times for the cache '%s'",
+                         own.timing_cache);
   }
   tvi_tune_t tune;
   memset(&tune, 0, sizeof(tune));

@@ -30,7 +30,8 @@ static trivet_status_t time_on_host(tvi_tune_t* tune, const trivet_kernel_t* ker
   int64_t times[MAX_RUNS];
   int count = 0;
   TRIVET_RETURN_IF_ERROR(kernel->run(kernel, prepared, &launch));
-  for (int64_t spent = 0; count < MAX_RUNS && (count < MIN_RUNS || spent < BUDGET_NS); ++count) {
+  int most = tune->is_once ? 1 : MAX_RUNS;
+  for (int64_t spent = 0; count < most && (count < MIN_RUNS || spent < BUDGET_NS); ++count) {
     int64_t start = tvi_clock_now_ns();
     TRIVET_RETURN_IF_ERROR(kernel->run(kernel, prepared, &launch));
     times[count] = tvi_clock_now_ns() - start;

@@ -5,11 +5,12 @@ under compute-sanitizer.
 
     kernel_families.py build --folder DIR                      the plans, which the others then find there
     kernel_families.py check [--folder DIR]                    every alternative's plan against the CPU
-    kernel_families.py sanitize [--folder DIR] [--tools A,B] [--seconds N]
+    kernel_families.py sanitize [--folder DIR] [--tools A,B] [--seconds N] [--within N]
 
 Families: maps, transposes and copies, rows, columns, scans, sorting, products (all tiles, split sums, few rows, turns), convolutions
-and pools, attention. Plans are built with many alternatives, in f32, f16 and bf16; `trivet tune` runs them all, which is what
-the sanitizer watches. Must not know how a kernel is made: the networks are ordinary ones.
+and pools, attention. Plans are built with many alternatives, in f32, f16 and bf16. `trivet tune` runs them all, which is what the
+sanitizer watches: a process for a network, and where a tool fails or does not end, one for each tactic, so that its failure
+has a name. The libraries' kernels are left out there. Must not know how a kernel is made: the networks are ordinary ones.
 """
 import argparse
 import concurrent.futures
@@ -17,9 +18,11 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -177,10 +180,16 @@ FAMILIES = {f.__name__: f for f in (maps, movement, rows, columns, scans, produc
 
 
 def run(line, log=None, seconds=300):
-    done = subprocess.run([str(p) for p in line], capture_output=True, text=True, timeout=seconds)
+    """Runs |line| to its end or, with all that it has started, to the end of |seconds| (TimeoutExpired)."""
+    with subprocess.Popen([str(p) for p in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     if log:
-        pathlib.Path(log).write_text(done.stdout + done.stderr)
-    return done
+        pathlib.Path(log).write_text(out + err)
+    return subprocess.CompletedProcess(line, process.returncode, out, err)
 
 
 def build(folder, family, precision, target, name, *options):
@@ -238,33 +247,104 @@ def check_one(folder, family, precision, plan):
     return f"{'ok    ' if good else 'FAILED'} {family:13s}{precision:5s} first {errors[0]:.1e} tuned {errors[1]:.1e}, {ways} ways {out[:2] or ''}"
 
 
-def only_ours(program):
-    """Options by which kernels of libraries, which are theirs to keep clean, are not watched; ours are called cuda_*."""
-    for option in ("--kernel-name", "--kernel-regex"):  # by the tool's version
-        tried = run([program, option, "kernel_substring=cuda_", "true"])
-        if not re.search("invalid|unrecogni|unknown|failed to parse", tried.stdout + tried.stderr, re.IGNORECASE):
-            return [option, "kernel_substring=cuda_"]
-    return []
+def tactics_of(plan):
+    """Names of the tactics that the plan's steps may choose from."""
+    text = run([os.environ["TRIVET"], "inspect", plan]).stdout
+    return sorted(set(re.findall(r"^    [\w.]+/\d+, (.*), blob of", text, re.MULTILINE)))
 
 
-def sanitize_one(folder, family, precision, plan, tool, seconds):
-    program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-    log = folder / f"{tool}_{family}_{precision}.log"
-    line = [program, "--tool", tool, *only_ours(program), "--report-api-errors", "no", "--error-exitcode", "9", "--print-limit", "20",
-            os.environ["TRIVET"], "tune", plan, "-o", folder / f"{tool}_{family}_{precision}.plan"]
-    try:
-        done = run(line, log, seconds)
-    except subprocess.TimeoutExpired:
-        return f"{tool} {family} {precision}: not done in {seconds} s", None
-    summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", done.stdout + done.stderr)
-    findings = re.findall(r"=+ ((?:Invalid|Uninit|Error:|Warning:|Race|Potential|Program hit|Barrier).*)", done.stdout + done.stderr)
-    kernels = re.findall(r"=+\s+at ([\w.]+)", done.stdout + done.stderr)
-    if done.returncode == 0:
-        return f"{tool} {family} {precision}: clean", True
-    if inner := re.search("Internal Sanitizer Error: .*", done.stdout + done.stderr):  # no word on the kernels
-        return f"{tool} {family} {precision}: {inner[0]}", None
-    return (f"{tool} {family} {precision}: {summary[-1] if summary else done.stderr.strip()[-200:]}; {sorted(set(findings))[:3]} "
-            f"in {sorted(set(kernels))[:3]}"), False
+def own_plugins(folder):
+    """A folder without the plugins of CUDA's libraries, whose kernels are theirs to keep clean and whose code takes a tool minutes."""
+    own = folder / "plugins"
+    own.mkdir(parents=True, exist_ok=True)
+    for place in os.environ["TRIVET_PLUGIN_PATH"].split(":"):
+        for plugin in pathlib.Path(place).resolve().glob("*.so"):
+            if plugin.stem not in ("cuda_blas", "cuda_dnn") and not (own / plugin.name).exists():
+                (own / plugin.name).symlink_to(plugin)
+    return str(own)
+
+
+def verdict(text, returned):
+    """(word, details): clean, findings, or failed, where the tool itself or what it watched gave up and nothing is known."""
+    if inner := re.search("Internal Sanitizer Error: (.*)|=+ (Error: .*not supported.*)", text):
+        return "failed", (inner[1] or inner[2]).strip()
+    findings = re.findall(r"=+ (?:Error: |Warning: )?((?:Invalid|Uninit|Race|Potential|Program hit|Barrier|Misaligned|Address).*)", text)
+    kernels = re.findall(r"=+\s+(?:at|and|in) .*?(\w*cuda_\w+)", text)
+    count = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", text)
+    out = re.search("left out, (?!it was not asked for|this machine or runtime lacks|it is not for the shapes).*", text)
+    if returned == 0 and count and count[1] == "0" and not out:
+        return "clean", ""
+    if findings:
+        return "findings", f"{count[1] if count else '?'}: {sorted(set(findings))[:2]} in {sorted(set(kernels))[:3]}"
+    if returned == 0 and out:
+        return "failed", out[0]
+    last = [line for line in text.splitlines() if line.startswith("trivet") or "Error:" in line]
+    return "failed", (last[-1] if last else text[-200:].strip())[:200]
+
+
+class Sanitizer:
+    """Plans under a tool, one process each, until |seconds| are over; where a process says nothing certain, one for each tactic."""
+
+    def __init__(self, folder, seconds, whole):
+        self.program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+        self.folder, self.seconds, self.end = folder, seconds, time.monotonic() + whole
+
+    def watch(self, tool, family, precision, plan, tactic=None):
+        log = self.folder / f"{tool}_{family}_{precision}{'_' + tactic.replace(' ', '_') if tactic else ''}.log"
+        line = [self.program, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9", "--print-limit", "20",
+                os.environ["TRIVET"], "tune", plan, "-o", log.with_suffix(".plan"), "--once", *(["--only", tactic] if tactic else [])]
+        seconds = min(self.seconds, self.end - time.monotonic())
+        if seconds < 2:
+            return "late", "not begun"
+        try:
+            done = run(line, log, seconds)
+        except subprocess.TimeoutExpired:
+            return "late", f"not done in {seconds:.0f} s"
+        finally:
+            log.with_suffix(".plan").unlink(missing_ok=True)
+        return verdict(done.stdout + done.stderr, done.returncode)
+
+    def all(self, work, jobs):
+        """work: [(tool, family, precision, plan)]. {(tool, family, precision): {tactic or None: (word, details)}}"""
+        verdicts, pending = {}, {}
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for job in work:
+                pending[pool.submit(self.watch, *job)] = (job, None)
+            while pending:
+                for future in concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED).done:
+                    job, tactic = pending.pop(future)
+                    verdicts.setdefault(job[:3], {})[tactic] = future.result()
+                    if tactic is None and future.result()[0] in ("failed", "late") and future.result()[1] != "not begun":
+                        names = tactics_of(job[3])
+                        for name in names if len(names) > 1 else ():
+                            pending[pool.submit(self.watch, *job, name)] = (job, name)
+        return verdicts
+
+
+def table(verdicts, tools, precisions, families):
+    """Prints a line per family, and what was found; True where all are clean. What each tactic shows alone outweighs the whole."""
+    good, totals = True, {tool: [0, 0, 0, 0] for tool in tools}
+    for family in families:
+        line = f"{family:13s}"
+        notes = []
+        for tool in tools:
+            for precision in precisions:
+                seen = verdicts.get((tool, family, precision), {})
+                ways = [(t, v) for t, v in seen.items() if t is not None] or list(seen.items())
+                words = [v[0] for _, v in ways]
+                clean = words.count("clean")
+                cell = "clean" if words and clean == len(words) else f"{clean}/{len(words)}"
+                totals[tool][0] += cell == "clean"
+                for i, word in enumerate(("findings", "failed", "late")):
+                    totals[tool][i + 1] += word in words
+                line += f"  {tool} {precision} {cell:6s}"
+                notes += [f"    {tool} {family} {precision} {t or 'all'}: {v[0]}, {v[1]}" for t, v in ways if v[0] != "clean"]
+        print("\n".join([line, *notes]), flush=True)
+    for tool, (clean, findings, failed, late) in totals.items():
+        count = len(precisions) * len(families)
+        print(f"{tool}: {clean} of {count} networks clean; {findings} with findings, {failed} where the tool failed, {late} not done")
+        good = good and clean == count
+    return good
 
 
 def main():
@@ -275,33 +355,27 @@ def main():
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--precisions", default="f32,f16,bf16")
     parser.add_argument("--tools", default="memcheck,racecheck,initcheck")
-    parser.add_argument("--seconds", type=int, default=120, help="for one network under one tool (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=120, help="for one process under one tool (%(default)s)")
+    parser.add_argument("--within", type=int, default=3600, help="seconds for all of sanitize (%(default)s)")
+    parser.add_argument("--own", action="store_true", help="build without the libraries, as sanitize does")
     parser.add_argument("--jobs", type=int, default=8)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trivet-families-") as scratch:
         folder = pathlib.Path(args.folder or scratch).resolve()
+        if args.what == "sanitize" or args.own:
+            os.environ["TRIVET_PLUGIN_PATH"] = own_plugins(folder)
         plans = prepare(folder, args.target, args.precisions.split(","), args.families.split(","))
         print(f"{len(plans)} plans", flush=True)
         good = True
-        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            if args.what == "check":
+        if args.what == "check":
+            with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
                 for text in pool.map(lambda p: check_one(folder, *p), plans):
                     good = good and text.startswith("ok")
                     print(text, flush=True)
-            if args.what == "sanitize":
-                work = [(*p, tool) for tool in args.tools.split(",") for p in plans]
-                verdicts = []
-                for job in concurrent.futures.as_completed([pool.submit(sanitize_one, folder, *w, args.seconds) for w in work]):
-                    verdicts.append(job.result())
-                    if not verdicts[-1][1]:
-                        print(verdicts[-1][0], flush=True)
-                words = []
-                for tool in args.tools.split(","):
-                    mine = [clean for text, clean in verdicts if text.startswith(tool + " ")]
-                    late = f" ({mine.count(None)} not done)" if None in mine else ""
-                    words.append(f"{tool} {mine.count(True)} clean{late}")
-                print(f"sanitizer: {len(plans)} families, {', '.join(words)}")
-                good = all(clean for _, clean in verdicts)
+        if args.what == "sanitize":
+            tools, precisions = args.tools.split(","), args.precisions.split(",")
+            verdicts = Sanitizer(folder, args.seconds, args.within).all([(tool, *plan) for tool in tools for plan in plans], args.jobs)
+            good = table(verdicts, tools, precisions, args.families.split(","))
     sys.exit(0 if good else 1)
 
 

@@ -14,11 +14,12 @@
 #   run.sh bench MODEL [OPTIONS]     builds and measures one, with device times and layers
 #   run.sh gpu [CASE...]            beside PyTorch, in FP16 (bench/bench_gpu.py)
 #   run.sh errors [CASE...]         errors of ours and PyTorch's against float64 only, in FP16; --precision f32|bf16
-#   run.sh families [TOOL,TOOL]      every family of kernels with every tactic, beside the CPU; with tools of compute-sanitizer:
-#                                    run under each (tests/conformance/kernel_families.py)
+#   run.sh families                  every family of kernels with every tactic, beside the CPU (tests/conformance/kernel_families.py)
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices,
 #                                    and what a run costs the host
-#   run.sh sanitize [SECONDS]        the same small network under compute-sanitizer, each tool for at most so long
+#   run.sh sanitize [TOOLS [FAMILIES [PRECISIONS]]] [OPTIONS]  every family of kernels with every tactic of ours under the tools of
+#                                    compute-sanitizer, several networks at once; where a tool fails, tactic by tactic
+#   run.sh bars [RUNS]               what is asked of load, host time, two contexts, memory, errors and tuning, in one table
 #   run.sh sanitize-operators TOOL [OPTIONS]  operators of ONNX (as in conformance) under memcheck, racecheck, initcheck
 #   run.sh memory [OPTIONS]          kernels that move memory beside copies and PyTorch (bench/bench_memory.py)
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
@@ -96,14 +97,14 @@ P
     [ "$failed" -eq 0 ]
     ;;
   sanitize)
-    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer) failed=0
-    "$TRIVET" build "$(model_path digits)" -o sanitize.plan --target "$TRIVET_TARGET" >/dev/null || exit 1
-    for tool in memcheck racecheck initcheck synccheck; do
-      timeout "${2:-60}" "$sanitizer" --tool "$tool" --error-exitcode 9 "$TRIVET" run sanitize.plan >"sanitize_$tool.log" 2>&1 ||
-        failed=1
-      echo "$tool: $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY|Error|not supported' "sanitize_$tool.log" | tail -1)"
+    shift
+    what=()
+    for option in tools families precisions; do
+      [ $# -gt 0 ] && [ "${1#-}" = "$1" ] || break
+      [ "$1" = all ] || what+=("--$option" "$1")
+      shift
     done
-    [ "$failed" -eq 0 ]
+    exec "$PYTHON" "$here/tests/conformance/kernel_families.py" sanitize "${what[@]}" "$@"
     ;;
   sanitize-operators)
     # Every process of the runner is watched; what it finds stands in sanitize_TOOL.*.log.
@@ -135,12 +136,7 @@ P
     ;;
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
   errors) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" --errors "$@" ;;
-  families)
-    shift
-    if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then what="sanitize --tools $1"; shift; else what=check; fi
-    # shellcheck disable=SC2086 # a verb and its option
-    exec "$PYTHON" "$here/tests/conformance/kernel_families.py" $what "$@"
-    ;;
+  families) shift; exec "$PYTHON" "$here/tests/conformance/kernel_families.py" check "$@" ;;
   extend)
     shift
     failed=0

@@ -31,6 +31,8 @@ static trivet_status_t tune(trivet_runtime_t* runtime, const arguments_t* argume
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--memory-limit", 0, 0, INT64_MAX, &number));
   options.memory_limit = (uint64_t)number;
   if (option_given(arguments, "--this-target-only")) options.flags = TRIVET_TUNE_THIS_TARGET_ONLY;
+  if (option_given(arguments, "--once")) options.flags |= TRIVET_TUNE_ONCE;
+  options.only = option_value(arguments, "--only", NULL);
   int64_t start = tvi_clock_now_ns();
   tvi_file_writer_t* writer = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_file_writer_open(output, trivet_allocator_system(), &writer));
@@ -56,6 +58,8 @@ static int run(int argc, char** argv) {
                         {"--device", NULL, true, false, 0, {0}, 0},
                         {"--memory-limit", NULL, true, false, 0, {0}, 0},
                         {"--this-target-only", NULL, false, false, 0, {0}, 0},
+                        {"--only", NULL, true, false, 0, {0}, 0},
+                        {"--once", NULL, false, false, 0, {0}, 0},
                         {"--plugin", NULL, true, true, 0, {0}, 0},
                         {"--plugin-path", NULL, true, false, 0, {0}, 0},
                         {"--verbose", "-v", false, false, 0, {0}, 0},
@@ -105,5 +109,8 @@ const command_t kTuneCommand = {
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --this-target-only     leave out the plan's programs for other targets, which stay as they\n"
     "                         are otherwise\n"
+    "  --only NAME            tries no alternatives but those of this kernel or tactic\n"
+    "  --once                 runs each once: its time says little, but tools that watch every\n"
+    "                         access end sooner; not with --timing-cache\n"
     "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n",
     run};

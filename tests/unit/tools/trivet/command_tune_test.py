@@ -79,6 +79,27 @@ class Tuning:
         self.assertIn("100.00 times the best", self.good_text)
         self.assertEqual(sorted(self.ran("c.plan")), sorted(self.ran("one.plan")))
 
+    def test_one_tactic_and_one_run(self):
+        layers = self.layers("many.plan")
+        layer = next(i for i, l in enumerate(layers) if len(l["alternatives"]) > 1)
+        last = layers[layer]["alternatives"][-1]
+        for name in (last["tactic"], last["kernel"]):
+            self.tune("many.plan", "one_tactic.plan", "--only", name, "--once")
+            timed = re.findall(r'^  [* ] (\S+) "(.*)": [0-9.]+ us', self.good_text, re.MULTILINE)
+            others = [way for l in layers for way in l["alternatives"] if name not in (way["kernel"], way["tactic"])]
+            self.assertIn((last["kernel"], last["tactic"]), timed)
+            self.assertIn("left out, it was not asked for", self.good_text)
+            steps = [l for l in layers if len(l["alternatives"]) > 1 and any(name in (w["kernel"], w["tactic"]) for w in l["alternatives"])]
+            self.assertEqual(self.good_text.count("not asked for"), sum(way in others for l in steps for way in l["alternatives"]))
+            self.assertEqual(self.layers("one_tactic.plan")[layer]["alternatives"][0][
+                "tactic" if name == last["tactic"] else "kernel"], name)
+            self.assertEqual(sorted(self.ran("one_tactic.plan")), sorted(self.ran("one.plan")))
+        # What nothing is called leaves every step as it was.
+        self.tune("many.plan", "none.plan", "--only", "nobody")
+        self.assertEqual([(l["alternatives"][0]["kernel"], l["alternatives"][0]["tactic"]) for l in self.layers("none.plan")],
+                         [(l["alternatives"][0]["kernel"], l["alternatives"][0]["tactic"]) for l in layers])
+        self.wrong(["tune", "many.plan", "-o", "t.plan", "--once", "--timing-cache", "times", *self.PLUGIN], "has no times for the cache")
+
     def test_wrong_uses(self):
         self.wrong(["tune", "many.plan", *self.PLUGIN], "needs a plan and -o PLAN")
         self.wrong(["tune", "nowhere.plan", "-o", "t.plan", *self.PLUGIN], "nowhere.plan")
