@@ -84,9 +84,7 @@ void tvi_measure_device_destroy(tvi_measure_device_t* m) {
   tvi_free(m->allocator, m, sizeof(*m));
 }
 
-void tvi_measure_device_run_once(tvi_measure_device_t* m) {
-  m->is_once = true;
-}
+void tvi_measure_device_run_once(tvi_measure_device_t* m) { m->is_once = true; }
 
 const tvi_open_device_t* tvi_measure_device_device(const tvi_measure_device_t* m) {
   return m->device;

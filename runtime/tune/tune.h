@@ -29,7 +29,7 @@ typedef struct tvi_tune_s {
   tvi_measure_device_t* measure;  // of a device; NULL: the host
   tvi_arena_t arena;
   tvi_tune_step_t* steps;
-  uint32_t* forced;  // by step; what the context prepares
+  uint32_t* forced;           // by step; what the context prepares
   trivet_string_view_t only;  // a kernel or tactic; empty: all
   bool is_once;               // what runs is watched, not timed
 } tvi_tune_t;

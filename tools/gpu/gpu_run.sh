@@ -19,7 +19,8 @@
 #                                    and what a run costs the host
 #   run.sh sanitize [TOOLS [FAMILIES [PRECISIONS]]] [OPTIONS]  every family of kernels with every tactic of ours under the tools of
 #                                    compute-sanitizer, several networks at once; where a tool fails, tactic by tactic
-#   run.sh bars [RUNS]               what is asked of load, host time, two contexts, memory, errors and tuning, in one table
+#   run.sh bars [OPTIONS]            what is asked of load, host time, two contexts, memory, errors and tuning, in one table
+#                                    (bench/bench_bars.py)
 #   run.sh sanitize-operators TOOL [OPTIONS]  operators of ONNX (as in conformance) under memcheck, racecheck, initcheck
 #   run.sh memory [OPTIONS]          kernels that move memory beside copies and PyTorch (bench/bench_memory.py)
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
@@ -137,6 +138,7 @@ P
   gpu) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" "$@" ;;
   errors) shift; exec "$PYTHON" "$here/bench/bench_gpu.py" --errors "$@" ;;
   families) shift; exec "$PYTHON" "$here/tests/conformance/kernel_families.py" check "$@" ;;
+  bars) shift; exec "$PYTHON" "$here/bench/bench_bars.py" "$@" ;;
   extend)
     shift
     failed=0

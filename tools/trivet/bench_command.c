@@ -186,6 +186,8 @@ static trivet_status_t collect_layers(session_t* s, double rate, double peak,
     if (ns > 0 && peak > 0) l->share_of_peak = (double)record.flops / ns * 1e9 / peak;
     if (ns > 0) l->gigabytes_per_second = (double)record.bytes / ns;
     if (rate > 0) l->share_of_copy = l->gigabytes_per_second / rate;
+    l->share_of_roofline =
+        l->share_of_peak > l->share_of_copy ? l->share_of_peak : l->share_of_copy;
   }
   *out_layers = layers;
   *out_count = kept;
@@ -210,23 +212,71 @@ static void print_layers(const layer_figures_t* layers, size_t count, double rat
     } else if (peak > 0) {
       printf("%24s", "");
     }
-    printf(" %-40.40s %s\n", l->kernel, l->name);
+    char kernel[96];
+    snprintf(kernel, sizeof(kernel), "%s %s", l->kernel, l->tactic);
+    printf(" %-44.44s %s\n", kernel, l->name);
   }
 }
 
 // The page beside the text.
-static trivet_status_t write_page(const session_t* s, const figures_t* f, double rate,
+static trivet_status_t write_page(const session_t* s, const figures_t* f, double rate, double peak,
                                   const char* path, const char* plan, layer_figures_t* layers,
                                   size_t count) {
   char summary[512];
   snprintf(summary, sizeof(summary),
-           "%s; latency %.4f ms (median), on the device %.4f ms; copying %.0f GB/s",
-           trivet_engine_target(s->engine), f->median, f->device_median, rate);
+           "%s; latency %.4f ms (median), on the device %.4f ms; copying %.0f GB/s, products %.0f "
+           "TFLOP/s at most",
+           trivet_engine_target(s->engine), f->median, f->device_median, rate, peak * 1e-12);
   return write_profile_page(path, plan, summary, layers, count);
 }
 
+static bool device_record(const session_t* s, trivet_device_record_t* record) {
+  memset(record, 0, sizeof(*record));
+  record->header.struct_size = sizeof(*record);
+  record->header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
+  char target[64];
+  snprintf(target, sizeof(target), "%s", trivet_engine_target(s->engine));
+  target[strcspn(target, ":")] = '\0';
+  trivet_status_t status = trivet_runtime_device(s->runtime, target, s->device, record);
+  bool is_there = status == NULL;
+  trivet_status_free(status);
+  return is_there;
+}
+
+// Bytes of the device that are not free and not of this plan: the driver's context, libraries, the
+// benchmark's own inputs and outputs, and other processes.
+static double taken_by_others(const session_t* s, const trivet_context_statistics_t* statistics) {
+  trivet_device_record_t record;
+  if (!device_record(s, &record)) return 0;
+  double taken = (double)record.memory_size - (double)record.memory_free;
+  return taken > (double)statistics->device_size ? taken - (double)statistics->device_size : 0;
+}
+
+static void append_text(const char* key, const char* text, tvi_string_builder_t* out) {
+  tvi_string_builder_appendf(out, "\"%s\": ", key);
+  tvi_string_builder_append_json(out, (trivet_string_view_t){text, strlen(text)});
+  tvi_string_builder_append_cstr(out, ", ");
+}
+
+static void append_layer(const layer_figures_t* l, double rate, double peak, bool is_first,
+                         tvi_string_builder_t* out) {
+  tvi_string_builder_append_cstr(out, is_first ? "\n  {" : ",\n  {");
+  append_text("name", l->name, out);
+  append_text("kernel", l->kernel, out);
+  append_text("tactic", l->tactic, out);
+  tvi_string_builder_appendf(out, "\"ms\": %.6f, \"bytes\": %llu, \"flops\": %llu", l->ms,
+                             (unsigned long long)l->bytes, (unsigned long long)l->flops);
+  if (rate > 0) tvi_string_builder_appendf(out, ", \"share_of_copy\": %.4f", l->share_of_copy);
+  if (peak > 0) tvi_string_builder_appendf(out, ", \"share_of_peak\": %.4f", l->share_of_peak);
+  if (rate > 0) {
+    tvi_string_builder_appendf(out, ", \"share_of_roofline\": %.4f", l->share_of_roofline);
+  }
+  tvi_string_builder_append_cstr(out, "}");
+}
+
 static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64_t plan_bytes,
-                                  const char* path, bool with_layers, double rate) {
+                                  const char* path, const layer_figures_t* layers, size_t count,
+                                  double rate, double peak) {
   trivet_context_statistics_t statistics;
   memset(&statistics, 0, sizeof(statistics));
   statistics.header.struct_size = sizeof(statistics);
@@ -251,37 +301,21 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
       (unsigned long long)statistics.weights_size, (unsigned long long)statistics.workspace_size,
       (unsigned long long)resident_bytes(), f->own_allocations, f->library_growth);
   if (f->on_device) {
-    tvi_string_builder_appendf(&out,
-                               ",\n \"device_ms\": {\"median\": %.6f, \"min\": %.6f, \"queued\": "
-                               "%.6f},\n"
-                               " \"host_us\": %.3f, \"device_bytes\": %llu, \"replayed\": %llu",
-                               f->device_median, f->device_minimum, f->queued, f->host * 1e3,
-                               (unsigned long long)statistics.device_size,
-                               (unsigned long long)statistics.replay_count);
+    tvi_string_builder_appendf(
+        &out,
+        ",\n \"device_ms\": {\"median\": %.6f, \"min\": %.6f, \"queued\": "
+        "%.6f},\n"
+        " \"host_us\": %.3f, \"device_bytes\": %llu, \"staging_bytes\": "
+        "%llu, \"others_bytes\": %.0f, \"replayed\": %llu",
+        f->device_median, f->device_minimum, f->queued, f->host * 1e3,
+        (unsigned long long)statistics.device_size, (unsigned long long)statistics.staging_size,
+        taken_by_others(s, &statistics), (unsigned long long)statistics.replay_count);
   }
   if (rate > 0) tvi_string_builder_appendf(&out, ",\n \"copy_gb_per_s\": %.1f", rate);
-  if (with_layers) {
+  if (peak > 0) tvi_string_builder_appendf(&out, ",\n \"peak_tflop_per_s\": %.1f", peak * 1e-12);
+  if (layers) {
     tvi_string_builder_append_cstr(&out, ",\n \"layers\": [");
-    for (uint32_t i = 0; i < trivet_context_layer_count(s->context); ++i) {
-      trivet_layer_record_t record;
-      TRIVET_RETURN_IF_ERROR(layer(s, i, &record));
-      trivet_string_view_t name = {record.name, strlen(record.name)};
-      trivet_string_view_t kernel = {record.kernel, strlen(record.kernel)};
-      tvi_string_builder_append_cstr(&out, i ? ",\n  {\"name\": " : "\n  {\"name\": ");
-      tvi_string_builder_append_json(&out, name);
-      tvi_string_builder_append_cstr(&out, ", \"kernel\": ");
-      tvi_string_builder_append_json(&out, kernel);
-      tvi_string_builder_appendf(
-          &out, ", \"ms\": %.6f, \"bytes\": %llu, \"flops\": %llu",
-          record.count ? (double)record.nanoseconds / (double)record.count * 1e-6 : 0.0,
-          (unsigned long long)record.bytes, (unsigned long long)record.flops);
-      if (rate > 0 && record.nanoseconds) {
-        double ns = (double)record.nanoseconds / (double)record.count;
-        tvi_string_builder_appendf(&out, ", \"share_of_copy\": %.4f",
-                                   (double)record.bytes / ns / rate);
-      }
-      tvi_string_builder_append_cstr(&out, "}");
-    }
+    for (size_t i = 0; i < count; ++i) append_layer(&layers[i], rate, peak, i == 0, &out);
     tvi_string_builder_append_cstr(&out, "]");
   }
   tvi_string_builder_append_cstr(&out, "}\n");
@@ -290,28 +324,6 @@ static trivet_status_t write_json(const session_t* s, const figures_t* f, uint64
   if (!status) status = tvi_file_write(path, text.data, text.size, trivet_allocator_system());
   tvi_string_builder_deinit(&out);
   return status;
-}
-
-static bool device_record(const session_t* s, trivet_device_record_t* record) {
-  memset(record, 0, sizeof(*record));
-  record->header.struct_size = sizeof(*record);
-  record->header.struct_type = TRIVET_STRUCT_DEVICE_RECORD;
-  char target[64];
-  snprintf(target, sizeof(target), "%s", trivet_engine_target(s->engine));
-  target[strcspn(target, ":")] = '\0';
-  trivet_status_t status = trivet_runtime_device(s->runtime, target, s->device, record);
-  bool is_there = status == NULL;
-  trivet_status_free(status);
-  return is_there;
-}
-
-// Bytes of the device that are not free and not of this plan: the driver's context, libraries, the
-// benchmark's own inputs and outputs, and other processes.
-static double taken_by_others(const session_t* s, const trivet_context_statistics_t* statistics) {
-  trivet_device_record_t record;
-  if (!device_record(s, &record)) return 0;
-  double taken = (double)record.memory_size - (double)record.memory_free;
-  return taken > (double)statistics->device_size ? taken - (double)statistics->device_size : 0;
 }
 
 static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
@@ -375,18 +387,19 @@ static trivet_status_t bench(session_t* s, const arguments_t* arguments) {
     trivet_device_record_t record;
     if (device_record(s, &record)) peak = (double)record.peak_flops;
   }
+  layer_figures_t* list = NULL;
+  size_t count = 0;
   if (layers) {
-    layer_figures_t* list = NULL;
-    size_t count = 0;
-    const char* page = option_value(arguments, "--html", NULL);
     TRIVET_RETURN_IF_ERROR(collect_layers(s, rate, peak, &list, &count));
     print_layers(list, count, rate, peak);
-    if (page) {
-      TRIVET_RETURN_IF_ERROR(write_page(s, &figures, rate, page, arguments->words[0], list, count));
-    }
   }
   const char* path = option_value(arguments, "--json", NULL);
-  return path ? write_json(s, &figures, plan_bytes, path, layers, rate) : TRIVET_OK;
+  if (path) {
+    TRIVET_RETURN_IF_ERROR(write_json(s, &figures, plan_bytes, path, list, count, rate, peak));
+  }
+  const char* page = option_value(arguments, "--html", NULL);  // sorts the layers
+  if (!page) return TRIVET_OK;
+  return write_page(s, &figures, rate, peak, page, arguments->words[0], list, count);
 }
 
 static int run(int argc, char** argv) {

@@ -114,9 +114,10 @@ typedef struct layer_figures_s {
   double ms;       // a run
   uint64_t bytes;  // read and written in a run
   double gigabytes_per_second;
-  double share_of_copy;  // of what copying from one place to another reaches; 0: not known
-  uint64_t flops;        // operations in a run; 0: not known
-  double share_of_peak;  // of what the device can do at most; 0: not known
+  double share_of_copy;      // of what copying from one place to another reaches; 0: not known
+  uint64_t flops;            // operations in a run; 0: not known
+  double share_of_peak;      // of what the device can do at most; 0: not known
+  double share_of_roofline;  // the larger of both
   const char *name, *kernel, *tactic;
 } layer_figures_t;
 // Sorts |layers|.

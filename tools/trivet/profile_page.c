@@ -41,6 +41,12 @@ static void append_html(tvi_string_builder_t* out, const char* text) {
   }
 }
 
+// The next cell, empty where nothing is known.
+static void append_share(double share, tvi_string_builder_t* out) {
+  tvi_string_builder_append_cstr(out, "</td><td class=n>");
+  if (share > 0) tvi_string_builder_appendf(out, "%.0f %%", 100 * share);
+}
+
 static int slower_first(const void* a, const void* b) {
   const layer_figures_t *x = (const layer_figures_t*)a, *y = (const layer_figures_t*)b;
   if (x->ms != y->ms) return x->ms < y->ms ? 1 : -1;
@@ -65,7 +71,8 @@ trivet_status_t write_profile_page(const char* path, const char* title, const ch
   tvi_string_builder_append_cstr(&out,
                                  "</pre><table><tr><th>#</th><th>ms</th><th>of "
                                  "all</th><th></th><th>MB</th><th>GB/s</th>"
-                                 "<th>of copying</th><th>kernel</th><th>layer</th></tr>\n");
+                                 "<th>of copying</th><th>TFLOP/s</th><th>of peak</th><th>of the "
+                                 "roofline</th><th>kernel</th><th>layer</th></tr>\n");
   for (size_t i = 0; i < count; ++i) {
     const layer_figures_t* l = &layers[i];
     tvi_string_builder_appendf(&out,
@@ -79,6 +86,12 @@ trivet_status_t write_profile_page(const char* path, const char* title, const ch
     if (l->share_of_copy > 0) {
       tvi_string_builder_appendf(&out, "%.0f %%", 100 * l->share_of_copy);
     }
+    tvi_string_builder_append_cstr(&out, "</td><td class=n>");
+    if (l->flops && l->ms > 0) {
+      tvi_string_builder_appendf(&out, "%.2f", (double)l->flops / l->ms * 1e-9);
+    }
+    append_share(l->share_of_peak, &out);
+    append_share(l->share_of_roofline, &out);
     tvi_string_builder_append_cstr(&out, "</td><td><code>");
     append_html(&out, l->kernel);
     tvi_string_builder_append_cstr(&out, " ");

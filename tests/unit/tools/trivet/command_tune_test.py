@@ -88,9 +88,8 @@ class Tuning:
             timed = re.findall(r'^  [* ] (\S+) "(.*)": [0-9.]+ us', self.good_text, re.MULTILINE)
             others = [way for l in layers for way in l["alternatives"] if name not in (way["kernel"], way["tactic"])]
             self.assertIn((last["kernel"], last["tactic"]), timed)
-            self.assertIn("left out, it was not asked for", self.good_text)
             steps = [l for l in layers if len(l["alternatives"]) > 1 and any(name in (w["kernel"], w["tactic"]) for w in l["alternatives"])]
-            self.assertEqual(self.good_text.count("not asked for"), sum(way in others for l in steps for way in l["alternatives"]))
+            self.assertEqual(self.good_text.count("left out, it was not asked for"), sum(way in others for l in steps for way in l["alternatives"]))
             self.assertEqual(self.layers("one_tactic.plan")[layer]["alternatives"][0][
                 "tactic" if name == last["tactic"] else "kernel"], name)
             self.assertEqual(sorted(self.ran("one_tactic.plan")), sorted(self.ran("one.plan")))
