@@ -288,8 +288,10 @@ static trivet_status_t try_all(bed_t* b, int runs, const char* folders) {
       trivet_status_free(one);
     }
   }
-  if (trivet_status_code(status) != 0) return status;
-  return many_runs(b, runs);
+  trivet_status_t last = many_runs(b, runs);
+  if (status == NULL) return last;
+  trivet_status_free(last);
+  return status;
 }
 
 int main(int argc, char** argv) {

@@ -99,13 +99,13 @@ P
     ;;
   sanitize)
     shift
-    what=()
+    chosen=()
     for option in tools families precisions; do
-      [ $# -gt 0 ] && [ "${1#-}" = "$1" ] || break
-      [ "$1" = all ] || what+=("--$option" "$1")
+      if [ $# -eq 0 ] || [ "${1#-}" != "$1" ]; then break; fi
+      [ "$1" = all ] || chosen+=("--$option" "$1")
       shift
     done
-    exec "$PYTHON" "$here/tests/conformance/kernel_families.py" sanitize "${what[@]}" "$@"
+    exec "$PYTHON" "$here/tests/conformance/kernel_families.py" sanitize "${chosen[@]}" "$@"
     ;;
   sanitize-operators)
     # Every process of the runner is watched; what it finds stands in sanitize_TOOL.*.log.
