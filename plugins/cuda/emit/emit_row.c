@@ -74,7 +74,8 @@ static uint32_t choose_parts(const tvi_cuda_printer_t* p, int64_t rows, int64_t 
   const int64_t pieces = rows / s->columns;
   const int64_t threads = (pieces + s->rows - 1) / s->rows * s->rows * s->lanes;
   if (walks < LEAST_WALKS || threads >= ENOUGH_THREADS) return 1;
-  const int64_t wanted = (MANY_THREADS + threads - 1) / threads;
+  // No more than run at once: a few blocks left over would take as long as all of them.
+  const int64_t wanted = MANY_THREADS / threads;
   return (uint32_t)(wanted < walks / 4 ? wanted : walks / 4);
 }
 
