@@ -83,6 +83,11 @@ typedef struct case_t {
   " / sq(max(a.n + b.n, 1.0)) + 3.0 * (b.mean - a.mean) * (a.n * b.m2 - b.n * a.m2)"    \
   " / max(a.n + b.n, 1.0), a.n + b.n)\n"
 
+// Neither may its sides be exchanged: of equals the first is taken.
+#define FIRST                                              \
+  "monoid first(m: f32, at: f32) = identity (-inf, 0.0)\n" \
+  "  join (a, b) -> (a.m >= b.m ? a.m : b.m, a.m >= b.m ? a.at : b.at)\n"
+
 #define CASE(name, head, passes, monoid, shape, n, k) \
   {                                                   \
     name, head passes, head monoid, shape, { n, k }   \
@@ -119,6 +124,14 @@ static const case_t kCases[] = {
          "let mean[k: K] = sum(i: N){ x[i, k] } / f32(N)\n"
          "y[k] = sum(i: N){ sq(x[i, k] - mean[k]) * (x[i, k] - mean[k]) }",
          CUBES "y[k] = c(i: N){ (x[i, k], 0.0, 0.0, 1.0) }.m3", "1", 768, 512),
+    CASE("first of greatest", TO_ROWS, "y[i] = f32(argmax(k: K){ x[i, k] })",
+         FIRST "y[i] = first(k: K){ (x[i, k], f32(k)) }.at", "0", 512, 768),
+    CASE("first of greatest", TO_ROWS, "y[i] = f32(argmax(k: K){ x[i, k] })",
+         FIRST "y[i] = first(k: K){ (x[i, k], f32(k)) }.at", "0", 256, 4096),
+    CASE("first, then rows", ROWS,
+         "let at[i: N] = argmax(k: K){ x[i, k] }\ny[i, k] = x[i, k] - f32(at[i])",
+         FIRST "let st[i: N] = first(k: K){ (x[i, k], f32(k)) }\ny[i, k] = x[i, k] - st[i].at",
+         "01", 512, 768),
 };
 
 typedef struct side_t {

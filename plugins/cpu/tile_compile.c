@@ -314,6 +314,10 @@ static trivet_status_t make_join(assembler_t* a, const tvi_kir_stage_t* stage, u
       tvi_tile_lowering_t lowering = {
           .program = a->program, .is_inlined = a->schedule.is_inlined, .arena = a->arena};
       b.status = tvi_tile_lower_join(&lowering, monoid, &b.body, results);
+      uint32_t* map;
+      if (!b.status)
+        b.status = tvi_tile_body_improve(&b.body, results, monoid->state_count, a->arena, &map);
+      for (uint32_t i = 0; !b.status && i < monoid->state_count; ++i) results[i] = map[results[i]];
     }
   }
   if (!b.status && sink->join >= TVI_TILE_JOIN_BODY) {

@@ -47,7 +47,7 @@ trivet_status_t tvi_tile_run(tvi_tile_bound_t* bound, void* const* addresses, vo
 #define TVI_TILE_SHAPE_ROWS 1u   // 1 x rows
 #define TVI_TILE_SHAPE_COLS 2u   // 1 x cols
 #define TVI_TILE_SHAPE_FULL 3u   // rows x cols
-#define TVI_TILE_SHAPE_FIXED 4u  // rows x fixed_cols
+#define TVI_TILE_SHAPE_BLOCK 4u  // fixed_rows x fixed_cols
 
 typedef struct tvi_tile_entry_t {
   tvi_tile_run_t run;
@@ -55,7 +55,7 @@ typedef struct tvi_tile_entry_t {
   uint8_t shape;
   uint8_t collapses;  // FULL tiles of full width are one row
   uint16_t depth;     // innermost level that it depends on
-  uint32_t fixed_cols;
+  uint32_t fixed_rows, fixed_cols;
 } tvi_tile_entry_t;
 
 // An address or an integer that follows the loops: base + sum of stride * index, written to

@@ -25,7 +25,10 @@
 // Lanes that are joined by a body in the end: few of them, and rows together, as each halving of
 // the lanes costs as many calls as a tile does.
 #define FOLD_COLUMNS 64u
-#define FOLD_ELEMENTS 512u
+#define FOLD_ELEMENTS 1024u
+// Rows that walk a reduced loop in its order, one point of all of them at a time.
+#define SERIAL_COLUMNS 64u
+#define SERIAL_ROWS 64u
 // Sides of a tile whose accesses disagree about the contiguous axis.
 #define TRANSPOSE_ROWS 16u
 #define TRANSPOSE_COLS 64u
@@ -559,9 +562,14 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     return;
   }
   layout->col_loop = TVI_TILE_NONE;
-  bool folds = false;
-  for (uint32_t p = 0; p < phases; ++p) folds = folds || layout->phases[p].has_fold;
-  const uint32_t wide = folds                              ? FOLD_COLUMNS
+  bool folds = false, is_serial = false;
+  for (uint32_t p = 0; p < phases; ++p) {
+    const tvi_tile_phase_layout_t* phase = &layout->phases[p];
+    folds = folds || phase->has_fold;
+    is_serial = is_serial || (phase->is_serial && phase->col_loop == TVI_TILE_NONE);
+  }
+  const uint32_t wide = is_serial                          ? SERIAL_COLUMNS
+                        : folds                            ? FOLD_COLUMNS
                         : phases > 1 && tile < ROW_COLUMNS ? ROW_COLUMNS
                                                            : tile;
   uint32_t widest = 1;
@@ -578,6 +586,7 @@ static void choose_axes(const tvi_tile_binder_t* binder, tvi_tile_section_layout
     if (phases > 1 && fit < ROWS_TOGETHER && ROWS_ELEMENTS / widest > fit)
       fit = ROWS_ELEMENTS / widest < ROWS_TOGETHER ? ROWS_ELEMENTS / widest : ROWS_TOGETHER;
     if (folds) fit = FOLD_ELEMENTS / widest;
+    if (is_serial && fit < SERIAL_ROWS) fit = SERIAL_ROWS;
     if (own_transposed != TVI_TILE_NONE) fit = TRANSPOSE_ROWS;
     layout->rows = min_extent(layout->extents[layout->row_loop], fit > 0 ? fit : 1);
     if (layout->rows == 1 && layout->extents[layout->row_loop] > 1)

@@ -24,8 +24,8 @@ static void set_extents(tvi_tile_entry_t* entries, uint32_t count, uint32_t rows
         e->args.rows = 1;
         e->args.cols = cols;
         break;
-      case TVI_TILE_SHAPE_FIXED:
-        e->args.rows = rows;
+      case TVI_TILE_SHAPE_BLOCK:
+        e->args.rows = e->fixed_rows;
         e->args.cols = e->fixed_cols;
         break;
       default:

@@ -307,20 +307,25 @@ struct Declared {
   std::vector<tvi_kir_instr_t> join;
 };
 
+// Reduces rows of several lengths, and columns. |scale| 0: the second part is the position; 1: it
+// is 1; otherwise so many times the element.
 void expect_declared(const tvi_kir_monoid_t* monoid, bool coarse, double scale) {
-  for (int64_t n : {1, 5, 300, 1111}) {
-    Program p;
-    auto x = p.input(F32, {6, n}), a = p.output(F32, {6}), b = p.output(F32, {6});
-    Stage s = p.reduce({6}, {n});
-    Ref e = s.load(x, {s.index(0), s.index(1)});
-    if (coarse) e = s.op(TVI_KIR_FLOOR, F32, e);
-    Ref at = s.op(TVI_KIR_ADD, F32, s.op(TVI_KIR_CAST, F32, s.index(1)), s.f(1));
-    Ref second = scale == 0 ? at : s.op(TVI_KIR_MUL, F32, e, s.f(scale));
-    s.finish({a, b}, {e, scale == 1 ? s.f(1) : second}, monoid);
-    Options options;
-    options.tolerance = 1e-4;
-    expect_same(p, {}, {{x, random_tensor(F32, {6, n}, 3, -1, 1)}}, options);
-  }
+  for (bool along_rows : {true, false})
+    for (int64_t m : {1, 6, 37})
+      for (int64_t n : {1, 5, 65, 300, 1111}) {
+        Program p;
+        const std::vector<int64_t> dims = {along_rows ? m : n, along_rows ? n : m};
+        auto x = p.input(F32, dims), a = p.output(F32, {m}), b = p.output(F32, {m});
+        Stage s = p.reduce({m}, {n});
+        Ref e = s.load(x, {s.index(along_rows ? 0 : 1), s.index(along_rows ? 1 : 0)});
+        if (coarse) e = s.op(TVI_KIR_FLOOR, F32, e);
+        Ref at = s.op(TVI_KIR_ADD, F32, s.op(TVI_KIR_CAST, F32, s.index(1)), s.f(1));
+        Ref second = scale == 0 ? at : s.op(TVI_KIR_MUL, F32, e, s.f(scale));
+        s.finish({a, b}, {e, scale == 1 ? s.f(1) : second}, monoid);
+        Options options;
+        options.tolerance = 1e-4;
+        expect_same(p, {}, {{x, random_tensor(F32, dims, 3, -1, 1)}}, options);
+      }
 }
 
 // Joining two identities gives inf - inf: lanes without a point must take no part.
@@ -346,6 +351,36 @@ TEST(TileCompile, DeclaredMonoidFirstOfEquals) {
   Ref keeps = d.op(TVI_KIR_GE, 0, 2, 0, BOOL);
   Ref value = d.op(TVI_KIR_SELECT, keeps, 0, 2), at = d.op(TVI_KIR_SELECT, keeps, 1, 3);
   expect_declared(d.give(value, at), true, 0);
+}
+
+// A mean and its count, which is one number for all rows.
+TEST(TileCompile, DeclaredMonoidWithACount) {
+  Declared d(0, 0);
+  Ref count = d.op(TVI_KIR_ADD, 1, 3);
+  Ref share = d.op(TVI_KIR_DIV, 3, count);
+  Ref mean = d.op(TVI_KIR_ADD, 0, d.op(TVI_KIR_MUL, d.op(TVI_KIR_SUB, 2, 0), share));
+  expect_declared(d.give(mean, count), false, 1);
+}
+
+// Results that are operands, of the other part too; one result for two parts; a part that is read
+// after the other one is known.
+TEST(TileCompile, DeclaredMonoidsThatMoveParts) {
+  {
+    Declared d(0, 0);
+    expect_declared(d.give(2, 1), false, 0);  // the last element, and what was there
+  }
+  {
+    Declared d(-HUGE_VAL, -HUGE_VAL);
+    Ref top = d.op(TVI_KIR_MAX, d.op(TVI_KIR_MAX, 0, 1), d.op(TVI_KIR_MAX, 2, 3));
+    expect_declared(d.give(top, top), false, 0.5);
+  }
+  {
+    // Two greatest of one: the second looks at what the first was.
+    Declared d(-HUGE_VAL, -HUGE_VAL);
+    Ref top = d.op(TVI_KIR_MAX, 0, 2);
+    Ref next = d.op(TVI_KIR_MAX, d.op(TVI_KIR_MIN, 0, 2), d.op(TVI_KIR_MAX, 1, 3));
+    expect_declared(d.give(top, next), false, -1);
+  }
 }
 
 TEST(TileCompile, Gathers) {
