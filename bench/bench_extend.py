@@ -18,7 +18,8 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PLUGINS = ["swish_pass", "plain_softmax", "online_softmax", "device_function", "matrix_product"]
+PLUGINS = ["swish_pass", "plain_softmax", "online_softmax", "welford_norm", "device_function",
+           "matrix_product"]
 BAR = 1.03
 
 CHAIN = """graph "chain" {{
@@ -47,6 +48,7 @@ CASES = [
     ("elementwise chain", CHAIN, "std.Swish(%d)", "acme.Silu(%d)"),
     ("reductions in a chain", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.Softmax(%d)"),
     ("declared monoid", CHAIN, "std.Softmax(%d) {{ axis = -1 }}", "acme.OnlineSoftmax(%d)"),
+    ("mean and deviations", CHAIN, "std.MeanVarianceNormalization(%d) {{ axes = [1] }}", "acme.WelfordNorm(%d)"),
     ("function with CUDA C", CHAIN, "std.Mish(%d)", "acme.Mish(%d)"),
     ("sum of products", PRODUCT, "std.MatMul(%x, %w)", "acme.Product(%x, %w)"),
 ]

@@ -89,6 +89,13 @@ static void layer_norm(const tensor_t* in, double* y) {
   }
 }
 
+static void rows_norm(const tensor_t* in, double* y) {
+  static tensor_t both[2];
+  both[0] = *in;
+  for (int64_t i = 0; i < MOST; ++i) both[1].values[i] = 1;
+  layer_norm(both, y);
+}
+
 static void softmax(const tensor_t* in, double* y) {
   int64_t k = in->dims[in->rank - 1];
   for (int64_t r = 0; r < count_of(in) / k; ++r) {
@@ -131,6 +138,7 @@ static void row_sum(const tensor_t* in, double* y) {
 static const example_t kExamples[] = {{"acme.AddScalar", "add_scalar", 1, add_scalar},
                                       {"acme.LayerNorm", "layer_norm", 2, layer_norm},
                                       {"acme.OnlineSoftmax", "online_softmax", 1, softmax},
+                                      {"acme.WelfordNorm", "welford_norm", 1, rows_norm},
                                       {"acme.SwiGLU", "swiglu", 3, swiglu},
                                       {"acme.Silu", "swish_pass", 1, silu},
                                       {"acme.Mish", "device_function", 1, mish},

@@ -22,7 +22,7 @@ mkdir -p "$dir"/{tests,tools/trivet,bench,docs,examples}
 cp examples/plugins/device_kernels.txt "$dir/examples/"
 # Plugins from outside, by the system's compiler and the public headers alone.
 for plugin in add_scalar device_code device_function layer_norm matrix_product online_softmax plain_softmax stream_callback \
-  swiglu swish_pass; do
+  swiglu swish_pass welford_norm; do
   cc -shared -fPIC -s -I include "examples/plugins/$plugin.c" -o "$dir/examples/$plugin.so"
 done
 cp -r tests/models tests/conformance "$dir/tests/"
