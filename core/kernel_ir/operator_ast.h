@@ -175,6 +175,27 @@ bool tvi_kir_keep_name(tvi_kir_parser_t* parser, trivet_string_view_t name,
 // A number with sign, "inf" and "nan" included.
 bool tvi_kir_parse_number(tvi_kir_parser_t* parser, double* out_number);
 
+// A copy of |bytes| bytes in the arena; |out_copy| is the address of a pointer, of any type.
+bool tvi_kir_parse_copy(tvi_kir_parser_t* parser, const void* from, size_t bytes,
+                        const void* out_copy);
+void tvi_kir_skip_newlines(tvi_kir_parser_t* parser);
+// A line or the text ends here.
+bool tvi_kir_expect_line_end(tvi_kir_parser_t* parser);
+
+// operator_signature.c: a signature that is read, with what must be looked up when attributes are
+// known.
+typedef struct tvi_kir_signature_s {
+  tvi_kir_operator_t* op;
+  tvi_kir_type_variable_t variables[TVI_KIR_MAX_TYPE_VARIABLES];
+  trivet_string_view_t fixed_by[TVI_KIR_MAX_TYPE_VARIABLES];  // attribute named in "T = to"
+  const tvi_kir_token_t* fixed_at[TVI_KIR_MAX_TYPE_VARIABLES];
+  trivet_string_view_t extent_names[TVI_KIR_MAX_LIST];
+} tvi_kir_signature_t;
+// "acme.LayerNorm": names with dots between them.
+bool tvi_kir_parse_operator_name(tvi_kir_parser_t* parser, trivet_string_view_t* out_name);
+bool tvi_kir_parse_signature(tvi_kir_parser_t* parser, tvi_kir_signature_t* signature);
+bool tvi_kir_resolve_fixed_types(tvi_kir_parser_t* parser, tvi_kir_signature_t* signature);
+
 // operator_expression.c: NULL after an error.
 const tvi_kir_expr_t* tvi_kir_parse_expression(tvi_kir_parser_t* parser);
 bool tvi_kir_parse_ranges(tvi_kir_parser_t* parser, const char* close, bool extents,

@@ -319,3 +319,26 @@ bool tvi_kir_parse_number(tvi_kir_parser_t* parser, double* out_number) {
   *out_number = minus ? -value : value;
   return true;
 }
+
+bool tvi_kir_parse_copy(tvi_kir_parser_t* p, const void* from, size_t bytes, const void* out_copy) {
+  void* copy = NULL;
+  if (bytes != 0 && !tvi_kir_parse_ok(p, tvi_arena_copy(p->arena, from, bytes, &copy)))
+    return false;
+  memcpy((void*)(uintptr_t)out_copy, &copy, sizeof(copy));
+  return true;
+}
+
+void tvi_kir_skip_newlines(tvi_kir_parser_t* p) {
+  while (tvi_kir_peek(p)->kind == TVI_KIR_TOKEN_NEWLINE) ++p->at;
+}
+
+bool tvi_kir_expect_line_end(tvi_kir_parser_t* p) {
+  const tvi_kir_token_t* token = tvi_kir_peek(p);
+  if (token->kind == TVI_KIR_TOKEN_END) return true;
+  if (token->kind == TVI_KIR_TOKEN_NEWLINE) {
+    ++p->at;
+    return true;
+  }
+  return tvi_kir_parse_error(p, token, "'%.*s' after the end of a statement",
+                             TVI_SV_ARGS(tvi_sv_slice(token->text, 0, 40)));
+}
