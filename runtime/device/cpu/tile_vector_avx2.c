@@ -31,6 +31,8 @@ static inline void vf_store(char* p, vf x) { _mm256_storeu_ps((float*)p, (__m256
 static inline void vi_store(char* p, vi x) { _mm256_storeu_si256((__m256i*)p, (__m256i)x); }
 static inline void vd_store(char* p, vd x) { _mm256_storeu_pd((double*)p, (__m256d)x); }
 static inline void vl_store(char* p, vl x) { _mm256_storeu_si256((__m256i*)p, (__m256i)x); }
+static inline vh vh_set(int32_t x) { return (vh)_mm_set1_epi32(x); }
+static inline vh vh_load(const char* p) { return (vh)_mm_loadu_si128((const __m128i*)p); }
 static inline void vh_store(char* p, vh x) { _mm_storeu_si128((__m128i*)p, (__m128i)x); }
 
 // A window of ones before zeros: at 8 - n it has n ones.
@@ -68,6 +70,10 @@ static inline void vd_store_part(char* p, vd x, uint32_t n) {
 }
 static inline void vl_store_part(char* p, vl x, uint32_t n) {
   _mm256_maskstore_epi64((long long*)p, first_wide_lanes(n), (__m256i)x);
+}
+static inline vh vh_load_part(const char* p, uint32_t n) {
+  return (vh)_mm_maskload_epi32(
+      (const int*)p, _mm256_castsi256_si128(_mm256_loadu_si256((const __m256i*)(kFirst4 + 8 - n))));
 }
 static inline void vh_store_part(char* p, vh x, uint32_t n) {
   _mm_maskstore_epi32((int*)p,

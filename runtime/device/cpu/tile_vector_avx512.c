@@ -31,6 +31,8 @@ static inline void vf_store(char* p, vf x) { _mm512_storeu_ps(p, (__m512)x); }
 static inline void vi_store(char* p, vi x) { _mm512_storeu_si512(p, (__m512i)x); }
 static inline void vd_store(char* p, vd x) { _mm512_storeu_pd(p, (__m512d)x); }
 static inline void vl_store(char* p, vl x) { _mm512_storeu_si512(p, (__m512i)x); }
+static inline vh vh_set(int32_t x) { return (vh)_mm256_set1_epi32(x); }
+static inline vh vh_load(const char* p) { return (vh)_mm256_loadu_si256((const __m256i*)p); }
 static inline void vh_store(char* p, vh x) { _mm256_storeu_si256((__m256i*)p, (__m256i)x); }
 
 static inline __mmask16 first_lanes(uint32_t n) { return (__mmask16)((1u << n) - 1u); }
@@ -60,6 +62,9 @@ static inline void vd_store_part(char* p, vd x, uint32_t n) {
 }
 static inline void vl_store_part(char* p, vl x, uint32_t n) {
   _mm512_mask_storeu_epi64(p, (__mmask8)first_lanes(n), (__m512i)x);
+}
+static inline vh vh_load_part(const char* p, uint32_t n) {
+  return (vh)_mm256_maskz_loadu_epi32((__mmask8)first_lanes(n), p);
 }
 static inline void vh_store_part(char* p, vh x, uint32_t n) {
   _mm256_mask_storeu_epi32(p, (__mmask8)first_lanes(n), (__m256i)x);

@@ -32,6 +32,7 @@ SPREAD(vf, vf, float)
 SPREAD(vi, vi, int32_t)
 SPREAD(vd, vd, double)
 SPREAD(vl, vl, int64_t)
+SPREAD(vh, vh, int32_t)
 
 #define LOOP1(name, sa, VA, sd, VD, expression)                          \
   static void name(const tvi_tile_args_t* g) {                           \
@@ -180,7 +181,13 @@ COMPARE_I32(k_eq_i32, ~vi_nonzero(a ^ b))
 COMPARE_I32(k_ne_i32, vi_nonzero(a ^ b))
 COMPARE_I32(k_lt_i32, vi_lt(a, b))
 COMPARE_I32(k_le_i32, ~vi_lt(b, a))
+// |b| where |a| is not 0; 64-bit lanes of any type.
+static inline vl vl_select(vh a, vl b, vl c) {
+  const vl mask = __builtin_convertvector((vh)(a != 0), vl);
+  return (b & mask) | (c & ~mask);
+}
 LOOP3(k_select_32, vi, vi, vi, vi, vi_select(vi_nonzero(a), b, c))
+LOOP3(k_select_64, vh, vh, vl, vl, vl_select(a, b, c))
 LOOP3(k_muladd_i32, vi, vi, vi, vi, (vi)((vu)a*(vu)b + (vu)c))
 COMPARE_F32(k_eq_f32, vf_eq(a, b))
 COMPARE_F32(k_ne_f32, vf_ne(a, b))
@@ -454,7 +461,8 @@ const tvi_tile_kernel_table_t TABLE = {
             ALL(NE, k_ne_f32, k_ne_f64, k_ne_i32, k_ne_i32, k_ne_i64, k_ne_i64),
             ALL(LT, k_lt_f32, k_lt_f64, k_lt_i32, NULL, k_lt_i64, NULL),
             ALL(LE, k_le_f32, k_le_f64, k_le_i32, NULL, k_le_i64, NULL),
-            ALL(SELECT, k_select_32, NULL, k_select_32, k_select_32, NULL, NULL),
+            ALL(SELECT, k_select_32, k_select_64, k_select_32, k_select_32, k_select_64,
+                k_select_64),
             ALL(MULADD, k_fma_f32, NULL, k_muladd_i32, k_muladd_i32, NULL, NULL),
             F(FMA, k_fma_f32),
             F(ATAN2, k_atan2_f32),
