@@ -24,11 +24,12 @@ bool tvi_kir_monoid_has_plain_identity(const tvi_kir_monoid_t* monoid);
 // Splits reductions whose state is made of simpler ones into a stage for each part: parts that are
 // joined by themselves with + * min max; sums that the join scales by exp(part - joined part) of
 // one of those; means weighted by a sum; and sums or means of products of deviations from such
-// means. A maximum and a sum relative to it (online softmax, "softmaxstate") thus become a maximum
-// and then a sum; mean, deviations and count ("welford", covariances, with weights too) become a
-// mean and then a sum, as in a textbook. Laws of means are found by trying the join on states whose
-// weights are above 0, however it is written. Same values but for roundings; elements are computed
-// once for each stage. Values keep their numbers; temporaries may be added.
+// means, or of their third powers. A maximum and a sum relative to it (online softmax,
+// "softmaxstate") thus become a maximum and then a sum; mean, deviations and count ("welford",
+// covariances, with weights too) become a mean and then a sum, as in a textbook. Laws of means are
+// found by trying the join on states whose weights are above 0, however it is written. Same values
+// but for roundings; elements are computed once for each stage. Values keep their numbers;
+// temporaries may be added.
 trivet_status_t tvi_kir_split_monoids(tvi_kir_program_t* program);
 
 #ifdef __cplusplus

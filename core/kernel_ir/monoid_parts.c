@@ -175,17 +175,34 @@ static double weight_of(const tvi_kir_monoid_t* monoid, uint32_t part, const sca
 static double expected_part(const tvi_kir_monoid_t* monoid, const part_t* law, uint32_t part,
                             const scalar_t* a, const scalar_t* b, double* out_size) {
   const double wa = weight_of(monoid, law->weight, a), wb = weight_of(monoid, law->weight, b);
-  double terms[3] = {a[part].f, b[part].f, 0};
-  if (law->law != TVI_KIR_LAW_MEAN)
-    terms[2] = wa * wb / (wa + wb) * (a[law->means[0]].f - b[law->means[0]].f) *
-               (a[law->means[1]].f - b[law->means[1]].f);
-  if (law->law != TVI_KIR_LAW_CENTRED) {
-    terms[0] *= wa / (wa + wb);
-    terms[1] *= wb / (wa + wb);
-    terms[2] /= wa + wb;
+  const double w = wa + wb;
+  const uint32_t x = law->others[0], y = law->others[1];
+  double terms[5] = {a[part].f, b[part].f};
+  switch (law->law) {
+    case TVI_KIR_LAW_MEAN:
+      break;
+    case TVI_KIR_LAW_CENTRED_CUBE: {
+      const double d = b[x].f - a[x].f;
+      terms[2] = wa * wb * (wa - wb) / (w * w) * d * d * d;
+      terms[3] = 3 * d * wa * b[y].f / w;
+      terms[4] = -3 * d * wb * a[y].f / w;
+      break;
+    }
+    default:
+      terms[2] = wa * wb / w * (a[x].f - b[x].f) * (a[y].f - b[y].f);
   }
-  *out_size = 1 + fabs(terms[0]) + fabs(terms[1]) + fabs(terms[2]);
-  return terms[0] + terms[1] + terms[2];
+  if (law->law == TVI_KIR_LAW_MEAN || law->law == TVI_KIR_LAW_CENTRED_MEAN) {
+    terms[0] *= wa / w;
+    terms[1] *= wb / w;
+    terms[2] /= w;
+  }
+  double sum = 0;
+  *out_size = 1;
+  for (uint32_t i = 0; i < 5; ++i) {
+    sum += terms[i];
+    *out_size += fabs(terms[i]);
+  }
+  return sum;
 }
 
 // Does the join agree with |law| on random states, and leave a state alone that meets nothing?
@@ -225,31 +242,45 @@ static bool find_law(const states_t* s, part_t law, uint32_t part, part_t* out) 
   return true;
 }
 
-// Tries |part| as a mean, or with the means that are known as a product of deviations from them.
+// Is |x| known as a mean by the weight |w|, in numbers of |dtype|?
+static bool is_mean(const states_t* s, uint32_t x, uint32_t w, uint32_t dtype) {
+  return s->parts[x].law == TVI_KIR_LAW_MEAN && s->parts[x].weight == w &&
+         s->monoid->dtypes[x] == dtype;
+}
+
+// Tries |part| as a sum of powers or products of deviations from the mean |x|.
+static bool find_centred(const states_t* s, uint32_t part, uint32_t w, uint32_t x, part_t* out) {
+  const uint32_t dtype = s->monoid->dtypes[part];
+  for (uint32_t y = 0; y < s->monoid->state_count; ++y) {
+    part_t law = {TVI_KIR_LAW_CENTRED, TVI_KIR_SUM, TVI_KIR_NONE, w, {x, y}};
+    if (y >= x && is_mean(s, y, w, dtype)) {
+      if (find_law(s, law, part, out)) return true;
+      law.law = TVI_KIR_LAW_CENTRED_MEAN;
+      if (find_law(s, law, part, out)) return true;
+    }
+    const part_t* squares = &s->parts[y];
+    if (squares->law == TVI_KIR_LAW_CENTRED && squares->weight == w && squares->others[0] == x &&
+        squares->others[1] == x && s->monoid->dtypes[y] == dtype) {
+      law.law = TVI_KIR_LAW_CENTRED_CUBE;
+      if (find_law(s, law, part, out)) return true;
+    }
+  }
+  return false;
+}
+
+// Tries |part| as a mean, or with the means that are known as made of deviations from them.
 static bool find_weighted(const states_t* s, uint32_t part, part_t* out) {
   const tvi_kir_monoid_t* monoid = s->monoid;
-  const part_t* parts = s->parts;
-  const uint32_t n = monoid->state_count;
-  if (monoid->dtypes[part] != TRIVET_DTYPE_F32 && monoid->dtypes[part] != TRIVET_DTYPE_F64)
-    return false;
-  for (uint32_t w = 0; w < n; ++w) {
-    if (parts[w].law != TVI_KIR_LAW_SIMPLE || parts[w].kind != TVI_KIR_SUM ||
+  const uint32_t dtype = monoid->dtypes[part];
+  if (dtype != TRIVET_DTYPE_F32 && dtype != TRIVET_DTYPE_F64) return false;
+  for (uint32_t w = 0; w < monoid->state_count; ++w) {
+    if (s->parts[w].law != TVI_KIR_LAW_SIMPLE || s->parts[w].kind != TVI_KIR_SUM ||
         !is_rational(monoid, part, w))
       continue;
-    part_t law = {TVI_KIR_LAW_MEAN, TVI_KIR_SUM, TVI_KIR_NONE, w, {0}};
+    const part_t law = {TVI_KIR_LAW_MEAN, TVI_KIR_SUM, TVI_KIR_NONE, w, {0}};
     if (find_law(s, law, part, out)) return true;
-    for (uint32_t x = 0; x < n; ++x) {
-      for (uint32_t y = x; y < n; ++y) {
-        if (parts[x].law != TVI_KIR_LAW_MEAN || parts[y].law != TVI_KIR_LAW_MEAN ||
-            parts[x].weight != w || parts[y].weight != w ||
-            monoid->dtypes[x] != monoid->dtypes[part] || monoid->dtypes[y] != monoid->dtypes[part])
-          continue;
-        law = (part_t){TVI_KIR_LAW_CENTRED, TVI_KIR_SUM, TVI_KIR_NONE, w, {x, y}};
-        if (find_law(s, law, part, out)) return true;
-        law.law = TVI_KIR_LAW_CENTRED_MEAN;
-        if (find_law(s, law, part, out)) return true;
-      }
-    }
+    for (uint32_t x = 0; x < monoid->state_count; ++x)
+      if (is_mean(s, x, w, dtype) && find_centred(s, part, w, x, out)) return true;
   }
   return false;
 }
@@ -287,8 +318,8 @@ bool tvi_kir_stage_find_parts(const tvi_kir_stage_t* stage, part_t parts[TVI_KIR
   }
   states_t states = {.monoid = monoid, .parts = parts};
   tvi_kir_stage_units(stage, states.units);
-  // Twice: deviations are known where means are.
-  for (uint32_t turn = 0; turn < 2; ++turn)
+  // Deviations are known where means are, their third powers where their squares are.
+  for (uint32_t turn = 0; turn < 3; ++turn)
     for (uint32_t i = 0; i < n; ++i)
       if (parts[i].law == TVI_KIR_LAW_NONE) (void)find_weighted(&states, i, &parts[i]);
   for (uint32_t i = 0; i < n; ++i)

@@ -26,6 +26,10 @@ typedef enum tvi_kir_law_e {
   TVI_KIR_LAW_CENTRED,
   // The same divided by the weight: a variance or covariance.
   TVI_KIR_LAW_CENTRED_MEAN,
+  // The sum of third powers of deviations from the mean x; y is then the sum of their squares. With
+  // d = b.x - a.x: a.part + b.part + a.weight * b.weight * (a.weight - b.weight) / j.weight^2 * d^3
+  // + 3 * d * (a.weight * b.y - b.weight * a.y) / j.weight
+  TVI_KIR_LAW_CENTRED_CUBE,
 } tvi_kir_law_t;
 
 typedef struct tvi_kir_part_s {
@@ -33,7 +37,7 @@ typedef struct tvi_kir_part_s {
   tvi_kir_monoid_kind_t kind;  // SIMPLE: the reduction that it becomes; SUM otherwise
   uint32_t by;                 // SCALED: the part whose difference scales it
   uint32_t weight;             // MEAN, CENTRED: the part that is the weight, a sum
-  uint32_t means[2];           // CENTRED: x and y
+  uint32_t others[2];          // CENTRED: x and y
 } tvi_kir_part_t;
 
 // The laws of all parts in the states that |stage| joins; false where one is joined in another way.

@@ -181,12 +181,25 @@ static tvi_kir_ref_t term(splitter_t* s, uint32_t part) {
     case TVI_KIR_LAW_CENTRED:
     case TVI_KIR_LAW_CENTRED_MEAN: {
       const bool is_mean = law->law == TVI_KIR_LAW_CENTRED_MEAN;
-      const tvi_kir_ref_t x = deviation(s, law->means[0]), y = deviation(s, law->means[1]);
+      const tvi_kir_ref_t x = deviation(s, law->others[0]), y = deviation(s, law->others[1]);
       tvi_kir_ref_t product = build(s, TVI_KIR_MUL, dtype, x, y);
       if (!is_mean) product = times_weight(s, part, product);
       if (!has_constant_element(s, part, &own) || own != 0)
         product = build(s, TVI_KIR_ADD, dtype, element(s, part), product);
       return is_mean ? times_weight(s, part, product) : product;
+    }
+    case TVI_KIR_LAW_CENTRED_CUBE: {
+      const tvi_kir_ref_t x = deviation(s, law->others[0]);
+      const tvi_kir_ref_t square = build(s, TVI_KIR_MUL, dtype, x, x);
+      tvi_kir_ref_t cube = times_weight(s, part, build(s, TVI_KIR_MUL, dtype, square, x));
+      if (!has_constant_element(s, law->others[1], &own) || own != 0) {
+        const tvi_kir_ref_t moved = build(s, TVI_KIR_MUL, dtype, x, element(s, law->others[1]));
+        cube = build(s, TVI_KIR_ADD, dtype, cube,
+                     build(s, TVI_KIR_MUL, dtype, number(s, dtype, 3), moved));
+      }
+      return has_constant_element(s, part, &own) && own == 0
+                 ? cube
+                 : build(s, TVI_KIR_ADD, dtype, element(s, part), cube);
     }
     default:
       return element(s, part);
@@ -226,10 +239,13 @@ static trivet_status_t need_others(splitter_t* s) {
         TRIVET_RETURN_IF_ERROR(need(s, law->by));
         continue;
       }
-      if (law->law != TVI_KIR_LAW_CENTRED && !has_constant_element(s, law->weight, &each))
+      if ((law->law == TVI_KIR_LAW_MEAN || law->law == TVI_KIR_LAW_CENTRED_MEAN) &&
+          !has_constant_element(s, law->weight, &each))
         TRIVET_RETURN_IF_ERROR(need(s, law->weight));
-      for (uint32_t k = 0; k < 2 && law->law != TVI_KIR_LAW_MEAN; ++k)
-        TRIVET_RETURN_IF_ERROR(need(s, law->means[k]));
+      const uint32_t means = law->law == TVI_KIR_LAW_MEAN           ? 0
+                             : law->law == TVI_KIR_LAW_CENTRED_CUBE ? 1
+                                                                    : 2;
+      for (uint32_t k = 0; k < means; ++k) TRIVET_RETURN_IF_ERROR(need(s, law->others[k]));
     }
   }
   return TRIVET_OK;
@@ -237,11 +253,9 @@ static trivet_status_t need_others(splitter_t* s) {
 
 // Appends the stages of the parts to |made|, those that others are relative to first.
 static trivet_status_t split_stage(splitter_t* s) {
-  static const uint8_t order[] = {[TVI_KIR_LAW_SIMPLE] = 0,
-                                  [TVI_KIR_LAW_MEAN] = 1,
-                                  [TVI_KIR_LAW_SCALED] = 2,
-                                  [TVI_KIR_LAW_CENTRED] = 2,
-                                  [TVI_KIR_LAW_CENTRED_MEAN] = 2};
+  static const uint8_t order[] = {
+      [TVI_KIR_LAW_SIMPLE] = 0,  [TVI_KIR_LAW_MEAN] = 1,         [TVI_KIR_LAW_SCALED] = 2,
+      [TVI_KIR_LAW_CENTRED] = 2, [TVI_KIR_LAW_CENTRED_MEAN] = 2, [TVI_KIR_LAW_CENTRED_CUBE] = 2};
   memcpy(s->values, s->stage->values, sizeof(s->values));
   TRIVET_RETURN_IF_ERROR(need_others(s));
   for (uint8_t turn = 0; turn < 3; ++turn)
