@@ -104,8 +104,8 @@ struct tv_single_copier {
 
 // acc += windows times weights for pixels from m0, channels from n0 and k in [first, last).
 template <class Tile, int VB, class CopyA, class AtB>
-TV_DEVICE void tv_convolve_by(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory,
-                              CopyA copy_a, AtB b_at, int n0, int N, int first, int last) {
+TV_DEVICE void tv_convolve_by(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                              unsigned char* memory, CopyA copy_a, AtB b_at, int n0, int N, int first, int last) {
   tv_copier<typename Tile::type, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
   b.begin(b_at, n0, N, first);
   tv_sum_tiles<Tile, false>(
@@ -115,8 +115,8 @@ TV_DEVICE void tv_convolve_by(float (&acc)[Tile::FM][Tile::FN][4], unsigned char
 }
 // Eight elements of a window at once, or one: then DEPTH as above.
 template <class Tile, int VB, class At, class Tap, class AtB>
-TV_DEVICE void tv_convolve(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, At at,
-                           Tap tap, AtB b_at, int height, int width, int m0, int n0, int M, int N,
+TV_DEVICE void tv_convolve(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                           unsigned char* memory, At at, Tap tap, AtB b_at, int height, int width, int m0, int n0, int M, int N,
                            int first, int last) {
   tv_window_copier<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS> a;
   a.begin(at, m0, M);
@@ -126,8 +126,8 @@ TV_DEVICE void tv_convolve(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* m
       first, last);
 }
 template <class Tile, int VB, int DEPTH, class At, class Tap, class AtB>
-TV_DEVICE void tv_convolve_singly(float (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory, At at,
-                                  Tap tap, AtB b_at, int height, int width, int m0, int n0, int M,
+TV_DEVICE void tv_convolve_singly(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                                  unsigned char* memory, At at, Tap tap, AtB b_at, int height, int width, int m0, int n0, int M,
                                   int N, int K, int first, int last) {
   tv_single_copier<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS, DEPTH> a;
   a.begin(at, tap, m0, M, K);

@@ -22,14 +22,19 @@
 // Kernels
 // ---------------------------------------------------------------------------------------------
 
+// What makes an address one of the kernel's elements.
+static const char* as_pairs(const tvi_cuda_window_t* w) {
+  return w->shape.width > 1 ? "(const tv_s8x2*)" : "";
+}
+
 // "at", the address under the corner of the window of a pixel.
 static void print_at(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w) {
   P(p,
     "const auto at = [&](const int m, int* y, int* x) {\n"
     "const unsigned line = (unsigned)m / (unsigned)pixels;\n"
     "*y = (int)(line %% (unsigned)rows) * %lld - down;\n"
-    "*x = (int)((unsigned)m %% (unsigned)pixels) * %lld - across;\nreturn ",
-    (long long)w->strides[0], (long long)w->strides[1]);
+    "*x = (int)((unsigned)m %% (unsigned)pixels) * %lld - across;\nreturn %s",
+    (long long)w->strides[0], (long long)w->strides[1], as_pairs(w));
   tvi_cuda_print_pointer(p, w->shape.a.value);
   P(p, " + ((%s)(line / (unsigned)rows) * x_image + *y * x_row + *x * x_pixel);\n};\n",
     tvi_cuda_index_type(p));
@@ -63,7 +68,7 @@ static void print_weights(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w) {
   const char* type = tvi_cuda_index_type(p);
   P(p, "const auto b_at = [&](const int x, const int k) {\n");
   if (w->weights_follow) {
-    P(p, "return ");
+    P(p, "return %s", as_pairs(w));
     tvi_cuda_print_pointer(p, w->shape.b.value);
     P(p, " + ((%s)x * ", type);
     tvi_cuda_print_dim(p, w->w_strides[0]);
@@ -106,7 +111,7 @@ static void print_wide(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w,
     "const int steps = (K + tile::KT - 1) / tile::KT;\n"
     "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n"
     "if (threadIdx.x < 128) {\nTV_REGISTERS(dec, 72);\n",
-    tvi_cuda_storage_type(p->program->values[s->a.value].dtype), t->bm, t->bn, t->stages, t->slab);
+    tvi_cuda_matmul_type(p, s), t->bm, t->bn, t->stages, t->slab);
   print_at(p, w);
   print_tap(p, w);
   print_wide_place(p);
@@ -118,14 +123,14 @@ static void print_wide(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w,
     "tv_barrier_wait(work.empty(work.stage), work.parity ^ 1u);\n"
     "unsigned char* const to = work.data();\nunsigned char* const bar = work.full(work.stage);\n"
     "if (threadIdx.x == 0) {\ntv_barrier_expect(bar, tile::BYTES - tile::A_BYTES);\n"
-    "tv_box(t%u, to + tile::A_BYTES, bar, k, n0);\n}\n"
+    "tv_box(t%u, to + tile::A_BYTES, bar, k%s, n0);\n}\n"
     "windows.copy(tap, to, k, K, height, width);\ntv_copy_arrive(bar);\nwork.next();\n}\n}\n"
     "} else {\nTV_REGISTERS(inc, 216);\n",
-    at);
+    at, s->width > 1 ? " * 2" : "");
   print_wide_place(p);
   tvi_cuda_matmul_print_put(p, s, s->vector);
   P(p,
-    "float sums[tile::FM][tile::FN][4];\ntv_wide_matmul<tile>(sums, work, steps);\n"
+    "tile::sum sums[tile::FM][tile::FN][4];\ntv_wide_matmul<tile>(sums, work, steps);\n"
     "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n",
     s->vector);
   variant->block = WIDE_BLOCK;
@@ -180,7 +185,7 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   } else {
     tvi_cuda_matmul_print_put(p, s, vector);
   }
-  P(p, "float sums[tile::FM][tile::FN][4] = {};\n");
+  P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\n");
   if (aligned && w->vector_x == 8) {
     P(p,
       "tv_convolve<tile, %u>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, first, "
@@ -261,6 +266,8 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   if (p->status) return TRIVET_OK;
   if (reason) return TRIVET_STATUS(UNIMPLEMENTED, "no convolution: %s", reason);
   const uint32_t splits = w->is_depthwise ? 1 : w->form->splits;
+  if (w->shape.width > 1 && (splits > 1 || w->vector_x != 8 || w->vector_w != 8))
+    return TRIVET_STATUS(UNIMPLEMENTED, "weights of i8 that do not follow the sum, or its parts");
   if (w->form->by_lines && tvi_cuda_window_line_bytes(w) == 0)
     return TRIVET_STATUS(UNIMPLEMENTED, "no lines of few channels");
   const bool is_wide =
@@ -315,6 +322,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->weight = p->code->operands.data[p->operand_of_value[s->b.value]];
   int64_t wish[4];
   tvi_cuda_window_wish_weights(&w, wish);
+  for (uint32_t i = 0; i < 3; ++i) wish[i] *= s->width;
   const uint32_t missing = 2 - w.match.spatial_rank;
   for (uint32_t d = 0; d < TRIVET_MAX_RANK; ++d) out->weight_strides[d] = tvi_cuda_number(p, 0);
   out->weight_strides[w.match.weight_output_dim] = tvi_cuda_number(p, wish[0]);

@@ -111,19 +111,20 @@ static trivet_status_t pack(const trivet_region_t* region, const asked_t* a, tvi
     count *= sizes[d];
     span += (sizes[d] - 1) * strides[d];
   }
-  if (count < 1 || value->constant->size < (uint64_t)count * 2)
+  const size_t width = tvi_dtype_bytes(value->type.dtype);
+  if (count < 1 || value->constant->size < (uint64_t)count * width)
     return TRIVET_STATUS(DATA_LOSS, "convolution weights of %lld elements have %llu bytes",
                          (long long)count, (unsigned long long)value->constant->size);
   // The last row is as long as the others.
   const int64_t row = strides[p->match.weight_output_dim];
   span = p->is_depthwise ? span : sizes[p->match.weight_output_dim] * row;
-  uint16_t* data = NULL;
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)span, sizeof(*data), &data));
+  uint8_t* data = NULL;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(arena, (size_t)span, width, &data));
   const uint8_t* from = (const uint8_t*)value->constant->data;
   for (int64_t i = 0; i < count; ++i) {
     int64_t to = 0;
     for (uint32_t d = 0; d < rank; ++d) to += at[d] * strides[d];
-    memcpy(&data[to], from + i * 2, 2);
+    memcpy(data + (size_t)to * width, from + (size_t)i * width, width);
     for (uint32_t d = rank; d-- > 0;) {
       if (++at[d] < sizes[d]) break;
       at[d] = 0;
@@ -133,7 +134,7 @@ static trivet_status_t pack(const trivet_region_t* region, const asked_t* a, tvi
   out_packed->value = p->weight;
   out_packed->constant.name = value->constant->name;
   out_packed->constant.data = data;
-  out_packed->constant.size = (uint64_t)span * 2;
+  out_packed->constant.size = (uint64_t)span * width;
   out_packed->constant.dtype = value->type.dtype;
   out_packed->constant.rank = 1;
   out_packed->constant.dims[0] = span;
@@ -212,7 +213,8 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
       const double blocks = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * splits;
       const double partial = (double)p->m * (double)p->n * 4 * splits;
-      if (splits > 1 && (blocks > 400 || p->k / splits < 2 * t->kt || partial > MAX_WORKSPACE))
+      if (splits > 1 && (p->dtype == TRIVET_DTYPE_I8 || blocks > 400 || p->k / splits < 2 * t->kt ||
+                         partial > MAX_WORKSPACE))
         continue;
       // Gathered one by one: fitted to a first layer.
       const double price = tvi_cuda_matmul_price(p, t, splits, false);
@@ -234,6 +236,10 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
   TRIVET_RETURN_IF_ERROR(ask(region, arena, &a));
   if (a.problem.reason) {
     proposal->decline(proposal->self, kernel, "%s", a.problem.reason);
+    return TRIVET_OK;
+  }
+  if (a.problem.product.dtype == TRIVET_DTYPE_I8 && a.problem.product.vector_b < 8) {
+    proposal->decline(proposal->self, kernel, "weights of i8 that do not follow the sum");
     return TRIVET_OK;
   }
   candidate_t best[MAX_PROPOSALS];

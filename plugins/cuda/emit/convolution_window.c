@@ -189,6 +189,19 @@ static bool has_channels_together(const tvi_cuda_printer_t* p, const tvi_cuda_ma
   return together;
 }
 
+// Whole numbers go in pairs of channels: from here on sizes and strides count these.
+static const char* count_pairs(tvi_cuda_printer_t* p, tvi_cuda_window_t* w) {
+  const trivet_dim_t two = tvi_cuda_number(p, 2);
+  bool fits = !w->is_depthwise && w->channels % 16 == 0 && is_one(w->x_strides[3]);
+  for (uint32_t i = 0; i < 3; ++i) {
+    fits &= tvi_dim_divisor(p->program->dims, w->x_strides[i]) % 16 == 0;
+    w->x_strides[i] = tvi_cuda_dim(p, TRIVET_DIM_FLOORDIV, w->x_strides[i], two);
+    w->w_strides[i] = tvi_cuda_dim(p, TRIVET_DIM_FLOORDIV, w->w_strides[i], two);
+  }
+  w->channels /= 2;
+  return fits ? NULL : "a picture of i8 without 16 neighbouring channels";
+}
+
 void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const char** out_reason) {
   tvi_cuda_matmul_shape_t* s = &w->shape;
   *out_reason = NULL;
@@ -207,11 +220,13 @@ void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const cha
     return;
   }
   const uint32_t type = c->weight.dtype;
-  if (c->x.dtype != type || (type != TRIVET_DTYPE_F16 && type != TRIVET_DTYPE_BF16)) {
-    *out_reason = "operands that are not both f16 or both bf16";
+  const bool is_whole = type == TRIVET_DTYPE_I8;
+  if (c->x.dtype != type || (!is_whole && type != TRIVET_DTYPE_F16 && type != TRIVET_DTYPE_BF16)) {
+    *out_reason = "operands that are not both f16, both bf16 or both i8";
     return;
   }
-  if (c->accumulate_dtype != type && c->accumulate_dtype != TRIVET_DTYPE_F32) {
+  if (is_whole ? c->accumulate_dtype != TRIVET_DTYPE_I32
+               : c->accumulate_dtype != type && c->accumulate_dtype != TRIVET_DTYPE_F32) {
     *out_reason = "a sum in another type";
     return;
   }
@@ -226,6 +241,8 @@ void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const cha
   if (!*out_reason) *out_reason = read_channels(p, w);
   if (!*out_reason && is_plain_product(w)) *out_reason = "a matrix product";
   if (!*out_reason) *out_reason = read_loops(p, w);
+  s->width = is_whole ? 2 : 1;
+  if (!*out_reason && is_whole) *out_reason = count_pairs(p, w);
   if (*out_reason) return;
   s->depth = tvi_cuda_number(p, w->window[0] * w->window[1] * w->channels);
   *out_reason = tvi_cuda_matmul_measure(p, s);
@@ -267,11 +284,12 @@ uint32_t tvi_cuda_window_add_weights_map(tvi_cuda_printer_t* p, const tvi_cuda_w
   memset(&map, 0, sizeof(map));
   map.operand = p->operand_of_value[s->b.value];
   map.rank = 2;
-  map.extents[0] = tvi_cuda_parameter(p, s->depth);
+  const trivet_dim_t width = tvi_cuda_number(p, s->width);
+  map.extents[0] = tvi_cuda_parameter(p, tvi_cuda_dim(p, TRIVET_DIM_MUL, s->depth, width));
   map.extents[1] = tvi_cuda_parameter(p, s->columns);
   map.strides[0] = tvi_cuda_parameter(p, tvi_cuda_number(p, 1));
-  map.strides[1] = tvi_cuda_parameter(p, w->w_strides[0]);
-  map.box[0] = t->kt;
+  map.strides[1] = tvi_cuda_parameter(p, tvi_cuda_dim(p, TRIVET_DIM_MUL, w->w_strides[0], width));
+  map.box[0] = t->kt * s->width;
   map.box[1] = t->bn;
   trivet_status_t status = tvi_vector_push(&p->code->maps, map);
   if (status) tvi_cuda_fail(p, status);

@@ -66,7 +66,7 @@ void add_sum(Program* p, const Case& c, uint32_t x, uint32_t w, uint32_t to, uin
   };
   Ref y = place(1, 5, c.pad), across = place(2, 6, c.pad_x());
   Ref channel = c.is_depthwise ? s.index(3) : s.index(4);
-  Ref pad = c.pad ? s.f(0, c.dtype) : TVI_KIR_NONE;
+  Ref pad = !c.pad ? TVI_KIR_NONE : c.dtype == I8 ? s.i(0, I8) : s.f(0, c.dtype);
   Ref a = s.load(x,
                  c.is_plain ? std::vector<Ref>{s.index(0), channel, y, across}
                             : std::vector<Ref>{s.index(0), y, across, channel},
@@ -96,6 +96,42 @@ void check_case(const Case& c) {
 }
 
 void check_epilogue(const Case& c);
+
+// Whole numbers: sums of i32, then a scale for each channel.
+void check_whole(Case c) {
+  c.dtype = I8;
+  Program p;
+  auto x = p.input(I8, c.image()), w = p.input(I8, c.weights());
+  auto scale = p.input(F32, {c.features}), y = p.output(F32, c.result());
+  auto sum = p.temp(I32, c.result());
+  add_sum(&p, c, x, w, sum, I32);
+  Stage s = p.map(c.result());
+  Ref v = s.op(TVI_KIR_CAST, F32, s.at(sum));
+  s.finish({y}, {s.op(TVI_KIR_MUL, F32, v, s.load(scale, {s.index(3)}))});
+  SCOPED_TRACE("window " + std::to_string(c.window) + " stride " + std::to_string(c.stride));
+  expect_same(p, {},
+              {{x, random_tensor(I8, c.image(), 1, -128, 127)},
+               {w, random_tensor(I8, c.weights(), 2, -128, 127)},
+               {scale, random_tensor(F32, {c.features}, 3, 0.0001, 0.001)}});
+}
+
+TEST_F(Convolution, WholeNumbers) {
+  for (uint32_t tile : {6u, 7u, 3u, 9u, 14u}) {
+    // The form for Hopper, whose instructions are on that device alone.
+    const auto* device = (const tvi_cuda_device_t*)Device::get().state;
+    if (tvi_cuda_matmul_tiles[tile].slab && device && device->major != 9) continue;
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    use({tile, 1, 1, false, false});
+    Case c;
+    c.channels = 48;
+    check_whole(c);
+    c.stride = 2;
+    check_whole(c);
+    c.window = 1, c.pad = 0;
+    check_whole(c);
+    if (HasFailure()) return;
+  }
+}
 
 TEST_F(Convolution, Windows) {
   for (tvi_cuda_convolution_form_t form :
