@@ -160,6 +160,13 @@ static double square_share_of_sum(const matcher_t* m, const double* v) {
   return square_of_sum(m, v) / m->count;
 }
 
+static double own_square(const matcher_t* m, const double* v) {
+  return (void)m, v[VAR_X] * v[VAR_X];
+}
+static double own_square_share(const matcher_t* m, const double* v) {
+  return own_square(m, v) / m->count;
+}
+
 // --- Loads --------------------------------------------------------------------------------------
 
 // Gives the loads of a body their variables. Those of x must walk its dimensions with one index
@@ -175,7 +182,7 @@ static bool classify(matcher_t* m, uint32_t stage_index, uint8_t* map) {
       const tvi_kir_value_t* value = &m->program->values[load->value];
       if ((load->value == m->x) != (pass == 0)) continue;
       if (load->bounds != TVI_KIR_BOUNDS_PROVEN) return decline(m, "a padded operand");
-      if (value->dtype != TRIVET_DTYPE_F32) return decline(m, "types other than f32");
+      if (value->dtype != TRIVET_DTYPE_F32) return decline(m, "types other than floats");
       uint32_t statistic = MAX_STATISTICS;
       for (uint32_t s = 0; s < m->statistics && s < stage_index; ++s) {
         if (m->program->stages[s].values[0] == load->value) statistic = s;
@@ -354,6 +361,41 @@ static bool read_softmax(matcher_t* m) {
   return computes(m, &stages[2], log_softmax) || decline(m, "a maximum, but no softmax");
 }
 
+// What is made of the statistics: each of up to two vectors may be the scale.
+static bool read_tail(matcher_t* m, parts_t* p) {
+  uint8_t map[TRIVET_MAX_RANK];
+  uint32_t mask = m->norm->reduced, axis = 0;
+  if (!classify(m, m->statistics, map)) return false;
+  if (m->vector_count > 2) return decline(m, "more operands than a layer normalisation has");
+  if (m->norm->kind == TVI_NORM_LAYER && m->vector_count &&
+      !vector_walks(m, map, m->vectors[0], mask)) {
+    while (axis < m->rank && (mask >> axis & 1 || !vector_walks(m, map, m->vectors[0], 1u << axis)))
+      ++axis;
+    if (axis < m->rank) {
+      m->norm->kind = TVI_NORM_INSTANCE;
+      m->norm->axis = axis;
+      mask = 1u << axis;
+    }
+  }
+  for (uint32_t v = 0; v < m->vector_count; ++v) {
+    if (!vector_walks(m, map, m->vectors[v], mask)) {
+      return decline(m, "a scale of other dimensions than are reduced");
+    }
+  }
+  for (uint32_t scale = 0; scale <= m->vector_count; ++scale) {
+    if (m->vector_count == 2 && scale == 2) break;
+    p->scale = scale < m->vector_count ? VAR_VECTOR + scale : VAR_COUNT;
+    p->shift = VAR_COUNT;
+    for (uint32_t v = 0; v < m->vector_count; ++v) {
+      if (v != scale) p->shift = VAR_VECTOR + v;
+    }
+    if (!is_normalisation(m, p)) continue;
+    keep_parts(m, p);
+    return true;
+  }
+  return decline(m, "statistics, but no layer normalisation");
+}
+
 static bool read_layer(matcher_t* m) {
   const tvi_kir_stage_t* stages = m->program->stages;
   uint8_t map[TRIVET_MAX_RANK];
@@ -371,26 +413,23 @@ static bool read_layer(matcher_t* m) {
     if (!computes(m, &stages[1], shared ? square : square_of_sum)) return decline(m, "no variance");
     p.variance_unit = 1 / m->count;
   }
-  if (!classify(m, 2, map)) return false;
-  if (m->vector_count > 2) return decline(m, "more operands than a layer normalisation has");
-  for (uint32_t v = 0; v < m->vector_count; ++v) {
-    if (!vector_walks(m, map, m->vectors[v], m->norm->reduced)) {
-      return decline(m, "a scale of other dimensions than are reduced");
-    }
+  return read_tail(m, &p);
+}
+
+static bool read_rms(matcher_t* m) {
+  const tvi_kir_stage_t* stages = m->program->stages;
+  uint8_t map[TRIVET_MAX_RANK];
+  parts_t p = {VAR_STATISTIC, VAR_STATISTIC, VAR_COUNT, VAR_COUNT, 0, 1};
+  m->norm->kind = TVI_NORM_RMS;
+  if (!count_reduced(m)) return decline(m, "what is averaged depends on shapes");
+  if (stages[0].monoid->kind != TVI_KIR_SUM || !classify(m, 0, map)) {
+    return decline(m, "no mean of squares");
   }
-  // Each of up to two vectors may be the scale.
-  for (uint32_t scale = 0; scale <= m->vector_count; ++scale) {
-    if (m->vector_count == 2 && scale == 2) break;
-    p.scale = scale < m->vector_count ? VAR_VECTOR + scale : VAR_COUNT;
-    p.shift = VAR_COUNT;
-    for (uint32_t v = 0; v < m->vector_count; ++v) {
-      if (v != scale) p.shift = VAR_VECTOR + v;
-    }
-    if (!is_normalisation(m, &p)) continue;
-    keep_parts(m, &p);
-    return true;
+  if (!computes(m, &stages[0], own_square_share)) {
+    if (!computes(m, &stages[0], own_square)) return decline(m, "no mean of squares");
+    p.variance_unit = 1 / m->count;
   }
-  return decline(m, "statistics, but no layer normalisation");
+  return read_tail(m, &p);
 }
 
 static bool read_batch(matcher_t* m) {
@@ -458,8 +497,8 @@ static bool is_in_order(matcher_t* m) {
 static bool match(matcher_t* m) {
   const tvi_kir_program_t* program = m->program;
   m->statistics = program->stage_count - 1;
-  if (m->statistics != 0 && m->statistics != MAX_STATISTICS) {
-    return decline(m, "not two statistics and what is made of them");
+  if (m->statistics > MAX_STATISTICS) {
+    return decline(m, "more than two statistics and what is made of them");
   }
   if (!find_x(m)) return false;
   for (uint32_t s = 0; s < m->statistics; ++s) {
@@ -468,13 +507,29 @@ static bool match(matcher_t* m) {
   if (!is_in_order(m)) return false;
   m->vector_count = 0;
   if (m->statistics == 0) return read_batch(m);
+  if (m->statistics == 1) return read_rms(m);
   if (program->stages[0].monoid->kind == TVI_KIR_REDUCE_MAX) return read_softmax(m);
   return program->stages[0].monoid->kind == TVI_KIR_SUM ? read_layer(m)
                                                         : decline(m, "neither maximum nor mean");
 }
 
+// What a function is, is seen better where nothing is rounded to 16 bits.
+static void widen(uint32_t* dtype, bool* is_f32) {
+  if (*dtype != TRIVET_DTYPE_F16 && *dtype != TRIVET_DTYPE_BF16) return;
+  *dtype = TRIVET_DTYPE_F32;
+  *is_f32 = false;
+}
+
 static trivet_status_t prepare(matcher_t* m, tvi_arena_t* arena) {
   TRIVET_RETURN_IF_ERROR(tvi_kir_program_clone(m->region->program, arena, &m->program));
+  m->norm->is_f32 = true;
+  for (uint32_t v = 0; v < m->program->value_count; ++v)
+    widen(&m->program->values[v].dtype, &m->norm->is_f32);
+  for (uint32_t s = 0; s < m->program->stage_count; ++s) {
+    const tvi_kir_stage_t* stage = &m->program->stages[s];
+    for (tvi_kir_ref_t r = 0; r < stage->instr_count; ++r)
+      widen(&stage->instrs[r].dtype, &m->norm->is_f32);
+  }
   TRIVET_RETURN_IF_ERROR(tvi_match_inline_temporaries(m->program));
   uint32_t most = 0;
   for (uint32_t s = 0; s < m->program->stage_count; ++s) {

@@ -31,6 +31,9 @@ trivet_status_t onednn_norm_match(const trivet_region_t* region, tvi_arena_t* ar
   tvi_norm_t norm;
   TRIVET_RETURN_IF_ERROR(tvi_norm_match(region, arena, &norm, out_reason));
   if (*out_reason) return TRIVET_OK;
+  if (!norm.is_f32) *out_reason = "types other than f32";
+  if (norm.kind > TVI_NORM_BATCH) *out_reason = "an RMS or instance normalisation";
+  if (*out_reason) return TRIVET_OK;
   memset(out, 0, sizeof(*out));
   onednn_norm_t* p = &out->problem;
   p->magic = ONEDNN_NORM_MAGIC;

@@ -83,7 +83,7 @@ TEST_F(NormMatch, LeavesOtherReductions) {
             "no elementwise stage behind the statistics");
   EXPECT_EQ(Match({"f32[3, 8]", "f32[1]"}, "f32[3, 8]",
                   "let s[i: 3] = sum(r: 8){ a[i, r] }\ny[i, j] = a[i, j] / s[i]"),
-            "not two statistics and what is made of them");
+            "no mean of squares");
 }
 
 TEST_F(NormMatch, LayerHoweverWritten) {
@@ -131,11 +131,62 @@ TEST_F(NormMatch, LeavesWhatIsNoLayerNormalisation) {
                   "let v[i: 8] = sum(r: 8){ sq(a[i, r] - m[i]) } / 8.0\n"
                   "y[i, j] = (a[i, j] - m[i]) / sqrt(v[i] + 1e-5) * b[i] + c[j]"),
             "a scale of other dimensions than are reduced");
-  EXPECT_EQ(Match({"f16[3, 8]", "f16[8]", "f16[8]"}, "f32[3, 8]",
-                  "let m[i: 3] = sum(r: 8){ f32(a[i, r]) } / 8.0\n"
-                  "let v[i: 3] = sum(r: 8){ sq(f32(a[i, r]) - m[i]) } / 8.0\n"
-                  "y[i, j] = (f32(a[i, j]) - m[i]) / sqrt(v[i] + 1e-5) * f32(b[j]) + f32(c[j])"),
-            "types other than f32");
+}
+
+TEST_F(NormMatch, LayerOfNarrowTypes) {
+  const std::string text =
+      "let m[i: 3] = sum(r: 8){ f32(a[i, r]) } / 8.0\n"
+      "let v[i: 3] = sum(r: 8){ sq(f32(a[i, r]) - m[i]) } / 8.0\n"
+      "y[i, j] = V((f32(a[i, j]) - m[i]) / sqrt(v[i] + 1e-5) * f32(b[j]) + f32(c[j]))";
+  for (const char* type : {"f16", "bf16"}) {
+    const std::string t = type;
+    ASSERT_EQ(Match({t + "[3, 8]", t + "[8]", t + "[8]"}, t + "[3, 8]", text), "") << t;
+    EXPECT_EQ(norm_.kind, TVI_NORM_LAYER);
+    EXPECT_FALSE(norm_.is_f32);
+    EXPECT_EQ(norm_.scale, 1u);
+    EXPECT_EQ(norm_.shift, 2u);
+  }
+  ASSERT_EQ(Match({"f32[3, 8]", "f32[8]", "f32[8]"}, "f32[3, 8]", text), "");
+  EXPECT_TRUE(norm_.is_f32);
+  EXPECT_EQ(Match({"f64[3, 8]", "f64[8]", "f64[8]"}, "f64[3, 8]",
+                  "let m[i: 3] = sum(r: 8){ a[i, r] } / 8.0\n"
+                  "let v[i: 3] = sum(r: 8){ sq(a[i, r] - m[i]) } / 8.0\n"
+                  "y[i, j] = (a[i, j] - m[i]) / sqrt(v[i] + 1e-5) * b[j] + c[j]"),
+            "no operand that is normalised");
+}
+
+TEST_F(NormMatch, RootMeanSquare) {
+  for (const char* text : {"let s[i: 3] = sum(r: 8){ sq(f32(a[i, r])) } / 8.0\n"
+                           "y[i, j] = V(f32(a[i, j]) / sqrt(s[i] + 1e-6) * f32(b[j]))",
+                           "let s[i: 3] = sum(r: 8){ sq(f32(a[i, r])) * 0.125 }\n"
+                           "y[i, j] = V(f32(b[j]) * f32(a[i, j]) * rsqrt(1e-6 + s[i]))"}) {
+    ASSERT_EQ(Match({"f16[3, 8]", "f16[8]"}, "f16[3, 8]", text), "") << text;
+    EXPECT_EQ(norm_.kind, TVI_NORM_RMS);
+    EXPECT_EQ(norm_.reduced, 2u);
+    EXPECT_EQ(norm_.scale, 1u);
+    EXPECT_EQ(norm_.shift, TVI_KIR_NONE);
+    EXPECT_EQ(static_cast<float>(norm_.epsilon), 1e-6f);
+  }
+  EXPECT_EQ(Match({"f32[3, 8]", "f32[8]"}, "f32[3, 8]",
+                  "let s[i: 3] = sum(r: 8){ sq(a[i, r]) } / 7.0\n"
+                  "y[i, j] = a[i, j] / sqrt(s[i] + 1e-6) * b[j]"),
+            "statistics, but no layer normalisation");
+}
+
+TEST_F(NormMatch, Instance) {
+  const std::string text =
+      "let m[n: 2, u: 4] = sum(r: 8){ a[n, u, r] } / 8.0\n"
+      "let v[n: 2, u: 4] = sum(r: 8){ sq(a[n, u, r] - m[n, u]) } / 8.0\n"
+      "y[n, u, w] = (a[n, u, w] - m[n, u]) / sqrt(v[n, u] + 1e-5) * ";
+  const std::vector<std::string> types = {"f32[2, 4, 8]", "f32[4]", "f32[4]"};
+  ASSERT_EQ(Match(types, "f32[2, 4, 8]", text + "b[u] + c[u]"), "");
+  EXPECT_EQ(norm_.kind, TVI_NORM_INSTANCE);
+  EXPECT_EQ(norm_.reduced, 4u);
+  EXPECT_EQ(norm_.axis, 1u);
+  EXPECT_EQ(norm_.scale, 1u);
+  EXPECT_EQ(norm_.shift, 2u);
+  EXPECT_EQ(Match({"f32[2, 4, 8]", "f32[4]", "f32[8]"}, "f32[2, 4, 8]", text + "b[u] + c[w]"),
+            "a scale of other dimensions than are reduced");
 }
 
 TEST_F(NormMatch, BatchByStoredStatistics) {
