@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One operation of cuDNN: a normalisation as inference has it, without statistics as results.
+// One operation of cuDNN: a normalisation as inference has it, without statistics as results. It
+// knows cuDNN's interface and no region.
 #include "plugins/cuda_dnn/dnn_norm_graph.h"
 
 #include <string.h>
