@@ -120,6 +120,10 @@ double tvi_cover_lowest_price(const tvi_cover_offer_t* offer);
 tvi_node_id_t tvi_cover_only_reader(const tvi_cover_t* cover, tvi_value_id_t value);
 trivet_status_t tvi_cover_fuse_prologues(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                                          tvi_node_id_t node);
+// Takes the elementwise node that computes |value| for a node of |region| and widens what it reads,
+// if the region is cheaper with it.
+trivet_status_t tvi_cover_take_widened(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                       uint32_t region, tvi_value_id_t value);
 trivet_status_t tvi_cover_fuse_epilogues(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_fuse_groups(tvi_cover_t* cover, tvi_tactic_context_t* tactics);
 trivet_status_t tvi_cover_sort(tvi_cover_t* cover);

@@ -109,6 +109,8 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   }
   tvi_string_builder_deinit(&reasons);
   tvi_vector_deinit(&offer.list);
+  for (uint32_t k = 0; k < node->input_count && *out_extended && !status; ++k)
+    status = tvi_cover_take_widened(cover, tactics, id, node->inputs[k]);
   return status;
 }
 

@@ -7,8 +7,10 @@
 //
 // A factor is computed once for every block that reads it, and kernels that only copy their factors
 // are lost: the lower price wins. A node that what comes before it could take costs nothing there
-// and stays. Before fuse-epilogue, which goes on from the region.
+// and stays. Before fuse-epilogue, which goes on from the region and asks here for what its nodes
+// read besides, where that is narrower than what is made of it: a residual that is dequantised.
 #include "codegen/cover/cover.h"
+#include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/kernel_ir/contraction.h"
 
@@ -103,6 +105,32 @@ static trivet_status_t grow(tvi_cover_t* cover, tvi_tactic_context_t* tactics, u
     if (taken && depth < MAX_DEPTH)
       TRIVET_RETURN_IF_ERROR(grow(cover, tactics, region, producer, depth + 1));
   }
+  return TRIVET_OK;
+}
+
+// Are elements of its result wider than what it reads for each?
+static bool widens(const tvi_cover_t* cover, tvi_node_id_t id) {
+  const tvi_node_t* node = tvi_graph_node(cover->graph, id);
+  const trivet_type_t* result = &tvi_graph_value(cover->graph, node->outputs[0])->type;
+  uint64_t bits = 0;
+  for (uint32_t k = 0; k < node->input_count; ++k) {
+    if (!node->inputs[k]) continue;
+    const trivet_type_t* type = &tvi_graph_value(cover->graph, node->inputs[k])->type;
+    if (tvi_type_same_shape(type, result)) bits += tvi_dtype_bits(type->dtype);
+  }
+  return bits < tvi_dtype_bits(result->dtype);
+}
+
+trivet_status_t tvi_cover_take_widened(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
+                                       uint32_t region, tvi_value_id_t value) {
+  tvi_node_id_t producer = maker_of(cover, value);
+  bool taken = false;
+  if (!tvi_tactic_fuser_enabled(tactics, "fuse-prologue") || !producer ||
+      !widens(cover, producer) || !is_apart(cover, producer, 0))
+    return TRIVET_OK;
+  const char* made_by = cover->regions.data[region].made_by;
+  TRIVET_RETURN_IF_ERROR(take(cover, tactics, region, producer, &taken));
+  cover->regions.data[region].made_by = made_by;
   return TRIVET_OK;
 }
 

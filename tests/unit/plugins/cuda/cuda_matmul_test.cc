@@ -199,6 +199,41 @@ void check_whole(int64_t m, int64_t n, int64_t k) {
                {scale, random_tensor(F32, {n}, 3, 0.0001, 0.001)}});
 }
 
+// c = i8(scale * sum + residual): the residual is dequantised ahead of the product, for its
+// epilogue.
+TEST_F(Matmul, DequantisedResidual) {
+  for (uint32_t tile : {6u, 12u}) {
+    if (tvi_cuda_matmul_tiles[tile].slab && !has_wide()) continue;
+    use({tile, 1});
+    const int64_t m = 40, n = 72, k = 160;
+    Program p;
+    auto a = p.input(I8, {m, k}), b = p.input(I8, {n, k}), scale = p.input(F32, {n});
+    auto codes = p.input(I8, {m, n}), y = p.output(I8, {m, n});
+    auto residual = p.temp(F32, {m, n}), sums = p.temp(I32, {m, n});
+    {
+      Stage s = p.map({m, n});
+      s.finish({residual},
+               {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, s.at(codes)), s.f(0.25))});
+    }
+    {
+      Stage s = p.reduce({m, n}, {k});
+      Ref x = s.op(TVI_KIR_CAST, I32, s.load(a, {s.index(0), s.index(2)}));
+      Ref w = s.op(TVI_KIR_CAST, I32, s.load(b, {s.index(1), s.index(2)}));
+      s.finish({sums}, {s.op(TVI_KIR_MUL, I32, x, w)}, p.monoid(TVI_KIR_SUM, I32));
+    }
+    Stage s = p.map({m, n});
+    Ref v =
+        s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, s.at(sums)), s.load(scale, {s.index(1)}));
+    s.finish({y}, {s.op(TVI_KIR_SATCAST, I8, s.op(TVI_KIR_ADD, F32, v, s.at(residual)))});
+    expect_same(p, {},
+                {{a, random_tensor(I8, {m, k}, 1, -128, 127)},
+                 {b, random_tensor(I8, {n, k}, 2, -128, 127)},
+                 {scale, random_tensor(F32, {n}, 3, 0.0001, 0.001)},
+                 {codes, random_tensor(I8, {m, n}, 4, -128, 127)}});
+    if (HasFailure()) return;
+  }
+}
+
 TEST_F(Matmul, WholeNumbers) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (tvi_cuda_matmul_tiles[tile].slab) continue;
