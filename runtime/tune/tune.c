@@ -170,11 +170,13 @@ static trivet_status_t tune_profile(tvi_tune_t* tune, uint32_t profile) {
     tvi_context_resolve_step(tune->context, i);
   }
   tune->context->is_steps_resolved = true;
+  // What watches the device takes memory that nothing has written for a fault.
+  if (tune->is_once) TRIVET_RETURN_IF_ERROR(tvi_context_run_steps(tune->context));
   for (uint32_t i = 0; i < tune->engine->block->step_count; ++i) {
     TRIVET_RETURN_IF_ERROR(tvi_engine_annotate_step(tune->engine, i, tune_step(tune, i)));
   }
   // The workspace may have moved since a step was prepared: addresses are taken anew in every run.
-  TRIVET_RETURN_IF_ERROR(tvi_context_run_steps(tune->context));
+  if (!tune->is_once) TRIVET_RETURN_IF_ERROR(tvi_context_run_steps(tune->context));
   return tvi_context_finish(tune->context);
 }
 

@@ -9,8 +9,8 @@ under compute-sanitizer.
 
 Families: maps, transposes and copies, rows, columns, scans, sorting, products (all tiles, split sums, few rows, turns), convolutions
 and pools, attention. Plans are built with many alternatives, in f32, f16 and bf16. `trivet tune` runs them all, which is what the
-sanitizer watches: a process for a network, and where a tool fails or does not end, one for each tactic, so that its failure
-has a name. The libraries' kernels are left out there. Must not know how a kernel is made: the networks are ordinary ones.
+sanitizer watches: a process for a network, and one for each tactic where there are many or where a tool fails or does not
+end, so that its failure has a name. The libraries' kernels are left out there. Must not know how a kernel is made: the networks are ordinary ones.
 """
 import argparse
 import concurrent.futures
@@ -27,6 +27,7 @@ import time
 import numpy as np
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+MANY = 4  # tactics of a plan
 BARS = {"f32": 5e-6, "f16": 2e-3, "bf16": 1.6e-2}
 
 
@@ -283,7 +284,8 @@ def verdict(text, returned):
 
 
 class Sanitizer:
-    """Plans under a tool, one process each, until |seconds| are over; where a process says nothing certain, one for each tactic."""
+    """Plans under a tool, |seconds| for each process and |whole| for all: one process for a plan of few tactics, one for each of
+    many, and so for few where the first says nothing certain."""
 
     def __init__(self, folder, seconds, whole):
         self.program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
@@ -309,7 +311,9 @@ class Sanitizer:
         verdicts, pending = {}, {}
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for job in work:
-                pending[pool.submit(self.watch, *job)] = (job, None)
+                names = tactics_of(job[3])
+                for name in names if len(names) > MANY else (None,):
+                    pending[pool.submit(self.watch, *job, name)] = (job, name)
             while pending:
                 for future in concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED).done:
                     job, tactic = pending.pop(future)
@@ -374,7 +378,9 @@ def main():
                     print(text, flush=True)
         if args.what == "sanitize":
             tools, precisions = args.tools.split(","), args.precisions.split(",")
-            verdicts = Sanitizer(folder, args.seconds, args.within).all([(tool, *plan) for tool in tools for plan in plans], args.jobs)
+            # Families with few tactics first: they take seconds, and what does not end must not keep them waiting.
+            plans.sort(key=lambda plan: len(tactics_of(plan[2])))
+            verdicts = Sanitizer(folder, args.seconds, args.within).all([(tool, *plan) for plan in plans for tool in tools], args.jobs)
             good = table(verdicts, tools, precisions, args.families.split(","))
     sys.exit(0 if good else 1)
 

@@ -18,7 +18,7 @@
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices,
 #                                    and what a run costs the host
 #   run.sh sanitize [TOOLS [FAMILIES [PRECISIONS]]] [OPTIONS]  every family of kernels with every tactic of ours under the tools of
-#                                    compute-sanitizer, several networks at once; where a tool fails, tactic by tactic
+#                                    compute-sanitizer, many processes at once, where there are many tactics one for each
 #   run.sh bars [OPTIONS]            what is asked of load, host time, two contexts, memory, errors and tuning, in one table
 #                                    (bench/bench_bars.py)
 #   run.sh sanitize-operators TOOL [OPTIONS]  operators of ONNX (as in conformance) under memcheck, racecheck, initcheck
