@@ -14,168 +14,6 @@
 
 #define P TVI_CUDA_PRINT
 
-void tvi_cuda_fail(tvi_cuda_printer_t* p, trivet_status_t status) {
-  if (p->status) {
-    trivet_status_free(status);
-  } else {
-    p->status = status;
-  }
-}
-
-// ---------------------------------------------------------------------------------------------
-// Types
-// ---------------------------------------------------------------------------------------------
-
-typedef enum {
-  SMALL_FLOAT,
-  FLOAT,
-  DOUBLE,
-  NARROW,
-  NARROW_U,
-  INT,
-  UINT,
-  LONG,
-  ULONG,
-  BOOLEAN
-} kind_t;
-
-static kind_t kind_of(uint32_t dtype) {
-  if (dtype == TRIVET_DTYPE_BOOL) return BOOLEAN;
-  if (dtype == TRIVET_DTYPE_F64) return DOUBLE;
-  if (dtype == TRIVET_DTYPE_F32) return FLOAT;
-  if (tvi_dtype_is_float(dtype)) return SMALL_FLOAT;
-  const bool is_signed = tvi_dtype_is_signed_integer(dtype);
-  switch (tvi_dtype_bits(dtype)) {
-    case 64:
-      return is_signed ? LONG : ULONG;
-    case 32:
-      return is_signed ? INT : UINT;
-    default:
-      return is_signed ? NARROW : NARROW_U;
-  }
-}
-
-const char* tvi_cuda_register_type(uint32_t dtype) {
-  static const char* const types[] = {"float",    "float",     "double",
-                                      "int",      "unsigned",  "int",
-                                      "unsigned", "long long", "unsigned long long",
-                                      "bool"};
-  return types[kind_of(dtype)];
-}
-
-const char* tvi_cuda_storage_type(uint32_t dtype) {
-  switch (dtype) {
-    case TRIVET_DTYPE_F16:
-      return "tv_f16";
-    case TRIVET_DTYPE_BF16:
-      return "tv_bf16";
-    case TRIVET_DTYPE_F8E4M3FN:
-      return "tv_f8e4m3fn";
-    case TRIVET_DTYPE_F8E4M3FNUZ:
-      return "tv_f8e4m3fnuz";
-    case TRIVET_DTYPE_F8E5M2:
-      return "tv_f8e5m2";
-    case TRIVET_DTYPE_F8E5M2FNUZ:
-      return "tv_f8e5m2fnuz";
-    case TRIVET_DTYPE_F8E8M0:
-      return "tv_f8e8m0";
-    case TRIVET_DTYPE_F4E2M1:
-      return "tv_f4e2m1";
-    case TRIVET_DTYPE_BOOL:
-      return "tv_bool";
-    case TRIVET_DTYPE_I8:
-      return "signed char";
-    case TRIVET_DTYPE_I16:
-      return "short";
-    case TRIVET_DTYPE_U16:
-      return "unsigned short";
-    default:
-      return tvi_dtype_bits(dtype) <= 8 ? "unsigned char" : tvi_cuda_register_type(dtype);
-  }
-}
-
-// Temporaries keep the precision that they were computed in; packed ones get bytes.
-uint32_t tvi_cuda_stored_dtype(const tvi_kir_value_t* value) {
-  if (value->kind != TVI_KIR_TEMP) return value->dtype;
-  switch (kind_of(value->dtype)) {
-    case SMALL_FLOAT:
-      return TRIVET_DTYPE_F32;
-    case NARROW:
-      return tvi_dtype_bits(value->dtype) < 8 ? TRIVET_DTYPE_I8 : value->dtype;
-    case NARROW_U:
-      return tvi_dtype_bits(value->dtype) < 8 ? TRIVET_DTYPE_U8 : value->dtype;
-    default:
-      return value->dtype;
-  }
-}
-
-// ---------------------------------------------------------------------------------------------
-// Names
-// ---------------------------------------------------------------------------------------------
-
-uint32_t tvi_cuda_parameter(tvi_cuda_printer_t* p, trivet_dim_t dim) {
-  if (!dim) {
-    tvi_cuda_fail(p, TRIVET_STATUS(OUT_OF_RANGE, "a size overflows 64 bits"));
-    return 0;
-  }
-  for (size_t i = 0; i < p->code->parameters.count; ++i)
-    if (p->code->parameters.data[i] == dim) return (uint32_t)i;
-  trivet_status_t status = tvi_vector_push(&p->code->parameters, dim);
-  if (status) {
-    tvi_cuda_fail(p, status);
-    return 0;
-  }
-  return (uint32_t)p->code->parameters.count - 1;
-}
-
-void tvi_cuda_add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index) {
-  for (size_t i = 0; i < p->arguments.count; ++i)
-    if (p->arguments.data[i].kind == kind && p->arguments.data[i].index == index) return;
-  tvi_cuda_argument_t argument = {kind, index};
-  trivet_status_t status = tvi_vector_push(&p->arguments, argument);
-  if (status) tvi_cuda_fail(p, status);
-}
-
-static void print_integer(tvi_cuda_printer_t* p, int64_t value) {
-  if (value >= INT32_MIN + 1 && value <= INT32_MAX) {
-    P(p, value < 0 ? "(%lld)" : "%lld", (long long)value);
-  } else if (value == INT64_MIN) {
-    P(p, "(-9223372036854775807ll - 1)");
-  } else {
-    P(p, "(%lldll)", (long long)value);
-  }
-}
-
-void tvi_cuda_print_dim(tvi_cuda_printer_t* p, trivet_dim_t dim) {
-  int64_t value, low, high;
-  if (dim && tvi_dim_is_constant(dim, &value)) {
-    print_integer(p, value);
-    return;
-  }
-  const uint32_t number = tvi_cuda_parameter(p, dim);
-  if (!dim) return;
-  tvi_dim_range(p->program->dims, dim, &low, &high);
-  const bool is_short = low >= INT32_MIN && high <= INT32_MAX;
-  tvi_cuda_add_argument(p, is_short ? TVI_CUDA_ARGUMENT_I32 : TVI_CUDA_ARGUMENT_I64, number);
-  P(p, "n%u", number);
-}
-
-void tvi_cuda_print_pointer(tvi_cuda_printer_t* p, uint32_t value) {
-  if (p->program->values[value].kind == TVI_KIR_TEMP) {
-    const uint32_t offset = tvi_cuda_parameter(p, p->workspace_offsets[value]);
-    tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, offset);
-    P(p, "((%s*)w%u)", tvi_cuda_storage_type(tvi_cuda_stored_dtype(&p->program->values[value])),
-      offset);
-  } else {
-    tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_OPERAND, p->operand_of_value[value]);
-    P(p, "p%u", p->operand_of_value[value]);
-  }
-}
-
-void tvi_cuda_print_ref(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref) {
-  P(p, "a%u_%u", stage, ref);
-}
-
 // A body that is printed: of a stage, or of a join.
 typedef struct scope_t {
   const tvi_kir_instr_t* instrs;
@@ -236,78 +74,6 @@ static bool is_short(tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_t ref) {
 // Instructions
 // ---------------------------------------------------------------------------------------------
 
-static void print_float(tvi_cuda_printer_t* p, uint32_t dtype, double value) {
-  char text[TVI_NUMBER_TEXT_SIZE];
-  const bool is_double = dtype == TRIVET_DTYPE_F64;
-  if (!is_double) value = (double)(float)value;
-  if (isnan(value) || isinf(value)) {
-    const char* bits = isnan(value) ? "7fc00000u" : value > 0 ? "7f800000u" : "ff800000u";
-    P(p, is_double ? "(double)tv_from_bits(0x%s)" : "tv_from_bits(0x%s)", bits);
-    return;
-  }
-  if (is_double) {
-    tvi_format_f64(value, text);
-    P(p, "%s", text);
-  } else {
-    tvi_format_f32((float)value, text);
-    P(p, "%sf", text);
-  }
-}
-
-void tvi_cuda_print_constant(tvi_cuda_printer_t* p, uint32_t dtype, tvi_kir_scalar_t value) {
-  switch (kind_of(dtype)) {
-    case SMALL_FLOAT:
-    case FLOAT:
-    case DOUBLE:
-      print_float(p, dtype, value.f);
-      break;
-    case BOOLEAN:
-      P(p, value.i ? "true" : "false");
-      break;
-    case ULONG:
-      P(p, "%lluull", (unsigned long long)value.i);
-      break;
-    case UINT:
-    case NARROW_U:
-      P(p, "%uu", (unsigned)value.i);
-      break;
-    case INT:
-      if (value.i == INT32_MIN) {
-        P(p, "(-2147483647 - 1)");
-        break;
-      }
-      print_integer(p, value.i);
-      break;
-    default:
-      print_integer(p, value.i);
-  }
-}
-
-// Brackets around what brings a wide register value back to a narrow integer type.
-const char* tvi_cuda_wrap_open(uint32_t dtype) {
-  switch (dtype) {
-    case TRIVET_DTYPE_I8:
-      return "(int)(signed char)(";
-    case TRIVET_DTYPE_U8:
-      return "(unsigned)(unsigned char)(";
-    case TRIVET_DTYPE_I16:
-      return "(int)(short)(";
-    case TRIVET_DTYPE_U16:
-      return "(unsigned)(unsigned short)(";
-    case TRIVET_DTYPE_I4:
-      return "tv_sign<4>((unsigned)(";
-    case TRIVET_DTYPE_U4:
-      return "(15u & (unsigned)(";
-    case TRIVET_DTYPE_I2:
-      return "tv_sign<2>((unsigned)(";
-    case TRIVET_DTYPE_U2:
-      return "(3u & (unsigned)(";
-    default:
-      return "(";
-  }
-}
-const char* tvi_cuda_wrap_close(uint32_t dtype) { return tvi_dtype_bits(dtype) < 8 ? "))" : ")"; }
-
 static void print_limits(tvi_cuda_printer_t* p, uint32_t dtype) {
   P(p, "(%s)", tvi_cuda_register_type(dtype));
   tvi_cuda_print_constant(p, dtype, tvi_kir_scalar_limit(dtype, 1));
@@ -315,26 +81,27 @@ static void print_limits(tvi_cuda_printer_t* p, uint32_t dtype) {
   tvi_cuda_print_constant(p, dtype, tvi_kir_scalar_limit(dtype, 0));
 }
 
-static bool is_float_kind(kind_t kind) { return kind <= DOUBLE; }
+static bool is_float_kind(tvi_cuda_kind_t kind) { return kind <= TVI_CUDA_DOUBLE; }
 
 static void print_cast(tvi_cuda_printer_t* p, const scope_t* scope, const tvi_kir_instr_t* instr,
                        bool saturate) {
   const uint32_t from = scope->instrs[instr->args[0]].dtype, to = instr->dtype;
-  const kind_t from_kind = kind_of(from), to_kind = kind_of(to);
+  const tvi_cuda_kind_t from_kind = tvi_cuda_kind(from), to_kind = tvi_cuda_kind(to);
   const char* type = tvi_cuda_register_type(to);
   const tvi_kir_ref_t a = instr->args[0];
-  if (to_kind == BOOLEAN) {
+  if (to_kind == TVI_CUDA_BOOLEAN) {
     print_ref(p, scope, a);
     P(p, " != 0");
-  } else if (to_kind == SMALL_FLOAT) {
+  } else if (to_kind == TVI_CUDA_SMALL_FLOAT) {
     const bool clamps = saturate && tvi_dtype_bits(to) <= 8;
     if (clamps) {
       P(p, "tv_saturate(%s(), ", tvi_cuda_storage_type(to));
     } else {
       P(p, "tv_through<%s>(", tvi_cuda_storage_type(to));
     }
-    const bool exact = from_kind == SMALL_FLOAT || from_kind == FLOAT || from_kind == NARROW ||
-                       from_kind == NARROW_U || from_kind == BOOLEAN;
+    const bool exact = from_kind == TVI_CUDA_SMALL_FLOAT || from_kind == TVI_CUDA_FLOAT ||
+                       from_kind == TVI_CUDA_NARROW || from_kind == TVI_CUDA_NARROW_U ||
+                       from_kind == TVI_CUDA_BOOLEAN;
     P(p, exact ? "(float)" : "tv_odd((double)");
     print_ref(p, scope, a);
     P(p, exact ? ")" : "))");
@@ -352,9 +119,9 @@ static void print_cast(tvi_cuda_printer_t* p, const scope_t* scope, const tvi_ki
     P(p, "%s(%s)", tvi_cuda_wrap_open(to), type);
     print_ref(p, scope, a);
     P(p, "%s", tvi_cuda_wrap_close(to));
-  } else if (from_kind == ULONG || to_kind == ULONG) {
+  } else if (from_kind == TVI_CUDA_ULONG || to_kind == TVI_CUDA_ULONG) {
     // Only one end can be passed.
-    if (from_kind == ULONG) {
+    if (from_kind == TVI_CUDA_ULONG) {
       P(p, "(%s)tv_min<unsigned long long>(", type);
       print_ref(p, scope, a);
       P(p, ", (unsigned long long)");
@@ -379,15 +146,15 @@ static void print_cast(tvi_cuda_printer_t* p, const scope_t* scope, const tvi_ki
 static void print_bitcast(tvi_cuda_printer_t* p, const scope_t* scope,
                           const tvi_kir_instr_t* instr) {
   const uint32_t from = scope->instrs[instr->args[0]].dtype, to = instr->dtype;
-  const kind_t to_kind = kind_of(to), from_kind = kind_of(from);
-  if (to_kind == SMALL_FLOAT) {
+  const tvi_cuda_kind_t to_kind = tvi_cuda_kind(to), from_kind = tvi_cuda_kind(from);
+  if (to_kind == TVI_CUDA_SMALL_FLOAT) {
     P(p, "tv_from_code<%s>(", tvi_cuda_storage_type(to));
   } else if (is_float_kind(to_kind)) {
-    P(p, "tv_from_bits((%s)", to_kind == FLOAT ? "unsigned" : "unsigned long long");
+    P(p, "tv_from_bits((%s)", to_kind == TVI_CUDA_FLOAT ? "unsigned" : "unsigned long long");
   } else {
     P(p, "%s(%s)", tvi_cuda_wrap_open(to), tvi_cuda_register_type(to));
   }
-  if (from_kind == SMALL_FLOAT) {
+  if (from_kind == TVI_CUDA_SMALL_FLOAT) {
     P(p, "tv_to_code<%s>(", tvi_cuda_storage_type(from));
   } else {
     P(p, is_float_kind(from_kind) ? "tv_bits(" : "(");
@@ -460,8 +227,8 @@ static bool is_uniform(const tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_
 static bool divides_by_factor(const tvi_cuda_printer_t* p, const scope_t* scope,
                               const tvi_kir_instr_t* instr) {
   if (scope->is_join || instr->opcode != TVI_KIR_DIV) return false;
-  const kind_t kind = kind_of(instr->dtype);
-  if (kind != FLOAT && kind != SMALL_FLOAT) return false;
+  const tvi_cuda_kind_t kind = tvi_cuda_kind(instr->dtype);
+  if (kind != TVI_CUDA_FLOAT && kind != TVI_CUDA_SMALL_FLOAT) return false;
   const tvi_kir_instr_t* divisor = &scope->instrs[instr->args[1]];
   int exponent;
   if (divisor->opcode == TVI_KIR_CONST && fabs(frexp(divisor->imm.f64, &exponent)) == 0.5)
@@ -482,21 +249,22 @@ static const char* quotient_name(const tvi_cuda_printer_t* p, const scope_t* sco
 static void print_arithmetic(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref_t ref) {
   const tvi_kir_instr_t* instr = &scope->instrs[ref];
   const uint32_t operand = scope->instrs[instr->args[0]].dtype;
-  const kind_t kind = kind_of(operand);
+  const tvi_cuda_kind_t kind = tvi_cuda_kind(operand);
   const bool is_float = is_float_kind(kind);
   const bool index = !scope->is_join && operand == TRIVET_DTYPE_I64 &&
                      instr->dtype == TRIVET_DTYPE_I64 && is_short(p, scope->stage, ref);
-  const char* unsigned_cast = is_float || index               ? ""
-                              : kind == LONG || kind == ULONG ? "(unsigned long long)"
-                              : kind == BOOLEAN               ? ""
-                                                              : "(unsigned)";
+  const char* unsigned_cast = is_float || index ? ""
+                              : kind == TVI_CUDA_LONG || kind == TVI_CUDA_ULONG
+                                  ? "(unsigned long long)"
+                              : kind == TVI_CUDA_BOOLEAN ? ""
+                                                         : "(unsigned)";
   char type[32] = "";
-  if (!is_float && kind != BOOLEAN)
+  if (!is_float && kind != TVI_CUDA_BOOLEAN)
     snprintf(type, sizeof(type), "<%s>", index ? "int" : tvi_cuda_register_type(operand));
   char shift_type[48];
   snprintf(shift_type, sizeof(shift_type), "<%u, %s>", tvi_dtype_bits(operand),
            index ? "int" : tvi_cuda_register_type(operand));
-  const bool wraps = kind == NARROW || kind == NARROW_U;
+  const bool wraps = kind == TVI_CUDA_NARROW || kind == TVI_CUDA_NARROW_U;
   const char* name = tvi_kir_opcode_name((tvi_kir_opcode_t)instr->opcode);
   const bool to_number = instr->dtype != TRIVET_DTYPE_BOOL;
   if (wraps && to_number && instr->opcode != TVI_KIR_SELECT)
@@ -799,7 +567,7 @@ static void print_instr(tvi_cuda_printer_t* p, const scope_t* scope, tvi_kir_ref
     case TVI_KIR_CAST:
     case TVI_KIR_SATCAST:
       if (instr->dtype == scope->instrs[instr->args[0]].dtype &&
-          kind_of(instr->dtype) != SMALL_FLOAT) {
+          tvi_cuda_kind(instr->dtype) != TVI_CUDA_SMALL_FLOAT) {
         print_ref(p, scope, instr->args[0]);
         break;
       }

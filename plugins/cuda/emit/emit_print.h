@@ -97,6 +97,21 @@ void tvi_cuda_add_argument(tvi_cuda_printer_t* p, uint32_t kind, uint32_t index)
 void tvi_cuda_print_kernel(tvi_cuda_printer_t* p, const tvi_cuda_variant_t* variant,
                            trivet_string_view_t body);
 
+// How an element type is kept in registers; floats come first.
+typedef enum {
+  TVI_CUDA_SMALL_FLOAT,
+  TVI_CUDA_FLOAT,
+  TVI_CUDA_DOUBLE,
+  TVI_CUDA_NARROW,
+  TVI_CUDA_NARROW_U,
+  TVI_CUDA_INT,
+  TVI_CUDA_UINT,
+  TVI_CUDA_LONG,
+  TVI_CUDA_ULONG,
+  TVI_CUDA_BOOLEAN
+} tvi_cuda_kind_t;
+tvi_cuda_kind_t tvi_cuda_kind(uint32_t dtype);
+
 // Type of the registers of an element type, and of its elements in memory.
 const char* tvi_cuda_register_type(uint32_t dtype);
 const char* tvi_cuda_storage_type(uint32_t dtype);
