@@ -12,10 +12,11 @@
 // Rows of a tile of the first factor: row m are the elements of the image under the window of pixel
 // m. |at|(m, &y, &x): address of its first element, at |y| and |x|, which may lie outside;
 // |tap|(k, &dy, &dx): how many elements behind, and how far down and right, the k-th one is.
-// Elements k to k + 7 lie together for every k that is a multiple of 8.
+// Elements of 16 bytes lie together from every k on that is a multiple of their number.
 template <class T, int BX, int KT, int THREADS>
 struct tv_window_copier {
-  static const int C = KT / 8, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
+  static const int E = 16 / sizeof(T);
+  static const int C = KT / E, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
   const T* from[PER];
   int y[PER], x[PER];
   template <class At>
@@ -31,7 +32,7 @@ struct tv_window_copier {
   template <class Tap>
   TV_DEVICE void copy(Tap tap, unsigned char* to, int k, int last, int height, int width) {
     static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
-    const int piece = (int)threadIdx.x % C, at_k = k + piece * 8;
+    const int piece = (int)threadIdx.x % C, at_k = k + piece * E;
     int dy = 0, dx = 0;
     const auto offset = tap(at_k < last ? at_k : 0, &dy, &dx);
     TV_UNROLL
@@ -51,7 +52,7 @@ struct tv_window_copier {
 struct tv_tap { int offset; short dy, dx; };
 template <class T, int BX, int KT, int THREADS, int DEPTH>
 struct tv_single_copier {
-  static const int C = KT / 8, PER = BX * C / THREADS;
+  static const int E = 16 / sizeof(T), C = KT / E, PER = BX * C / THREADS;
   static_assert(THREADS % BX == 0 && PER * THREADS == BX * C, "a thread has one row");
   const T* from;
   const tv_tap* taps;
@@ -78,10 +79,10 @@ struct tv_single_copier {
     const int row = (int)threadIdx.x % BX;
     TV_UNROLL
     for (int i = 0; i < PER; ++i) {
-      const int piece = (int)threadIdx.x / BX + i * (THREADS / BX), at_k = k + piece * 8;
-      tv_pack<8, T> pack;
+      const int piece = (int)threadIdx.x / BX + i * (THREADS / BX), at_k = k + piece * E;
+      tv_pack<E, T> pack;
       TV_UNROLL
-      for (int v = 0; v < 8; ++v) {
+      for (int v = 0; v < E; ++v) {
         int dy = 0, dx = 0;
         long long offset = 0;
         if (DEPTH > 0) {
@@ -93,7 +94,7 @@ struct tv_single_copier {
           offset = tap(at_k + v < last ? at_k + v : 0, &dy, &dx);
           if (at_k + v >= last) dy = -(1 << 30);
         }
-        pack.part[v].u = 0;
+        pack.part[v] = T();
         if ((unsigned)(y + dy) < (unsigned)height && (unsigned)(x + dx) < (unsigned)width)
           pack.part[v] = from[offset];
       }
@@ -113,7 +114,7 @@ TV_DEVICE void tv_convolve_by(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
       [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); },
       [](unsigned char*) {}, first, last);
 }
-// Eight elements of a window at once, or one: then DEPTH as above.
+// 16 bytes of a window at once, or one element: then DEPTH as above.
 template <class Tile, int VB, class At, class Tap, class AtB>
 TV_DEVICE void tv_convolve(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
                            unsigned char* memory, At at, Tap tap, AtB b_at, int height, int width, int m0, int n0, int M, int N,

@@ -186,7 +186,8 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
     tvi_cuda_matmul_print_put(p, s, vector);
   }
   P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\n");
-  if (aligned && w->vector_x == 8) {
+  const uint32_t dtype = w->match.weight.dtype;
+  if (aligned && w->vector_x > 1) {
     P(p,
       "tv_convolve<tile, %u>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, first, "
       "last);\n",
@@ -195,7 +196,7 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
     P(p,
       "tv_convolve_singly<tile, %u, %lld>(sums, memory, at, tap, b_at, height, width, m0, n0, "
       "M, N, K, first, last);\n",
-      aligned ? w->vector_w : 1, (long long)table_depth(p, w, t->kt));
+      aligned ? w->vector_w : 1, (long long)table_depth(p, w, tvi_cuda_matmul_depth(t, dtype)));
   }
   P(p, "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n", vector);
   tvi_cuda_matmul_set_grid(p, s, t, w->form->splits, variant);

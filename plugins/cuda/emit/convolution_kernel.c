@@ -66,6 +66,7 @@ static void fill_options(const trivet_region_t* region, const asked_t* a, const 
                          tvi_cuda_code_options_t* out_options) {
   memset(out_options, 0, sizeof(*out_options));
   out_options->name = name;
+  out_options->allows_tf32 = region->allows_tf32;
   out_options->strides = a->strides;
   out_options->symbols = region->symbols;
   out_options->symbol_count = region->symbol_count;
@@ -213,12 +214,13 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
     for (uint32_t splits = 1; splits <= MAX_SPLITS; splits *= 2) {
       const double blocks = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * splits;
       const double partial = (double)p->m * (double)p->n * 4 * splits;
-      if (splits > 1 && (p->dtype == TRIVET_DTYPE_I8 || blocks > 400 || p->k / splits < 2 * t->kt ||
-                         partial > MAX_WORKSPACE))
+      const bool is_deep = p->k / splits >= 2 * tvi_cuda_matmul_depth(t, p->dtype);
+      if (splits > 1 &&
+          (p->dtype == TRIVET_DTYPE_I8 || blocks > 400 || !is_deep || partial > MAX_WORKSPACE))
         continue;
       // Gathered one by one: fitted to a first layer.
       const double price = tvi_cuda_matmul_price(p, t, splits, false);
-      candidate_t c = {{tile, splits, 1, false, false}, p->vector_a == 8 ? price : price * 1.8};
+      candidate_t c = {{tile, splits, 1, false, false}, p->vector_a > 1 ? price : price * 1.8};
       insert(&c, best, &count);
     }
   }
@@ -255,15 +257,19 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
       snprintf(tactic.name, sizeof(tactic.name), "channels x%u", best[i].form.across);
     } else if (best[i].form.by_lines) {
       snprintf(tactic.name, sizeof(tactic.name), "lines");
-    } else if (best[i].form.splits > 1) {
-      snprintf(tactic.name, sizeof(tactic.name), "mma %ux%u split %u", tile->bm, tile->bn,
-               best[i].form.splits);
     } else {
-      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s", tile->slab ? "wgmma" : "mma",
+      const bool is_tf32 = a.problem.product.dtype == TRIVET_DTYPE_F32;
+      snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s",
+               tile->slab ? "wgmma"
+               : is_tf32  ? "mma tf32"
+                          : "mma",
                tile->bm, tile->bn,
                !best[i].form.by_boxes ? ""
                : tile->turns          ? " boxes turns"
                                       : " boxes");
+      if (best[i].form.splits > 1)
+        snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
+                 " split %u", best[i].form.splits);
     }
     TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
   }

@@ -34,9 +34,10 @@ static int64_t round_up(int64_t value, int64_t multiple) {
 // these.
 uint32_t tvi_cuda_window_line_bytes(const tvi_cuda_window_t* w) {
   int64_t features;
-  if (w->is_depthwise || w->shape.width > 1 || w->dilations[0] != 1 || w->dilations[1] != 1 ||
-      w->strides[1] * w->channels % 2 != 0 || w->channels > 4 || w->vector_x == 8 ||
-      !tvi_dim_is_constant(w->shape.columns, &features) || features > MAX_LINE_FEATURES)
+  if (w->is_depthwise || w->shape.width > 1 || w->match.weight.dtype == TRIVET_DTYPE_F32 ||
+      w->dilations[0] != 1 || w->dilations[1] != 1 || w->strides[1] * w->channels % 2 != 0 ||
+      w->channels > 4 || w->vector_x == 8 || !tvi_dim_is_constant(w->shape.columns, &features) ||
+      features > MAX_LINE_FEATURES)
     return 0;
   const int64_t pixels = (int64_t)line_warps(w) * 16, columns = round_up(features, 16);
   const int64_t depth = round_up(w->window[0] * round_up(w->window[1] * w->channels, 2), 16);

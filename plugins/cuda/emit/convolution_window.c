@@ -14,7 +14,6 @@
 #define MAX_WINDOW 64
 #define MAX_UNROLLED 15  // depthwise: a window is printed as it is
 #define NO_DIM 255u      // of a match: a dimension that is absent
-#define X_MULTIPLE 8
 
 static bool is_one(trivet_dim_t dim) { return tvi_dim_equals_constant(dim, 1); }
 
@@ -100,8 +99,8 @@ static const char* read_loops(const tvi_cuda_printer_t* p, tvi_cuda_window_t* w)
 
 // Elements of an operand that can be moved at once along its last stride.
 static uint32_t vector_of(const tvi_cuda_printer_t* p, const trivet_dim_t strides[4],
-                          uint32_t inner, int64_t count) {
-  for (uint32_t v = 8; v > 1; v /= 2) {
+                          uint32_t inner, int64_t count, uint32_t most) {
+  for (uint32_t v = most; v > 1; v /= 2) {
     bool fits = is_one(strides[inner]) && count % v == 0;
     for (uint32_t i = 0; i < 4; ++i)
       if (i != inner) fits &= tvi_dim_divisor(p->program->dims, strides[i]) % v == 0;
@@ -118,24 +117,26 @@ static bool is_flush(const tvi_cuda_window_t* w) {
          (pixels - 1) * w->strides[1] + (w->window[1] - 1) * w->dilations[1] < width;
 }
 
-// Can eight elements of a sum be moved at once wherever eight begin? Either channels that lie
+// Can |piece| elements of a sum be moved at once wherever so many begin? Either channels that lie
 // together, or whole lines of windows that stay inside.
-static bool is_gathered_by_eight(const tvi_cuda_printer_t* p, const tvi_cuda_window_t* w) {
+static bool is_gathered_by_pieces(const tvi_cuda_printer_t* p, const tvi_cuda_window_t* w,
+                                  int64_t piece) {
   const uint32_t inner = w->channels_inside ? 3 : 2;
   int64_t run = w->channels_inside ? w->channels : w->window[1];
   bool is_line = !w->channels_inside;
-  if (w->channels_inside && run % 8 != 0 && tvi_dim_equals_constant(w->x_strides[2], w->channels)) {
+  if (w->channels_inside && run % piece != 0 &&
+      tvi_dim_equals_constant(w->x_strides[2], w->channels)) {
     run *= w->window[1];
     is_line = true;
   }
-  bool fits = is_one(w->x_strides[inner]) && run % 8 == 0;
+  bool fits = is_one(w->x_strides[inner]) && run % piece == 0;
   if (is_line) {
     const int64_t pixel = w->channels_inside ? w->channels : 1;
-    fits &= w->dilations[1] == 1 && is_flush(w) && w->strides[1] * pixel % 8 == 0;
+    fits &= w->dilations[1] == 1 && is_flush(w) && w->strides[1] * pixel % piece == 0;
   }
   for (uint32_t i = 0; i < 4; ++i)
     if (i != inner && !(is_line && i >= 2 && (w->channels_inside || i == 2)))
-      fits &= tvi_dim_divisor(p->program->dims, w->x_strides[i]) % 8 == 0;
+      fits &= tvi_dim_divisor(p->program->dims, w->x_strides[i]) % piece == 0;
   return fits;
 }
 
@@ -151,7 +152,8 @@ void tvi_cuda_window_wish_weights(const tvi_cuda_window_t* w, int64_t* out_strid
     out_strides[3] = 0;
     return;
   }
-  out_strides[0] = (area * w->channels + X_MULTIPLE - 1) / X_MULTIPLE * X_MULTIPLE;
+  const int64_t piece = tvi_cuda_matmul_piece(w->match.weight.dtype);
+  out_strides[0] = (area * w->channels + piece - 1) / piece * piece;
   out_strides[1] = w->window[1] * (w->channels_inside ? w->channels : 1);
   out_strides[2] = w->channels_inside ? w->channels : 1;
   out_strides[3] = w->channels_inside ? 1 : area;
@@ -159,6 +161,7 @@ void tvi_cuda_window_wish_weights(const tvi_cuda_window_t* w, int64_t* out_strid
 
 static void measure_operands(const tvi_cuda_printer_t* p, tvi_cuda_window_t* w) {
   int64_t wish[4], channels = 1;
+  const uint32_t piece = tvi_cuda_matmul_piece(w->match.weight.dtype);
   w->channels_inside = is_one(w->x_strides[3]);
   tvi_cuda_window_wish_weights(w, wish);
   w->weights_follow = true;
@@ -167,16 +170,17 @@ static void measure_operands(const tvi_cuda_printer_t* p, tvi_cuda_window_t* w) 
     w->weights_follow &= extents[i] == 1 || tvi_dim_equals_constant(w->w_strides[i], wish[i]);
   if (w->is_depthwise) {
     if (!tvi_dim_is_constant(w->match.output_channels, &channels)) channels = 1;
-    w->vector_x = vector_of(p, w->x_strides, 3, channels);
+    w->vector_x = vector_of(p, w->x_strides, 3, channels, piece);
     trivet_dim_t strides[4];
     memcpy(strides, w->w_strides, sizeof(strides));
     strides[3] = tvi_cuda_number(p, 0);  // one channel a group
-    w->vector_w = vector_of(p, strides, 0, channels);
+    w->vector_w = vector_of(p, strides, 0, channels, piece);
     return;
   }
-  w->vector_x = is_gathered_by_eight(p, w) ? 8 : 1;
-  w->vector_w =
-      w->weights_follow && tvi_dim_divisor(p->program->dims, w->w_strides[0]) % 8 == 0 ? 8 : 1;
+  w->vector_x = is_gathered_by_pieces(p, w, piece) ? piece : 1;
+  w->vector_w = w->weights_follow && tvi_dim_divisor(p->program->dims, w->w_strides[0]) % piece == 0
+                    ? piece
+                    : 1;
 }
 
 static bool has_channels_together(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
@@ -219,17 +223,14 @@ void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const cha
     *out_reason = "a transposed convolution";
     return;
   }
-  const uint32_t type = c->weight.dtype;
-  const bool is_whole = type == TRIVET_DTYPE_I8;
-  if (c->x.dtype != type || (!is_whole && type != TRIVET_DTYPE_F16 && type != TRIVET_DTYPE_BF16)) {
-    *out_reason = "operands that are not both f16, both bf16 or both i8";
-    return;
-  }
-  if (is_whole ? c->accumulate_dtype != TRIVET_DTYPE_I32
-               : c->accumulate_dtype != type && c->accumulate_dtype != TRIVET_DTYPE_F32) {
-    *out_reason = "a sum in another type";
-    return;
-  }
+  const bool is_whole = c->weight.dtype == TRIVET_DTYPE_I8;
+  // Windows of single channels need no tensor cores.
+  const bool allows_tf32 = p->options->allows_tf32 || !is_one(c->groups);
+  *out_reason =
+      c->x.dtype != c->weight.dtype
+          ? "operands of two types"
+          : tvi_cuda_matmul_check_dtype(c->weight.dtype, c->accumulate_dtype, allows_tf32);
+  if (*out_reason) return;
   tvi_cuda_collect_accesses(p);
   if (p->status) return;
   s->a.load = c->x.load;

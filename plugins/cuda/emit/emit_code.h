@@ -87,6 +87,7 @@ typedef struct tvi_cuda_code_options_s {
   // for before the kernels ahead of it have ended. NULL: none.
   const bool* is_constant;
   bool keeps_factors;  // what a product of matrices reads stays a stage of its own
+  bool allows_tf32;    // products may round f32 factors to 10 bits behind the point
 } tvi_cuda_code_options_t;
 
 // Prints |program|, which tvi_kir_verify accepts. UNIMPLEMENTED: an element type that the GPU has

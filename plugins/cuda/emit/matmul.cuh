@@ -59,14 +59,43 @@ TV_DEVICE void tv_multiply(int* c, const unsigned* a, const unsigned* b, tv_s8x2
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-#endif
-
-// Byte offset of a piece of 8 elements in rows of C pieces: pieces change places from row to row so
-// that 8 neighbouring rows lie in different banks.
-template <int C>
-TV_DEVICE int tv_piece_at(int row, int piece) {
-  return (row * C + (piece ^ ((row / (8 / C)) % C))) * 16;
+// Of f32, which tv_round has rounded.
+TV_DEVICE void tv_multiply(float* c, const unsigned* a, const unsigned* b, float) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, "
+      "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+// To 10 bits behind the point, to the nearest: the unit itself cuts bits off, and every product
+// would be too small.
+TV_DEVICE void tv_round(unsigned* r, float) {
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(*r) : "f"(__uint_as_float(*r)));
+}
+#endif
+template <class T>
+TV_DEVICE void tv_round(unsigned*, T) {}
+
+// Byte offset of a piece of 16 bytes in rows of C pieces: pieces change places from row to row so
+// that 8 neighbouring rows lie in different banks, or where pieces are read in PAIRS, 4 of them.
+template <int C, bool PAIRS = false>
+TV_DEVICE int tv_piece_at(int row, int piece) {
+  return (row * C + (piece ^ ((row / (8 / C) * (PAIRS ? 2 : 1)) % C))) * 16;
+}
+
+// How a tile lies in shared memory: rows of pieces of E elements, along k, or along x, then W wide.
+// SINGLY: no instruction turns it, lanes read elements.
+template <class T, int BX, int KT, bool INNER_K>
+struct tv_layout {
+  static const int E = 16 / sizeof(T), MOST = 8 * E;
+  static const int W = BX < MOST ? BX : MOST;
+  static const int C = (INNER_K ? KT : W) / E;
+  static const bool SINGLY = !INNER_K && sizeof(T) == 4;
+  TV_DEVICE static int at(int row, int piece) { return tv_piece_at<C, SINGLY>(row, piece); }
+  // Of an element, of tiles that lie along x.
+  TV_DEVICE static int element(int x, int k) {
+    return at(x / W * KT + k, x % W / E) + x % E * (int)sizeof(T);
+  }
+};
 
 // WM x WN warps. AK, BK: neighbours in memory are neighbours along k, not along m or n.
 template <class T, int BM_, int BN_, int KT_, int WM_, int WN_, int STAGES_, bool AK_, bool BK_>
@@ -76,24 +105,27 @@ struct tv_tile {
   static const int BM = BM_, BN = BN_, KT = KT_, WM = WM_, WN = WN_, STAGES = STAGES_;
   static const bool AK = AK_, BK = BK_;
   static const int THREADS = WM * WN * 32, TM = BM / WM, TN = BN / WN, FM = TM / 16, FN = TN / 8;
-  static const int A_BYTES = BM * KT * 2, B_BYTES = BN * KT * 2, BYTES = A_BYTES + B_BYTES;
+  static const int A_BYTES = BM * KT * (int)sizeof(T), B_BYTES = BN * KT * (int)sizeof(T);
+  static const int BYTES = A_BYTES + B_BYTES;
+  typedef tv_layout<T, BM, KT, AK> a_layout;
+  typedef tv_layout<T, BN, KT, BK> b_layout;
 };
 
 // Copies X-tiles of one operand, BX x KT elements each, VECTOR elements at once.
 template <class T, int BX, int KT, int THREADS, bool INNER_K, int VECTOR>
 struct tv_copier {
-  static const int W = BX < 64 ? BX : 64;            // width of a block of rows along x
-  static const int C = INNER_K ? KT / 8 : W / 8;     // pieces of a row
-  static const int COUNT = BX * KT / 8, PER = (COUNT + THREADS - 1) / THREADS;
+  typedef tv_layout<T, BX, KT, INNER_K> layout;
+  static const int E = layout::E, W = layout::W, C = layout::C;
+  static const int COUNT = BX * KT / E, PER = (COUNT + THREADS - 1) / THREADS;
   const T* from[PER];
   template <class At>
   TV_DEVICE void begin(At at, int x0, int extent, int k) {
     TV_UNROLL
     for (int i = 0; i < PER; ++i) {
       const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
-      int x = x0 + (INNER_K ? row : row / KT * W + piece * 8);
+      int x = x0 + (INNER_K ? row : row / KT * W + piece * E);
       if (x >= extent) x = 0;
-      from[i] = at(x, k + (INNER_K ? piece * 8 : row % KT));
+      from[i] = at(x, k + (INNER_K ? piece * E : row % KT));
     }
   }
   // The tile at k, which is |step| elements before the next one.
@@ -102,24 +134,26 @@ struct tv_copier {
     TV_UNROLL
     for (int i = 0; i < PER; ++i) {
       const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
-      const int x = x0 + (INNER_K ? row : row / KT * W + piece * 8);
-      const int at_k = k + (INNER_K ? piece * 8 : row % KT);
+      const int x = x0 + (INNER_K ? row : row / KT * W + piece * E);
+      const int at_k = k + (INNER_K ? piece * E : row % KT);
       int have = INNER_K ? (x < extent ? last - at_k : 0) : (at_k < last ? extent - x : 0);
-      if (have > 8) have = 8;
+      if (have > E) have = E;
       if (have < 0) have = 0;
-      unsigned char* target = to + tv_piece_at<C>(row, piece);
+      unsigned char* target = to + layout::at(row, piece);
       if (COUNT % THREADS == 0 || id < COUNT) {
         if (VECTOR > 1) {
           TV_UNROLL
-          for (int v = 0; v < 8; v += VECTOR) {
+          for (int v = 0; v < E; v += VECTOR) {
             const int count = have - v < 0 ? 0 : have - v > VECTOR ? VECTOR : have - v;
-            tv_copy_async<(VECTOR > 1 ? VECTOR : 2) * 2>(target + v * 2, from[i] + v, count * 2);
+            const int size = (int)sizeof(T);
+            tv_copy_async<(VECTOR > 1 ? VECTOR : 2) * sizeof(T)>(target + v * size, from[i] + v,
+                                                                 count * size);
           }
         } else {
-          tv_pack<8, T> pack;
+          tv_pack<E, T> pack;
           TV_UNROLL
-          for (int v = 0; v < 8; ++v) {
-            pack.part[v].u = 0;
+          for (int v = 0; v < E; ++v) {
+            pack.part[v] = T();
             if (v < have) pack.part[v] = *(INNER_K ? at(x, at_k + v) : at(x + v, at_k));
           }
           *(tv_words*)target = pack.whole[0];
@@ -139,6 +173,8 @@ template <class Tile, bool ALWAYS, class CopyA, class CopyB, class Put>
 TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory,
                             CopyA copy_a, CopyB copy_b, Put put, int first, int last) {
   typedef typename Tile::type T;
+  typedef typename Tile::a_layout LA;
+  typedef typename Tile::b_layout LB;
   const int KT = Tile::KT;
   const int steps = last > first ? (last - first + KT - 1) / KT : 0;
   TV_UNROLL_BY(1)
@@ -154,6 +190,7 @@ TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], un
   const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
   const int wm = warp / Tile::WN * Tile::TM, wn = warp % Tile::WN * Tile::TN;
   const int in = lane % 8, low = lane / 8 % 2, high = lane / 16;
+  const int group = lane / 4, of_group = lane % 4;
   TV_UNROLL_BY(1)
   for (int s = 0; s < steps; ++s) {
     tv_copy_wait<Tile::STAGES - 2>();
@@ -168,34 +205,46 @@ TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], un
     const unsigned char* as = memory + s % Tile::STAGES * Tile::BYTES;
     const unsigned char* bs = as + Tile::A_BYTES;
     TV_UNROLL
-    for (int k = 0; k < KT; k += 16) {
+    for (int k = 0; k < KT; k += 2 * LA::E) {
       unsigned af[Tile::FM][4], bf[Tile::FN][2];
       TV_UNROLL
       for (int i = 0; i < Tile::FM; ++i) {
+        const int x = wm + i * 16, turned = x + low * 8;
         if (Tile::AK) {
-          tv_load_matrices<false>(
-              af[i], as + tv_piece_at<KT / 8>(wm + i * 16 + low * 8 + in, k / 8 + high));
+          tv_load_matrices<false>(af[i], as + LA::at(turned + in, k / LA::E + high));
+        } else if (LA::SINGLY) {
+          TV_UNROLL
+          for (int r = 0; r < 4; ++r)
+            af[i][r] = *(const unsigned*)(as + LA::element(x + r % 2 * 8 + group,
+                                                           k + r / 2 * 4 + of_group));
         } else {
-          const int W = Tile::BM < 64 ? Tile::BM : 64, x = wm + i * 16 + low * 8;
           tv_load_matrices<true>(
-              af[i], as + tv_piece_at<W / 8>(x / W * KT + k + high * 8 + in, x % W / 8));
+              af[i],
+              as + LA::at(turned / LA::W * KT + k + high * 8 + in, turned % LA::W / LA::E));
         }
+        TV_UNROLL
+        for (int r = 0; r < 4; ++r) tv_round(&af[i][r], T());
       }
       TV_UNROLL
       for (int j = 0; j < Tile::FN; j += 2) {
-        unsigned r[4];
+        const int x = wn + j * 8, turned = x + high * 8;
+        unsigned f[4];
         if (Tile::BK) {
-          tv_load_matrices<false>(
-              r, bs + tv_piece_at<KT / 8>(wn + j * 8 + high * 8 + in, k / 8 + low));
+          tv_load_matrices<false>(f, bs + LB::at(turned + in, k / LB::E + low));
+        } else if (LB::SINGLY) {
+          TV_UNROLL
+          for (int r = 0; r < 4; ++r)
+            f[r] = *(const unsigned*)(bs + LB::element(x + r / 2 * 8 + group,
+                                                       k + r % 2 * 4 + of_group));
         } else {
-          const int W = Tile::BN < 64 ? Tile::BN : 64, x = wn + j * 8 + high * 8;
           tv_load_matrices<true>(
-              r, bs + tv_piece_at<W / 8>(x / W * KT + k + low * 8 + in, x % W / 8));
+              f, bs + LB::at(turned / LB::W * KT + k + low * 8 + in, turned % LB::W / LB::E));
         }
-        bf[j][0] = r[0];
-        bf[j][1] = r[1];
-        bf[j + 1][0] = r[2];
-        bf[j + 1][1] = r[3];
+        TV_UNROLL
+        for (int r = 0; r < 4; ++r) {
+          tv_round(&f[r], T());
+          bf[j + r / 2][r % 2] = f[r];
+        }
       }
       TV_UNROLL
       for (int i = 0; i < Tile::FM; ++i)
@@ -210,10 +259,10 @@ TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], un
 // They wait in registers while the tiles that are there are multiplied.
 template <class T, int BX, int KT, int THREADS, bool INNER_K, int VECTOR>
 struct tv_maker {
-  static const int W = BX < 64 ? BX : 64;
-  static const int C = INNER_K ? KT / 8 : W / 8;
-  static const int COUNT = BX * KT / 8, PER = (COUNT + THREADS - 1) / THREADS;
-  tv_pack<8, T> packs[PER];
+  typedef tv_layout<T, BX, KT, INNER_K> layout;
+  static const int E = layout::E, W = layout::W, C = layout::C;
+  static const int COUNT = BX * KT / E, PER = (COUNT + THREADS - 1) / THREADS;
+  tv_pack<E, T> packs[PER];
   template <class At>
   TV_DEVICE void begin(At, int, int, int) {}
   template <class At>
@@ -222,14 +271,14 @@ struct tv_maker {
     for (int i = 0; i < PER; ++i) {
       const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
       TV_UNROLL
-      for (int v = 0; v < 8; v += VECTOR) {
-        const int x = x0 + (INNER_K ? row : row / KT * W + piece * 8 + v);
-        const int at_k = k + (INNER_K ? piece * 8 + v : row % KT);
+      for (int v = 0; v < E; v += VECTOR) {
+        const int x = x0 + (INNER_K ? row : row / KT * W + piece * E + v);
+        const int at_k = k + (INNER_K ? piece * E + v : row % KT);
         const bool is_there = x < extent && at_k < last;
         at(is_there ? x : 0, is_there ? at_k : 0, packs[i].part + v);
         TV_UNROLL
         for (int e = 0; e < VECTOR; ++e)
-          if (!is_there) packs[i].part[v + e].u = 0;
+          if (!is_there) packs[i].part[v + e] = T();
       }
     }
   }
@@ -239,7 +288,7 @@ struct tv_maker {
     for (int i = 0; i < PER; ++i) {
       const int id = (int)threadIdx.x + i * THREADS;
       if (COUNT % THREADS == 0 || id < COUNT)
-        *(tv_words*)(to + tv_piece_at<C>(id / C, id % C)) = packs[i].whole[0];
+        *(tv_words*)(to + layout::at(id / C, id % C)) = packs[i].whole[0];
     }
   }
 };

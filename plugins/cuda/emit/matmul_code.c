@@ -42,6 +42,22 @@ uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* t) {
   return pipeline > slabs ? pipeline : slabs;
 }
 
+uint32_t tvi_cuda_matmul_depth(const tvi_cuda_matmul_tile_t* t, uint32_t dtype) {
+  return dtype == TRIVET_DTYPE_F32 ? t->kt / 2 : t->kt;
+}
+
+uint32_t tvi_cuda_matmul_piece(uint32_t dtype) { return dtype == TRIVET_DTYPE_F32 ? 4 : 8; }
+
+const char* tvi_cuda_matmul_check_dtype(uint32_t dtype, uint32_t sum, bool allows_tf32) {
+  const bool is_whole = dtype == TRIVET_DTYPE_I8;
+  if (dtype == TRIVET_DTYPE_F32 && !allows_tf32) return "factors of f32, which may not be rounded";
+  if (!is_whole && dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16 &&
+      dtype != TRIVET_DTYPE_F32)
+    return "factors that are not f16, bf16, f32 or i8";
+  if (is_whole) return sum == TRIVET_DTYPE_I32 ? NULL : "a sum in another type";
+  return sum == dtype || sum == TRIVET_DTYPE_F32 ? NULL : "a sum in another type";
+}
+
 bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
   return t->slab && t->wm == 8 && !t->turns && !t->late;
 }
@@ -79,7 +95,7 @@ static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b, 
   tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
   P(p, ")%s;\n};\nconst long long %c_step = (long long)", is_pair ? ")" : "", name);
   tvi_cuda_print_dim(p, access->coefficients[w->shape.k]);
-  P(p, " * %u;\n", w->tile->kt);
+  P(p, " * %u;\n", tvi_cuda_matmul_depth(w->tile, p->program->values[w->shape.a.value].dtype));
 }
 
 void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector) {
@@ -95,14 +111,15 @@ void tvi_cuda_matmul_print_partial_put(tvi_cuda_printer_t* p, uint32_t vector) {
 void tvi_cuda_matmul_print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                                  const tvi_cuda_matmul_tile_t* t, bool a_inner_k, bool b_inner_k,
                                  uint32_t splits) {
+  const uint32_t dtype = p->program->values[s->b.value].dtype;
   P(p,
     "typedef tv_tile<%s, %u, %u, %u, %u, %u, %u, %s, %s> tile;\n"
     "int row, column;\nunsigned rest;\n"
     "tv_order<8>(blockIdx.x, (M + tile::BM - 1) / tile::BM, (N + tile::BN - 1) / tile::BN, &row, "
     "&column, &rest);\n"
     "const int m0 = row * tile::BM, n0 = column * tile::BN;\n",
-    tvi_cuda_matmul_type(p, s), t->bm, t->bn, t->kt, t->wm, t->wn, t->stages,
-    a_inner_k ? "true" : "false", b_inner_k ? "true" : "false");
+    tvi_cuda_matmul_type(p, s), t->bm, t->bn, tvi_cuda_matmul_depth(t, dtype), t->wm, t->wn,
+    t->stages, a_inner_k ? "true" : "false", b_inner_k ? "true" : "false");
   if (splits > 1) {
     P(p,
       "const int depth = ((K + tile::KT - 1) / tile::KT + %u) / %u * tile::KT;\n"
@@ -388,7 +405,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   // What makes a factor reads operands, which were counted with what others read.
   out->factor_bytes = ((out->makes_a ? 0 : (double)out->m * (double)out->k) +
                        (out->makes_b ? 0 : (double)out->n * (double)out->k)) *
-                      (double)out->batch * 2;
+                      (double)out->batch * 16 / tvi_cuda_matmul_piece(out->dtype);
   return TRIVET_OK;
 }
 

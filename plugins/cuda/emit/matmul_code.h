@@ -14,7 +14,8 @@ extern "C" {
 #endif
 
 // A way to compute it: a block of threads has a tile of |bm| x |bn|, |wm| x |wn| warps share it,
-// |stages| tiles of |kt| along k are in shared memory.
+// |stages| tiles of |kt| along k are in shared memory: |kt| factors of 16 bits, as many bytes of
+// others.
 typedef struct tvi_cuda_matmul_tile_s {
   uint32_t bm, bn, kt, wm, wn, stages;
   uint32_t slab;   // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
@@ -25,6 +26,12 @@ typedef struct tvi_cuda_matmul_tile_s {
 extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];
 extern const uint32_t tvi_cuda_matmul_tile_count;
 uint32_t tvi_cuda_matmul_shared_bytes(const tvi_cuda_matmul_tile_t* tile);
+// Factors of |dtype| along k in a tile, and in 16 bytes; pairs of i8.
+uint32_t tvi_cuda_matmul_depth(const tvi_cuda_matmul_tile_t* tile, uint32_t dtype);
+uint32_t tvi_cuda_matmul_piece(uint32_t dtype);
+// Why tensor cores do not multiply factors of |dtype| that are summed in |sum|; NULL: they do.
+// f32 is rounded to 10 bits behind the point, where |allows_tf32|.
+const char* tvi_cuda_matmul_check_dtype(uint32_t dtype, uint32_t sum, bool allows_tf32);
 
 // What a program is, for prices. Sizes are estimates for the symbols to optimise for.
 typedef struct tvi_cuda_matmul_problem_s {

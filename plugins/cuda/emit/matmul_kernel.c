@@ -133,15 +133,18 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
   const double rows = tvi_cuda_parts(p->m, t->bm);
   const double columns = tvi_cuda_parts(p->n, t->bn);
   const double blocks = rows * columns * (double)p->batch * splits;
-  const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, t->kt), splits);
+  const uint32_t depth = tvi_cuda_matmul_depth(t, p->dtype);
+  const uint32_t piece = tvi_cuda_matmul_piece(p->dtype);
+  const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, depth), splits);
   // Warps with large tiles read less from shared memory for each product.
   const uint32_t warp = t->bm / t->wm * (t->bn / t->wn);
   const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
-  const double rate = 4500 * efficiency;  // operations in a nanosecond on a multiprocessor
-  double each = 2.0 * t->bm * t->bn * t->kt / rate;
-  const uint32_t b = packed ? 8 : p->vector_b;
-  if (p->vector_a < 8) each += p->vector_a > 1 ? 60 : 600;
-  if (b < 8) each += b > 1 ? 60 : 600;
+  // Operations in a nanosecond on a multiprocessor: a piece of 16 bytes takes as long as any other.
+  const double rate = 4500 * efficiency * piece / 8;
+  double each = 2.0 * t->bm * t->bn * depth / rate;
+  const uint32_t b = packed ? piece : p->vector_b;
+  if (p->vector_a < piece) each += p->vector_a > 1 ? 60 : 600;
+  if (b < piece) each += b > 1 ? 60 : 600;
   double resident = smaller(228.0 * 1024 / (tvi_cuda_matmul_shared_bytes(t) + 1024),
                             1024.0 / (t->wm * t->wn * 32));
   resident = resident < 1 ? 1 : (double)(int64_t)resident;
@@ -221,8 +224,8 @@ static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_pr
   const double blocks =
       tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn) * (double)p->batch;
   const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * form->splits;
-  return blocks * form->splits <= 400 && p->k / form->splits >= 2 * t->kt &&
-         partial <= MAX_WORKSPACE;
+  return blocks * form->splits <= 400 &&
+         p->k / form->splits >= 2 * tvi_cuda_matmul_depth(t, p->dtype) && partial <= MAX_WORKSPACE;
 }
 
 typedef struct candidate_s {
@@ -262,6 +265,7 @@ static trivet_status_t read_problem(const trivet_region_t* region, tvi_arena_t* 
   tvi_cuda_code_options_t options;
   memset(&options, 0, sizeof(options));
   options.name = "matmul";
+  options.allows_tf32 = region->allows_tf32;
   options.strides = strides;
   options.symbols = region->symbols;
   options.symbol_count = region->symbol_count;
@@ -281,9 +285,10 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     return TRIVET_OK;
   }
   trivet_dim_t row_strides[TRIVET_MAX_RANK];
+  const uint32_t piece = tvi_cuda_matmul_piece(problem.dtype);
   const bool packed =
-      problem.vector_b < 8 && packed_strides(region, &problem, operand_of_value, row_strides);
-  if (problem.dtype == TRIVET_DTYPE_I8 && problem.vector_b < 8 && !packed) {
+      problem.vector_b < piece && packed_strides(region, &problem, operand_of_value, row_strides);
+  if (problem.dtype == TRIVET_DTYPE_I8 && problem.vector_b < piece && !packed) {
     proposal->decline(proposal->self, kernel,
                       "a second factor of i8 that neither lies along the sum nor is a constant");
     return TRIVET_OK;
@@ -297,7 +302,10 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.kernel = kernel;
     tactic.id = number_of(&best[i].form);
     tactic.price = best[i].price;
-    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s", tile->slab ? "wgmma" : "mma",
+    snprintf(tactic.name, sizeof(tactic.name), "%s %ux%u%s%s",
+             tile->slab                          ? "wgmma"
+             : problem.dtype == TRIVET_DTYPE_F32 ? "mma tf32"
+                                                 : "mma",
              tile->bm, tile->bn,
              tile->turns  ? " turns"
              : tile->late ? " late"
@@ -344,6 +352,7 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   tvi_cuda_code_options_t options;
   memset(&options, 0, sizeof(options));
   options.name = name;
+  options.allows_tf32 = region->allows_tf32;
   options.strides = strides;
   TRIVET_RETURN_IF_ERROR(
       tvi_cuda_find_constants(region, region->program, emission->arena, &options.is_constant));

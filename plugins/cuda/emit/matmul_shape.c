@@ -143,17 +143,18 @@ static void measure_factor(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
                            tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, s, factor);
   const uint32_t last = last_of(x);
-  // Several loops along x: a piece of eight must not reach into the next row.
-  const bool whole = x->count == 1 || (x->count > 1 && divides(p, p->extents[last], 8));
+  // Several loops along x: a piece of 16 bytes must not reach into the next row.
+  const uint32_t piece = tvi_cuda_matmul_piece(p->program->values[factor->value].dtype);
+  const bool whole = x->count == 1 || (x->count > 1 && divides(p, p->extents[last], piece));
   factor->inner_k = is_unit(access, s->k) || !is_unit(access, last) || !whole;
   factor->vector = 1;
   if (s->width > 1 && !factor->inner_k) return;
-  for (uint32_t v = 8; v > 1; v /= 2) {
+  for (uint32_t v = piece; v > 1; v /= 2) {
     if (!tvi_cuda_is_vector(p, access, factor->inner_k ? s->k : last, v * s->width)) continue;
     factor->vector = v;
     break;
   }
-  if (factor->is_made && factor->vector < 8) factor->vector = 1;
+  if (factor->is_made && factor->vector < piece) factor->vector = 1;
 }
 
 static trivet_dim_t product_of(tvi_cuda_printer_t* p, const tvi_cuda_loops_t* loops) {
@@ -222,17 +223,11 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
   s.core = p->schedule->order[p->group->stage_first];
   if (!tvi_kir_match_matmul(p->program, s.core, &match, out_reason)) return;
   const bool is_whole = match.a.dtype == TRIVET_DTYPE_I8;
-  if (match.a.dtype != match.b.dtype ||
-      (!is_whole && match.a.dtype != TRIVET_DTYPE_F16 && match.a.dtype != TRIVET_DTYPE_BF16)) {
-    *out_reason = "factors that are not both f16, both bf16 or both i8";
-    return;
-  }
-  if (is_whole
-          ? match.accumulate_dtype != TRIVET_DTYPE_I32
-          : match.accumulate_dtype != match.a.dtype && match.accumulate_dtype != TRIVET_DTYPE_F32) {
-    *out_reason = "a sum in another type";
-    return;
-  }
+  *out_reason = match.a.dtype != match.b.dtype
+                    ? "factors of two types"
+                    : tvi_cuda_matmul_check_dtype(match.a.dtype, match.accumulate_dtype,
+                                                  p->options->allows_tf32);
+  if (*out_reason) return;
   tvi_cuda_collect_accesses(p);
   if (p->status) return;
   s.a.load = match.a.load;
@@ -270,8 +265,12 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
 
 uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
   uint32_t alignment = 1;
-  if (s->a.vector > 1) alignment = s->a.vector * 2;
-  if (s->b.vector > 1 && s->b.vector * 2 > alignment) alignment = s->b.vector * 2;
+  const tvi_cuda_factor_t* factors[] = {&s->a, &s->b};
+  for (size_t i = 0; i < 2; ++i) {
+    const uint32_t bytes = factors[i]->vector * s->width *
+                           tvi_dtype_bytes(p->program->values[factors[i]->value].dtype);
+    if (factors[i]->vector > 1 && bytes > alignment) alignment = bytes;
+  }
   for (size_t i = 0; i < p->accesses.count && s->vector > 1; ++i) {
     const tvi_cuda_access_t* access = &p->accesses.data[i];
     if (!is_tail_access(access, s)) continue;

@@ -20,7 +20,9 @@ class Convolution : public ::testing::Test {
   static void use(tvi_cuda_convolution_form_t form) {
     code_maker() = [form](const tvi_kir_program_t* program, const tvi_cuda_code_options_t* options,
                           tvi_arena_t* arena, tvi_cuda_code_t* out_code) {
-      return tvi_cuda_convolution_code(program, options, &form, arena, trivet_allocator_system(),
+      tvi_cuda_code_options_t own = *options;
+      own.allows_tf32 = true;
+      return tvi_cuda_convolution_code(program, &own, &form, arena, trivet_allocator_system(),
                                        out_code);
     };
   }
@@ -90,9 +92,9 @@ void check_case(const Case& c) {
   SCOPED_TRACE("window " + std::to_string(c.window) + " x " + std::to_string(c.kx()) + " stride " +
                std::to_string(c.stride) + " dilation " + std::to_string(c.dilation) + " channels " +
                std::to_string(c.channels) + " features " + std::to_string(c.features));
-  expect_same(p, {},
-              {{x, random_tensor(c.dtype, c.image(), 1, -1, 1)},
-               {w, random_tensor(c.dtype, c.weights(), 2, -1, 1)}});
+  expect_same(
+      p, {},
+      {{x, random_factor(c.dtype, c.image(), 1)}, {w, random_factor(c.dtype, c.weights(), 2)}});
 }
 
 void check_epilogue(const Case& c);
@@ -182,6 +184,58 @@ TEST_F(Convolution, OddChannelsAndOrders) {
   check_case(c);
 }
 
+// f32 in units that look at 10 bits behind the point, and single channels, which need none.
+TEST_F(Convolution, Tf32) {
+  Case c;
+  c.dtype = F32;
+  for (tvi_cuda_convolution_form_t form :
+       {tvi_cuda_convolution_form_t{6, 1, 1, false, false}, {3, 2, 1, false, false}}) {
+    use(form);
+    c.channels = 12, c.features = 40, c.stride = 1, c.weights_plain = c.is_plain = false;
+    check_case(c);
+    c.stride = 2, c.channels = 16;
+    check_epilogue(c);
+    c.channels = 3, c.weights_plain = true;
+    check_case(c);
+    c.is_plain = true, c.stride = 1;
+    check_case(c);
+    if (HasFailure()) return;
+  }
+  use({6, 1, 1, false, false});
+  c = Case();
+  c.channels = 3, c.features = 40, c.window = c.stride = 8, c.pad = 0, c.dtype = F32;
+  c.height = c.width = 24;
+  check_case(c);  // patches
+  use({0, 1, 2, false, false});
+  for (int64_t channels : {24, 6, 5}) {
+    c = Case();
+    c.is_depthwise = true, c.dtype = F32, c.channels = c.features = channels;
+    check_epilogue(c);
+    if (HasFailure()) return;
+  }
+}
+
+// What single channels ask for, and the others.
+TEST_F(Convolution, Tf32IsAsked) {
+  for (bool is_depthwise : {false, true}) {
+    Program p;
+    Case c;
+    c.dtype = F32, c.is_depthwise = is_depthwise, c.features = c.channels;
+    auto x = p.input(F32, c.image()), w = p.input(F32, c.weights()), y = p.output(F32, c.result());
+    add_sum(&p, c, x, w, y, F32);
+    tvi_arena_t arena;
+    tvi_arena_init(&arena, trivet_allocator_system(), 0);
+    tvi_cuda_code_options_t options = {};
+    options.name = "test";
+    tvi_cuda_convolution_problem_t problem = {};
+    check(
+        tvi_cuda_convolution_read(p.get(), &options, &arena, trivet_allocator_system(), &problem));
+    EXPECT_EQ(problem.reason == nullptr, is_depthwise);
+    EXPECT_FALSE(problem.has_lines || problem.has_boxes);
+    tvi_arena_deinit(&arena);
+  }
+}
+
 // Lines of the image in shared memory.
 TEST_F(Convolution, FirstLayers) {
   use({0, 1, 1, true, false});
@@ -244,8 +298,8 @@ void check_epilogue(const Case& c) {
   Ref one = s.op(TVI_KIR_ADD, F32, s.op(TVI_KIR_EXP, F32, s.op(TVI_KIR_NEG, F32, t)), s.f(1));
   s.finish({out}, {s.op(TVI_KIR_CAST, c.dtype, s.op(TVI_KIR_DIV, F32, t, one))});
   expect_same(p, {},
-              {{x, random_tensor(c.dtype, c.image(), 1, -1, 1)},
-               {w, random_tensor(c.dtype, c.weights(), 2, -1, 1)},
+              {{x, random_factor(c.dtype, c.image(), 1)},
+               {w, random_factor(c.dtype, c.weights(), 2)},
                {bias, random_tensor(c.dtype, {c.features}, 3)},
                {residual, random_tensor(c.dtype, c.result(), 4)}});
 }

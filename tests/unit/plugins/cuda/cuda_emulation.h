@@ -130,6 +130,11 @@ static inline void tv_load_matrices(unsigned* r, const void* p) {
   }
   tv_yield();
 }
+static inline float tv_of_bits(unsigned u) {
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
 // What an element of 16 bits of each factor adds to a sum: one product, or that of two whole
 // numbers each.
 template <class T>
@@ -160,6 +165,26 @@ static inline void tv_multiply(Sum* c, const unsigned* a, const unsigned* b, T) 
     }
   }
   tv_yield();
+}
+// m16n8k8 of f32 that have been rounded. The unit does not look at the other bits.
+static inline void tv_multiply(float* c, const unsigned* a, const unsigned* b, float) {
+  const unsigned self = threadIdx.x, lane = self % 32, warp = self - lane;
+  memcpy(tv_fragments[self], a, 16);
+  memcpy(tv_fragments[self] + 4, b, 8);
+  tv_yield();
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 8; ++k) {
+      const unsigned x = tv_fragments[warp + row % 8 * 4 + k % 4][row / 8 + k / 4 * 2];
+      const unsigned y = tv_fragments[warp + column * 4 + k % 4][4 + k / 4];
+      c[i] += tv_of_bits(x & ~0x1fffu) * tv_of_bits(y & ~0x1fffu);
+    }
+  }
+  tv_yield();
+}
+// To the nearest, ties away from zero.
+static inline void tv_round(unsigned* r, float) {
+  if ((*r & 0x7f800000u) != 0x7f800000u) *r += 0x1000u;
 }
 
 // ---- Hopper: the copy engine, barriers that count bytes, wgmma.

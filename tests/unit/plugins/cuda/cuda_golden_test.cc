@@ -56,6 +56,7 @@ std::string Print(const std::string& name) {
   tvi_cuda_code_t code = {};
   tvi_cuda_code_options_t options = {};
   options.name = name.c_str();
+  options.allows_tf32 = name.find("tf32") != std::string::npos;
   trivet_status_t status = tvi_dim_context_create(trivet_allocator_system(), &dims);
   if (!status) status = tvi_kir_program_parse(tvi_sv(in.c_str()), dims, &arena, &program);
   // What symbols are for may be any number up to 4096.

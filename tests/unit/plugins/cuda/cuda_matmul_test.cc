@@ -36,6 +36,7 @@ class Matmul : public ::testing::Test {
         ready[v] = program->values[v].kind == TVI_KIR_INPUT;
       tvi_cuda_code_options_t own = *options;
       if (form.is_ready) own.is_constant = ready.get();
+      own.allows_tf32 = true;
       return tvi_cuda_matmul_code(program, &own, &tvi_cuda_matmul_tiles[form.tile], form.splits,
                                   arena, trivet_allocator_system(), out_code);
     };
@@ -60,9 +61,7 @@ void check_product(uint32_t dtype, int64_t m, int64_t n, int64_t k, bool a_turne
   s.finish({c}, {s.op(TVI_KIR_MUL, dtype, x, y)}, p.monoid(TVI_KIR_SUM, dtype));
   SCOPED_TRACE(std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) +
                (a_turned ? " A'" : " A") + (b_turned ? " B'" : " B"));
-  expect_same(
-      p, {},
-      {{a, random_tensor(dtype, a_dims, 1, -1, 1)}, {b, random_tensor(dtype, b_dims, 2, -1, 1)}});
+  expect_same(p, {}, {{a, random_factor(dtype, a_dims, 1)}, {b, random_factor(dtype, b_dims, 2)}});
 }
 
 TEST_F(Matmul, EveryTile) {
@@ -241,6 +240,109 @@ TEST_F(Matmul, WholeNumbers) {
     SCOPED_TRACE("tile " + std::to_string(tile));
     check_whole(72, tile % 2 ? 136 : 133, tile % 2 ? 144 : 272);
     if (HasFailure()) return;
+  }
+}
+
+// f32 in units that look at 10 bits behind the point: every tile, every order of the factors with
+// and without vectors, parts of the sum.
+TEST_F(Matmul, Tf32) {
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    if (tvi_cuda_matmul_tiles[tile].slab) continue;
+    use({tile, 1});
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    check_product(F32, 72, 136, 72, (tile & 1) != 0, (tile & 2) != 0);
+    if (HasFailure()) return;
+  }
+  for (int orders = 0; orders < 4; ++orders) {
+    use({orders % 2 ? 6u : 7u, orders == 3 ? 2u : 1u});
+    check_product(F32, 36, 52, 68, (orders & 1) != 0, (orders & 2) != 0);
+    if (HasFailure()) return;
+    check_product(F32, 33, 50, 67, (orders & 1) != 0, (orders & 2) != 0);
+    if (HasFailure()) return;
+    check_product(F32, 18, 54, 66, (orders & 1) != 0, (orders & 2) != 0);
+    if (HasFailure()) return;
+  }
+}
+
+// What follows a product of f32, and a factor that is computed on its way.
+TEST_F(Matmul, Tf32Epilogues) {
+  for (Form form : {Form{6, 1}, Form{3, 2}}) {
+    use(form);
+    const int64_t m = 20, n = 72, k = 200;
+    Program p;
+    auto x = p.input(F32, {2, m, k}), codes = p.input(I8, {n, k}), bias = p.input(F32, {n});
+    auto residual = p.input(F32, {2, m, n}), out = p.output(F32, {2, m, n});
+    auto w = p.temp(F32, {n, k}), sum = p.temp(F32, {2, m, n});
+    {
+      Stage s = p.map({n, k});
+      s.finish({w}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, s.at(codes)), s.f(0.0078125))});
+    }
+    {
+      Stage s = p.reduce({2, m, n}, {k});
+      s.finish({sum},
+               {s.op(TVI_KIR_MUL, F32, s.load(x, {s.index(0), s.index(1), s.index(3)}),
+                     s.load(w, {s.index(2), s.index(3)}))},
+               p.monoid(TVI_KIR_SUM, F32));
+    }
+    Stage s = p.map({2, m, n});
+    Ref t = s.op(TVI_KIR_ADD, F32, s.at(sum), s.load(bias, {s.index(2)}));
+    s.finish({out}, {s.op(TVI_KIR_ADD, F32, s.op(TVI_KIR_TANH, F32, t), s.at(residual))});
+    expect_same(p, {},
+                {{x, random_factor(F32, {2, m, k}, 1)},
+                 {codes, random_tensor(I8, {n, k}, 2, -127, 127)},
+                 {bias, random_tensor(F32, {n}, 3)},
+                 {residual, random_tensor(F32, {2, m, n}, 4)}});
+    if (HasFailure()) return;
+  }
+}
+
+// To the nearest and not cut off: half a step counts as a whole one, on either side of 0.
+TEST_F(Matmul, Tf32RoundsToTheNearest) {
+  use({7, 1});
+  const int64_t n = 16;
+  Program p;
+  auto a = p.input(F32, {n, n}), b = p.input(F32, {n, n}), c = p.output(F32, {n, n});
+  Stage s = p.reduce({n, n}, {n});
+  s.finish({c},
+           {s.op(TVI_KIR_MUL, F32, s.load(a, {s.index(0), s.index(2)}),
+                 s.load(b, {s.index(2), s.index(1)}))},
+           p.monoid(TVI_KIR_SUM, F32));
+  Tensor x = Tensor::make(F32, {n, n}), one = Tensor::make(F32, {n, n});
+  const double parts[] = {0x1p-11, 0x1.8p-11, 0x1.fp-12, 0x1p-10, 0x1.8p-10, 0, 0x1.8p-12, 0x1p-12};
+  const double rounded[] = {0x1p-10, 0x1p-10, 0, 0x1p-10, 0x1p-9, 0, 0, 0};
+  for (int64_t i = 0; i < n; ++i) {
+    tvi_kir_scalar_t v;
+    v.f = 1;
+    one.set(i * n + i, v);
+    v.f = (i < 8 ? 1 : -1) * (1 + parts[i % 8]);
+    x.set(i * n, v);
+  }
+  const Inputs inputs = {{a, x}, {b, one}};
+  const std::vector<Tensor> got = run_cuda(p, {}, inputs, Options(), false, nullptr);
+  for (int64_t i = 0; i < n; ++i)
+    EXPECT_EQ(got[c].get(i * n).f, (i < 8 ? 1 : -1) * (1 + rounded[i % 8])) << i;
+}
+
+// They are not taken where nobody allows it.
+TEST_F(Matmul, Tf32IsAsked) {
+  Program p;
+  auto a = p.input(F32, {64, 64}), b = p.input(F32, {64, 64}), c = p.output(F32, {64, 64});
+  Stage s = p.reduce({64, 64}, {64});
+  s.finish({c},
+           {s.op(TVI_KIR_MUL, F32, s.load(a, {s.index(0), s.index(2)}),
+                 s.load(b, {s.index(2), s.index(1)}))},
+           p.monoid(TVI_KIR_SUM, F32));
+  for (bool allows : {false, true}) {
+    tvi_arena_t arena;
+    tvi_arena_init(&arena, trivet_allocator_system(), 0);
+    tvi_cuda_code_options_t options = {};
+    options.name = "test";
+    options.allows_tf32 = allows;
+    tvi_cuda_matmul_problem_t problem = {};
+    check(tvi_cuda_matmul_read(p.get(), &options, &arena, trivet_allocator_system(), &problem));
+    EXPECT_EQ(problem.reason == nullptr, allows);
+    EXPECT_FALSE(problem.can_map_a);
+    tvi_arena_deinit(&arena);
   }
 }
 

@@ -223,6 +223,41 @@ TEST_F(Compile, MatrixProductsOfWholeNumbers) {
   }
 }
 
+// Every tile and every order of the factors, for every architecture.
+TEST_F(Compile, MatrixProductsOfTf32) {
+  for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
+    if (tvi_cuda_matmul_tiles[tile].slab) continue;
+    Program p;
+    const bool a_turned = (tile & 1) != 0, b_turned = (tile & 2) != 0;
+    auto a =
+        p.input(F32, a_turned ? std::vector<int64_t>{768, 512} : std::vector<int64_t>{512, 768});
+    auto b =
+        p.input(F32, b_turned ? std::vector<int64_t>{3072, 768} : std::vector<int64_t>{768, 3072});
+    auto y = p.output(F32, {512, 3072});
+    Stage s = p.reduce({512, 3072}, {768});
+    Ref i = s.index(0), j = s.index(1), k = s.index(2);
+    Ref x = s.load(a, a_turned ? std::vector<Ref>{k, i} : std::vector<Ref>{i, k});
+    Ref w = s.load(b, b_turned ? std::vector<Ref>{j, k} : std::vector<Ref>{k, j});
+    s.finish({y}, {s.op(TVI_KIR_MUL, F32, x, w)}, p.monoid(TVI_KIR_SUM, F32));
+    tvi_cuda_code_options_t options = {};
+    options.name = "test";
+    options.allows_tf32 = true;
+    tvi_arena_t arena;
+    tvi_arena_init(&arena, trivet_allocator_system(), 0);
+    tvi_cuda_code_t code = {};
+    trivet_status_t status =
+        tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile], tile % 3 + 1, &arena,
+                             trivet_allocator_system(), &code);
+    tvi_arena_deinit(&arena);
+    check(status);
+    const std::string text(code.source.data, code.source.size);
+    tvi_cuda_code_deinit(&code);
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    expect_text_compiles(text, tile < 4, nullptr);
+    if (HasFailure()) return;
+  }
+}
+
 TEST_F(Compile, MatrixProductsOfComputedFactors) {
   Program p;
   auto x = p.input(F16, {512, 768}), codes = p.input(I8, {768, 1024}), scale = p.input(F16, {1024});

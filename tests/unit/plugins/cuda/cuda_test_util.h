@@ -290,6 +290,18 @@ inline void expect_same(Program& program, const std::vector<int64_t>& symbols, c
   }
 }
 
+// Factors of a product: of f32 ones that rounding leaves as they are, so that sums are as exact as
+// those of the evaluator.
+inline Tensor random_factor(uint32_t dtype, const std::vector<int64_t>& dims, uint32_t seed) {
+  Tensor t = random_tensor(dtype, dims, seed, -1, 1);
+  for (int64_t i = 0; dtype == F32 && i < t.count(); ++i) {
+    tvi_kir_scalar_t v = t.get(i);
+    v.f = std::floor(v.f * 512) / 512;
+    t.set(i, v);
+  }
+  return t;
+}
+
 }  // namespace tile_test
 
 #endif  // TRIVET_TESTS_UNIT_PLUGINS_CUDA_CUDA_TEST_UTIL_H_
