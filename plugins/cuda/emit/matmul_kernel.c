@@ -138,7 +138,11 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
   const double steps = tvi_cuda_parts((int64_t)tvi_cuda_parts(p->k, depth), splits);
   // Warps with large tiles read less from shared memory for each product.
   const uint32_t warp = t->bm / t->wm * (t->bn / t->wn);
-  const double efficiency = warp >= 2048 ? 0.5 : warp >= 1024 ? 0.54 : warp >= 512 ? 0.4 : 0.3;
+  const bool is_tf32 = p->dtype == TRIVET_DTYPE_F32;
+  const double efficiency = warp >= 2048   ? (is_tf32 ? 0.4 : 0.5)
+                            : warp >= 1024 ? (is_tf32 ? 0.35 : 0.54)
+                            : warp >= 512  ? (is_tf32 ? 0.25 : 0.4)
+                                           : (is_tf32 ? 0.19 : 0.3);
   // Operations in a nanosecond on a multiprocessor: a piece of 16 bytes takes as long as any other.
   const double rate = 4500 * efficiency * piece / 8;
   double each = 2.0 * t->bm * t->bn * depth / rate;
