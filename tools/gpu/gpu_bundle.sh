@@ -19,10 +19,10 @@ for file in "$dir/bin/trivet" "$dir"/lib/*.so "$dir"/lib/trivet/plugins/*.so; do
 done | sort -u | grep -vE '/(libc|libm|libdl|libpthread|librt|ld-linux[^/]*|libcuda|libnv[^/]*|libcu[^/]*)\.so|/libtrivet' |
   while read -r library; do cp -L "$library" "$dir/lib/"; done
 mkdir -p "$dir"/{tests,tools/trivet,bench,docs,examples}
-cp examples/plugins/device_kernels.txt "$dir/examples/"
+cp examples/plugins/device_kernels.txt examples/plugins/formats.txt "$dir/examples/"
 # Plugins from outside, by the system's compiler and the public headers alone.
-for plugin in add_scalar device_code device_function layer_norm matrix_product online_softmax plain_softmax stream_callback \
-  swiglu swish_pass welford_norm; do
+for plugin in add_scalar device_code device_function formats in_place layer_norm matrix_product one_shape online_softmax \
+  plain_softmax stream_callback swiglu swish_pass welford_norm; do
   cc -shared -fPIC -s -I include "examples/plugins/$plugin.c" -o "$dir/examples/$plugin.so"
 done
 cp -r tests/models tests/conformance "$dir/tests/"

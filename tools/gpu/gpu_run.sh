@@ -25,7 +25,8 @@
 #   run.sh memory [OPTIONS]          kernels that move memory beside copies and PyTorch (bench/bench_memory.py)
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
-#   run.sh extend [OPTIONS]          operators of plugins: values of every type and rank, then beside built-in ones
+#   run.sh extend [OPTIONS]          operators of plugins: beside built-in ones, values of every type and rank, and every
+#                                    tactic of kernels in CUDA C by itself (trivet plugin check)
 #   run.sh attention check|forms|bench [OPTIONS]  attention alone, beside float64 or beside PyTorch's (bench/bench_attention.py)
 #   run.sh test                      the tests of the bundle
 #   run.sh py SCRIPT [ARGS]          a script of this folder, or another one, with all that is set here
@@ -162,6 +163,15 @@ for name in gpu.files:
     print(f"{name}: {a.shape}, error {error:.1e}")
     assert error < 2e-3, name
 P
+    done
+    # Every tactic of kernels in CUDA C by itself, beside the evaluation of the text: forms, formats, one shape, in place.
+    for plugin in device_code formats in_place one_shape stream_callback; do
+      graphs=()
+      [ "$plugin" != formats ] || graphs=(--graph "$here/examples/formats.txt")
+      "$TRIVET" plugin check "$here/examples/$plugin.so" --target "$TRIVET_TARGET" --seconds 60 "${graphs[@]}" >check.log 2>&1 &&
+        grep -q "^note: runs on ${TRIVET_TARGET%%:*}" check.log || failed=1
+      echo "$plugin: $(tail -1 check.log)"
+      grep FAULT check.log
     done
     [ "$failed" -eq 0 ]
     ;;
