@@ -215,7 +215,10 @@ static bool is_uniform(const tvi_cuda_printer_t* p, uint32_t stage, tvi_kir_ref_
     if (&p->schedule->groups[placed->group] == p->group) return !placed->has_inner;
   }
   const tvi_cuda_access_t* access = access_of(p, stage, ref);
-  if (!access || !access->is_direct || (p->shape.lanes == 0 && p->shape.vector < 2)) return false;
+  if (!access || !access->is_direct) return false;
+  bool is_same = true;
+  for (uint32_t l = 0; l < p->loop_count; ++l) is_same &= access->coefficients[l] == NULL;
+  if (is_same || (p->shape.lanes == 0 && p->shape.vector < 2)) return is_same;
   for (uint32_t l = 0; l < p->loop_count; ++l) {
     const bool walked = p->shape.lanes ? p->is_inner[l] : l + 1 == p->loop_count;
     if (walked && access->coefficients[l]) return false;
