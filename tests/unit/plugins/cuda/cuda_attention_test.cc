@@ -239,13 +239,13 @@ class CudaAttention : public RegionTest {
     }
     struct Map {  // as cuda_emulation.h has it
       const void* base;
-      int rank, box[5];
+      int rank, bytes, box[5];
       long long extents[5], strides[5];
     };
     std::vector<Map> maps(code.maps.count);
     for (size_t n = 0; n < maps.size(); ++n) {
       const tvi_cuda_map_t& from = code.maps.data[n];
-      maps[n] = {align(memory[from.operand]), static_cast<int>(from.rank), {}, {}, {}};
+      maps[n] = {align(memory[from.operand]), static_cast<int>(from.rank), 2, {}, {}, {}};
       for (uint32_t d = 0; d < from.rank; ++d) {
         maps[n].box[d] = static_cast<int>(from.box[d]);
         maps[n].extents[d] = Value(code, from.extents[d]);
