@@ -398,8 +398,11 @@ TEST_F(MatmulWide, LongSums) {
 TEST_F(MatmulWide, MoreTilesThanBlocks) {
   if (!Device::get().state) GTEST_SKIP() << "too slow to emulate";
   for (uint32_t tile : tiles) {
+    // The reference takes long: one plain tile stands for all that keep nothing from tile to tile.
+    const tvi_cuda_matmul_tile_t& t = tvi_cuda_matmul_tiles[tile];
+    if (tile != tiles[0] && !t.turns && !t.late) continue;
     use({tile, 1});
-    check_product(F16, 1544, tvi_cuda_matmul_tiles[tile].bn * 11 + 8, 24, false, false);
+    check_product(F16, 12 * t.bm + 8, t.bn * 11 + 8, 8, false, false);
     if (HasFailure()) return;
   }
 }
