@@ -25,6 +25,7 @@
   X(fold_bias)                   \
   X(fold_scale)                  \
   X(simplify_deconvolutions)     \
+  X(simplify_patches)            \
   X(merge_siblings)              \
   X(lower_to_f16)                \
   X(lower_to_bf16)               \

@@ -18,7 +18,7 @@ static const char kPipeline[] =
     "recognize-softmax,"
     "recognize-layer-norm,recognize-rms-norm)*,recognize-attention,"
     "(fold-batch-norm,fold-pad,fold-bias,fold-scale,fold-constants,remove-identity,remove-dead)*,"
-    "simplify-deconvolutions,merge-siblings,split-attention,"
+    "simplify-deconvolutions,simplify-patches,merge-siblings,split-attention,"
     "(fold-constants,remove-identity,merge-common-subexpressions,simplify-transposes,simplify-"
     "reshapes,simplify-slices,remove-dead)*";
 

@@ -432,9 +432,46 @@ static trivet_status_t host_region(tvi_schedule_t* s, uint32_t id) {
   return status;
 }
 
+// Makes |buffer|, of the value's size, the place of the value.
+static void take_buffer(tvi_schedule_t* s, tvi_value_id_t value, uint32_t buffer) {
+  tvi_place_t* place = &s->places[value];
+  place->buffer = buffer;
+  place->offset = tvi_dim_constant(s->graph->dims, 0);
+  tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &s->layouts[value],
+                             place->strides);
+}
+
+// The value is computed into the caller's |buffer| if it lies there dense and plain then: it itself
+// or, where it is a view, what it is a view of. Otherwise it is copied at the end.
+static trivet_status_t place_output(tvi_schedule_t* s, tvi_value_id_t value, uint32_t buffer) {
+  const tvi_layout_t plain = tvi_layout_plain();
+  tvi_value_id_t source = value;
+  tvi_node_id_t producer = tvi_graph_value(s->graph, source)->producer;
+  while (producer && s->cover->facts[producer].node_class == TVI_NODE_VIEW &&
+         s->cover->facts[producer].region == TVI_COVER_NONE) {
+    source = tvi_graph_node(s->graph, producer)->inputs[0];
+    producer = tvi_graph_value(s->graph, source)->producer;
+  }
+  if (!producer || s->cover->facts[producer].region == TVI_COVER_NONE ||
+      s->places[source].buffer != TVI_SCHEDULE_NONE ||
+      tvi_schedule_value_size(s, source) != tvi_schedule_value_size(s, value)) {
+    return TRIVET_OK;
+  }
+  const tvi_value_id_t concat = s->concat_parent[source];
+  tvi_place_t place;
+  bool found = false;
+  s->concat_parent[source] = 0;
+  take_buffer(s, source, buffer);
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_locate(s, value, &place, &found));
+  if (!found || !tvi_schedule_place_is_dense(s, value, &place, &plain)) {
+    s->places[source].buffer = TVI_SCHEDULE_NONE;
+    s->concat_parent[source] = concat;
+  }
+  return TRIVET_OK;
+}
+
 // Inputs and outputs of the graph are the caller's memory, dense and plain.
 static trivet_status_t place_bindings(tvi_schedule_t* s) {
-  tvi_layout_t plain = tvi_layout_plain();
   for (uint32_t i = 0; i < s->graph->input_count + s->graph->output_count; ++i) {
     bool is_output = i >= s->graph->input_count;
     const tvi_named_value_t* binding =
@@ -445,18 +482,11 @@ static trivet_status_t place_bindings(tvi_schedule_t* s) {
         tvi_schedule_add_buffer(s, TVI_PLAN_BUFFER_BINDING, i, tvi_schedule_value_size(s, value),
                                 &buffer),
         "%s '%.*s'", is_output ? "output" : "input", (int)binding->name.size, binding->name.data);
-    tvi_node_id_t producer = tvi_graph_value(s->graph, value)->producer;
-    bool computed = producer && s->cover->facts[producer].region != TVI_COVER_NONE;
-    tvi_place_t* place = &s->places[value];
-    if (is_output && (!computed || place->buffer != TVI_SCHEDULE_NONE))
-      continue;  // copied at the end
-    if (is_output &&
-        !tvi_layout_equal(&s->layouts[value], &plain, tvi_graph_value(s->graph, value)->type.rank))
-      continue;
-    s->concat_parent[value] = 0;
-    place->buffer = buffer;
-    place->offset = tvi_dim_constant(s->graph->dims, 0);
-    tvi_schedule_dense_strides(s, &tvi_graph_value(s->graph, value)->type, &plain, place->strides);
+    if (is_output) {
+      TRIVET_RETURN_IF_ERROR(place_output(s, value, buffer));
+    } else {
+      take_buffer(s, value, buffer);
+    }
   }
   return TRIVET_OK;
 }

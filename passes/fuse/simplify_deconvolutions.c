@@ -10,49 +10,20 @@
 //   %y = std.Relu(%1)                  ->  %3 = std.Reshape(%2, [N, 2, 2, M, H, W])
 //                                          %4 = std.Transpose(%3) { perm = [0, 3, 4, 1, 5, 2] }
 //                                          %y = std.Reshape(%4, [N, M, 2 * H, 2 * W])
-#include "core/base/string_view.h"
 #include "core/dimension/dimension.h"
 #include "passes/support/edit.h"
 #include "passes/support/match.h"
+#include "passes/support/window.h"
 
 #define MAX_BLOCK 4
 
-static bool all_are(const tvi_node_t* node, const char* name, int64_t wanted) {
-  uint64_t count;
-  const int64_t* values = tvi_node_attr_i64s(node, name, &count);
-  for (uint64_t i = 0; values != NULL && i < count; ++i) {
-    if (values[i] != wanted) return false;
-  }
-  return true;
-}
-
-static bool has_list(const tvi_node_t* node, const char* name) {
-  uint64_t count;
-  const int64_t* values = tvi_node_attr_i64s(node, name, &count);
-  return values != NULL && count != 0;
-}
-
 // NULL: |out_dims| are the extents of the weights, [C, M, block, block]; else why not.
 static const char* check(const trivet_graph_t* graph, const tvi_node_t* node, int64_t* out_dims) {
-  const trivet_type_t* weights = &graph->values[node->inputs[1]]->type;
-  trivet_string_view_t mode = tvi_node_attr_string(node, "auto_pad");
-  if (weights->rank != 4) return "it does not work on images";
+  const char* reason = tvi_window_overlap(graph, node, out_dims);
+  if (reason != NULL) return reason;
   if (!tvi_match_constant(graph, node->inputs[1])) return "the weights are no constant";
-  for (uint32_t i = 0; i < 4; ++i) {
-    if (!tvi_dim_is_constant(weights->dims[i], &out_dims[i])) return "the weights' shape is open";
-  }
   if (out_dims[2] != out_dims[3]) return "the window is no square";
   if (out_dims[2] < 2 || out_dims[2] > MAX_BLOCK) return "the window is too small or too large";
-  if (!has_list(node, "strides") || !all_are(node, "strides", out_dims[2])) {
-    return "the strides are not those of the window";
-  }
-  if (mode.size != 0 && !tvi_sv_equal_cstr(mode, "NOTSET") && !tvi_sv_equal_cstr(mode, "VALID")) {
-    return "the node pads by itself";
-  }
-  if (!all_are(node, "pads", 0) || !all_are(node, "output_padding", 0)) return "it has pads";
-  if (!all_are(node, "dilations", 1)) return "the window is dilated";
-  if (has_list(node, "output_shape")) return "the extents are given";
-  if (tvi_node_attr_i64(node, "group", 1) != 1) return "it has groups";
   return NULL;
 }
 
