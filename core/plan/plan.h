@@ -27,6 +27,7 @@ extern "C" {
 #define TVI_PLAN_WEIGHT_ALIGNMENT 64u
 #define TVI_PLAN_MAX_ALIGNMENT 65536u  // of buffers and bindings
 #define TVI_PLAN_MAX_PROGRAMS 64u
+#define TVI_PLAN_MAX_QUEUES 8u
 
 // Index of an expression over the plan's symbols. All extents, strides, offsets, sizes and
 // parameters are such indices.
@@ -57,7 +58,8 @@ typedef struct tvi_plan_buffer_s {
   tvi_plan_expr_t size;            // bytes
   uint32_t alignment;              // of arena buffers; bindings and constants have their own
   uint32_t first_step, last_step;  // arena buffers: live from first to last, inclusive, in the
-                                   // order of the main block
+                                   // order of the main block; steps behind the last one come, by
+                                   // queues and waits, after all that touch it
   uint32_t memory;                 // TRIVET_MEMORY_*; where the target has memory of its own,
                                    // launches touch DEVICE only and host functions HOST only
   uint32_t reserved;
@@ -152,13 +154,14 @@ typedef struct tvi_plan_bound_symbol_s {
 
 typedef struct tvi_plan_step_s {
   uint32_t kind;
-  uint32_t queue;
+  uint32_t queue;                // below TVI_PLAN_MAX_QUEUES; the steps of one run in their order
   trivet_string_view_t name;     // original nodes, "conv1 + relu1"
   trivet_string_view_t made_by;  // fuser
   uint32_t alternative_count;
   uint32_t wait_count;
   const tvi_plan_alternative_t* alternatives;
-  const uint32_t* waits;  // steps of other queues
+  const uint32_t* waits;  // earlier steps of other queues. Two steps that touch the same bytes, one
+                          // of them writing, are ordered by queues and waits
   uint32_t bound_symbol_count;
   uint32_t block_count;  // IF, LOOP: blocks called
   const tvi_plan_bound_symbol_t* bound_symbols;

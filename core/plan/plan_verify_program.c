@@ -12,6 +12,7 @@
 #include "core/base/string_view.h"
 #include "core/dimension/dim_code.h"
 #include "core/plan/plan_format.h"
+#include "core/plan/plan_order.h"
 
 typedef struct buffer_state_s {
   uint32_t written;  // holds data for the steps that follow
@@ -282,8 +283,8 @@ static trivet_status_t check_step_form(const checker_t* c, uint32_t block, uint3
   const char* kind = tvi_plan_step_kind_name(step->kind);
   if (kind == NULL) return TRIVET_STATUS(DATA_LOSS, "kind %u", step->kind);
   if (step->flops > c->plan->expr_count) return check_expr(c, "flops", step->flops - 1);
-  if (step->queue >= c->program->blocks[block].step_count) {
-    return TRIVET_STATUS(DATA_LOSS, "queue %u of fewer steps", step->queue);
+  if (step->queue >= TVI_PLAN_MAX_QUEUES) {
+    return TRIVET_STATUS(DATA_LOSS, "queue %u of %u", step->queue, TVI_PLAN_MAX_QUEUES);
   }
   for (uint32_t i = 0; i < step->wait_count; ++i) {
     if (step->waits[i] >= index ||
@@ -403,6 +404,49 @@ static trivet_status_t check_blocks(checker_t* c) {
   return TRIVET_OK;
 }
 
+// --- Order ---------------------------------------------------------------------------------------
+
+static trivet_status_t refuse_conflict(void* self, uint32_t earlier, uint32_t later,
+                                       uint32_t buffer) {
+  const tvi_plan_step_t* steps = ((const checker_t*)self)->program->blocks[0].steps;
+  return TRIVET_STATUS(DATA_LOSS,
+                       "step %u ('" TVI_SV_FORMAT "') and step %u ('" TVI_SV_FORMAT
+                       "') touch buffer %u, one writes it, and no wait orders them",
+                       earlier, TVI_SV_ARGS(steps[earlier].name), later,
+                       TVI_SV_ARGS(steps[later].name), buffer);
+}
+
+static trivet_status_t check_order(checker_t* c, const tvi_plan_order_t* order,
+                                   trivet_allocator_t allocator) {
+  TRIVET_RETURN_IF_ERROR(tvi_plan_find_conflicts(c->plan, c->program, order, allocator,
+                                                 (tvi_plan_conflict_sink_t){c, refuse_conflict}));
+  tvi_plan_reuse_t reuse;
+  TRIVET_RETURN_IF_ERROR(tvi_plan_check_reuse(c->program, order, allocator, NULL, &reuse));
+  if (reuse.buffer == TVI_PLAN_NONE) return TRIVET_OK;
+  const tvi_plan_step_t* steps = c->program->blocks[0].steps;
+  return TRIVET_STATUS(
+      DATA_LOSS,
+      "buffer %u is live up to step %u, and step %u ('" TVI_SV_FORMAT
+      "') behind it does not wait for step %u ('" TVI_SV_FORMAT "'), which touches it",
+      reuse.buffer, c->program->buffers[reuse.buffer].last_step, reuse.step,
+      TVI_SV_ARGS(steps[reuse.step].name), reuse.toucher, TVI_SV_ARGS(steps[reuse.toucher].name));
+}
+
+// The order of one queue is that of the steps.
+static trivet_status_t check_queues(checker_t* c, trivet_allocator_t allocator) {
+  tvi_plan_order_t order;
+  const tvi_plan_block_t* block = &c->program->blocks[0];
+  uint32_t last = 0;
+  for (uint32_t s = 0; s < block->step_count; ++s) {
+    if (block->steps[s].queue > last) last = block->steps[s].queue;
+  }
+  if (last == 0) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_plan_order_init(&order, block, allocator));
+  trivet_status_t status = check_order(c, &order, allocator);
+  tvi_plan_order_deinit(&order, allocator);
+  return status;
+}
+
 static trivet_status_t check_program(checker_t* c) {
   const tvi_plan_program_t* program = c->program;
   if (program->target.size == 0) return TRIVET_STATUS(DATA_LOSS, "target is empty");
@@ -441,6 +485,7 @@ trivet_status_t tvi_plan_verify_program(const tvi_plan_t* plan, const tvi_plan_p
     status = tvi_alloc_array(allocator, plan->expr_count, sizeof(uint32_t), &checker.expr_ready);
   }
   if (status == NULL) status = check_program(&checker);
+  if (status == NULL) status = check_queues(&checker, allocator);
   tvi_free_array(allocator, checker.expr_ready, plan->expr_count, sizeof(uint32_t));
   tvi_free_array(allocator, checker.symbol_ready, plan->symbol_count, sizeof(uint32_t));
   tvi_free_array(allocator, checker.buffers, program->buffer_count, sizeof(*checker.buffers));

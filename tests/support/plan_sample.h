@@ -94,6 +94,7 @@ class PlanSample {
     Alternative(3, "std.NonZero", operands_host, 1, std::string());
     bound = {{1, 0, 0}};
     wait = {0};
+    host_wait = {1};
 
     steps.resize(3);
     memset(static_cast<void*>(steps.data()), 0, steps.size() * sizeof(steps[0]));
@@ -103,6 +104,8 @@ class PlanSample {
     steps[1].queue = 1;
     steps[1].waits = wait.data();
     steps[1].wait_count = 1;
+    steps[2].waits = host_wait.data();
+    steps[2].wait_count = 1;
     steps[2].bound_symbols = bound.data();
     steps[2].bound_symbol_count = 1;
     blocks = {{3, 0, steps.data()}};
@@ -167,7 +170,7 @@ class PlanSample {
   std::string blob_a, blob_b;
   std::vector<tvi_plan_guard_t> guards, checks;
   std::vector<trivet_string_view_t> requirements;
-  std::vector<uint32_t> operands_matmul, operands_relu, operands_host, parameters, wait;
+  std::vector<uint32_t> operands_matmul, operands_relu, operands_host, parameters, wait, host_wait;
   std::vector<tvi_plan_alternative_t> alternatives;
   std::vector<tvi_plan_bound_symbol_t> bound;
   std::vector<tvi_plan_step_t> steps;

@@ -149,7 +149,7 @@ program 0 for "cpu", arena 128 bytes, at least 128
     cpu.tile/1, blob of 23 bytes
       in  %3 "hidden" f32[batch, 4] of buffer 4, observed
       out %1 "y" f32[batch, 4] of binding "y"
-  step 2 HOST "nonzero" by host, binds found to axis 0 of output 0
+  step 2 HOST "nonzero" by host, after 1, binds found to axis 0 of output 0
     std.NonZero/1
       in  %1 "y" f32[batch, 4] of binding "y"
       in  %5 i8[8] of constant 1

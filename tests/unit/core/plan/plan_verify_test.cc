@@ -234,8 +234,8 @@ TEST(PlanVerify, Steps) {
        [](PlanSample* s) { s->steps[1].kind = 6; }},
       {"plan section programs: program 0: block 0: step 1: flops is expression 11 of 11",
        [](PlanSample* s) { s->steps[1].flops = 12; }},
-      {"plan section programs: program 0: block 0: step 1: queue 3 of fewer steps",
-       [](PlanSample* s) { s->steps[1].queue = 3; }},
+      {"plan section programs: program 0: block 0: step 1: queue 8 of 8",
+       [](PlanSample* s) { s->steps[1].queue = 8; }},
       {"plan section programs: program 0: block 0: step 1: wait 0 is for step 1, not an earlier "
        "one "
        "of another queue",
