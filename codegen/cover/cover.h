@@ -100,20 +100,27 @@ trivet_status_t tvi_cover_merge(tvi_cover_t* cover, uint32_t into, uint32_t from
 trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                                           const tvi_cover_region_t* region, uint32_t flags,
                                           tvi_string_builder_t* reasons, bool* out_accepted);
-// What kernels offer for a region, in one memory order or another: the first in which another
-// kernel than the target's general one takes it, one with all of |flags|.
+// Memory orders of images that kernels are asked in, before layouts are chosen.
+typedef enum tvi_cover_order_e {
+  TVI_COVER_ANY_ORDER = 0,  // the first in which another kernel than the general one takes it
+  TVI_COVER_PLAIN,
+  TVI_COVER_CHANNELS_LAST,
+} tvi_cover_order_t;
+// What kernels offer for a region in such an order: whether one other than the target's general one
+// takes it, one with all of |flags|.
 typedef struct tvi_cover_offer_s {
   tvi_tactic_list_t list;
   bool accepted;  // by such a kernel
 } tvi_cover_offer_t;
 // |offer->list| is initialized by the caller, and freed.
 trivet_status_t tvi_cover_ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                              const tvi_cover_region_t* region, uint32_t flags,
-                              tvi_string_builder_t* reasons, tvi_cover_offer_t* offer);
+                              const tvi_cover_region_t* region, tvi_cover_order_t order,
+                              uint32_t flags, tvi_string_builder_t* reasons,
+                              tvi_cover_offer_t* offer);
 // The same for region |id| with |node|, which is in another one.
 trivet_status_t tvi_cover_ask_longer(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id,
-                                     tvi_node_id_t node, tvi_string_builder_t* reasons,
-                                     tvi_cover_offer_t* offer);
+                                     tvi_node_id_t node, tvi_cover_order_t order,
+                                     tvi_string_builder_t* reasons, tvi_cover_offer_t* offer);
 // HUGE_VAL where there is no offer.
 double tvi_cover_lowest_price(const tvi_cover_offer_t* offer);
 // The one node that reads |value|, if there is exactly one and nothing else does; else 0.

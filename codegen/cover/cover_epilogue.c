@@ -26,8 +26,8 @@ static trivet_status_t pays(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   tvi_cover_offer_t shorter, rest;
   tvi_vector_init(&shorter.list, cover->graph->allocator);
   tvi_vector_init(&rest.list, cover->graph->allocator);
-  trivet_status_t status =
-      tvi_cover_ask(cover, tactics, &cover->regions.data[id], 0, NULL, &shorter);
+  trivet_status_t status = tvi_cover_ask(cover, tactics, &cover->regions.data[id],
+                                         TVI_COVER_ANY_ORDER, 0, NULL, &shorter);
   bool lost = false;
   for (size_t i = 0; i < shorter.list.count; ++i) {
     lost = lost || !offers(longer, shorter.list.data[i].kernel);
@@ -35,7 +35,8 @@ static trivet_status_t pays(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   if (!status && lost) {
     status = tvi_cover_region_program(cover, &cover->regions.data[reader]);
     if (!status)
-      status = tvi_cover_ask(cover, tactics, &cover->regions.data[reader], 0, NULL, &rest);
+      status = tvi_cover_ask(cover, tactics, &cover->regions.data[reader], TVI_COVER_ANY_ORDER, 0,
+                             NULL, &rest);
   }
   *out_pays = !lost || tvi_cover_lowest_price(longer) <
                            tvi_cover_lowest_price(&shorter) + tvi_cover_lowest_price(&rest);
@@ -90,7 +91,8 @@ static trivet_status_t extend(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
   tvi_cover_offer_t offer;
   tvi_vector_init(&offer.list, graph->allocator);
   bool worth = false;
-  trivet_status_t status = tvi_cover_ask_longer(cover, tactics, id, reader, &reasons, &offer);
+  trivet_status_t status =
+      tvi_cover_ask_longer(cover, tactics, id, reader, TVI_COVER_ANY_ORDER, &reasons, &offer);
   if (!status && offer.accepted) {
     status = pays(cover, tactics, &offer, id, fact->region, &worth);
   }

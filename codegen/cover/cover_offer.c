@@ -36,12 +36,14 @@ static trivet_status_t dense_region(tvi_cover_t* cover, tvi_tactic_context_t* ta
 }
 
 trivet_status_t tvi_cover_ask(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
-                              const tvi_cover_region_t* region, uint32_t flags,
-                              tvi_string_builder_t* reasons, tvi_cover_offer_t* offer) {
+                              const tvi_cover_region_t* region, tvi_cover_order_t order,
+                              uint32_t flags, tvi_string_builder_t* reasons,
+                              tvi_cover_offer_t* offer) {
   offer->accepted = false;
   if (!region->program) return TRIVET_OK;
   for (int last = 0; last < 2 && !offer->accepted; ++last) {
     trivet_region_t asked;
+    if (order == (last ? TVI_COVER_PLAIN : TVI_COVER_CHANNELS_LAST)) continue;
     if (last && reasons) tvi_string_builder_clear(reasons);
     TRIVET_RETURN_IF_ERROR(dense_region(cover, tactics, region, last != 0, &asked));
     TRIVET_RETURN_IF_ERROR(tvi_tactic_enumerate(tactics, &asked, &offer->list, reasons));
@@ -60,7 +62,8 @@ trivet_status_t tvi_cover_library_accepts(tvi_cover_t* cover, tvi_tactic_context
                                           tvi_string_builder_t* reasons, bool* out_accepted) {
   tvi_cover_offer_t offer;
   tvi_vector_init(&offer.list, cover->graph->allocator);
-  trivet_status_t status = tvi_cover_ask(cover, tactics, region, flags, reasons, &offer);
+  trivet_status_t status =
+      tvi_cover_ask(cover, tactics, region, TVI_COVER_ANY_ORDER, flags, reasons, &offer);
   *out_accepted = offer.accepted;
   tvi_vector_deinit(&offer.list);
   return status;
@@ -73,8 +76,8 @@ double tvi_cover_lowest_price(const tvi_cover_offer_t* offer) {
 }
 
 trivet_status_t tvi_cover_ask_longer(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id,
-                                     tvi_node_id_t node, tvi_string_builder_t* reasons,
-                                     tvi_cover_offer_t* offer) {
+                                     tvi_node_id_t node, tvi_cover_order_t order,
+                                     tvi_string_builder_t* reasons, tvi_cover_offer_t* offer) {
   // A copy of the region, so that a refusal leaves nothing behind.
   const tvi_cover_region_t* region = &cover->regions.data[id];
   tvi_cover_region_t longer = *region;
@@ -92,7 +95,7 @@ trivet_status_t tvi_cover_ask_longer(tvi_cover_t* cover, tvi_tactic_context_t* t
   if (!status)
     status = tvi_vector_append(&longer.nodes, region->nodes.data + at, region->nodes.count - at);
   if (!status) status = tvi_cover_region_program(cover, &longer);
-  if (!status) status = tvi_cover_ask(cover, tactics, &longer, 0, reasons, offer);
+  if (!status) status = tvi_cover_ask(cover, tactics, &longer, order, 0, reasons, offer);
   tvi_vector_deinit(&longer.nodes);
   tvi_vector_deinit(&longer.inputs);
   tvi_vector_deinit(&longer.outputs);

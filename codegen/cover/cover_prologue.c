@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fuse-prologue: elementwise nodes ahead of a product of matrices that nothing else reads, as far
-// as a kernel computes them where it reads its factors:
+// fuse-prologue: elementwise nodes ahead of a product of matrices or a convolution that nothing
+// else reads, as far as a kernel computes them where it reads its factors:
 //
 //   %w = std.DequantizeLinear(%codes, %scale)   %y = std.MatMul(%x, %w)     ->   one region
 //
@@ -9,6 +9,8 @@
 // are lost: the lower price wins. A node that what comes before it could take costs nothing there
 // and stays. Before fuse-epilogue, which goes on from the region and asks here for what its nodes
 // read besides, where that is narrower than what is made of it: a residual that is dequantised.
+#include <math.h>
+
 #include "codegen/cover/cover.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
@@ -51,35 +53,64 @@ static bool is_apart(const tvi_cover_t* cover, tvi_node_id_t id, uint32_t depth)
   return true;
 }
 
-// Takes |producer| into region |id| if that is cheaper than both apart.
+typedef struct prices_s {
+  double together, apart;  // of the longer region; of both
+  bool accepted;           // the longer one, by another kernel than the general one
+} prices_t;
+
+// Asks in one memory order and keeps what is lower. Why no kernel takes the longer region is in
+// |reasons|.
+static trivet_status_t ask_both(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id,
+                                tvi_node_id_t producer, tvi_cover_order_t order,
+                                tvi_string_builder_t* reasons, prices_t* prices) {
+  const uint32_t regions[] = {id, cover->facts[producer].region};
+  tvi_cover_offer_t offer;
+  double sum = 0;
+  tvi_vector_init(&offer.list, cover->graph->allocator);
+  trivet_status_t status =
+      tvi_cover_ask_longer(cover, tactics, id, producer, order, reasons, &offer);
+  if (!status && offer.accepted) {
+    prices->accepted = true;
+    prices->together = fmin(prices->together, tvi_cover_lowest_price(&offer));
+  }
+  for (uint32_t i = 0; i < 2 && !status && prices->accepted; ++i) {
+    tvi_cover_region_t* region = &cover->regions.data[regions[i]];
+    tvi_vector_clear(&offer.list);
+    status = tvi_cover_region_program(cover, region);
+    if (!status) status = tvi_cover_ask(cover, tactics, region, order, 0, NULL, &offer);
+    sum += tvi_cover_lowest_price(&offer);
+  }
+  if (prices->accepted) prices->apart = fmin(prices->apart, sum);
+  tvi_vector_deinit(&offer.list);
+  return status;
+}
+
+// Takes |producer| into region |id| if that is cheaper than both apart: in the same memory order,
+// or for a picture each in the order in which it is cheapest.
 static trivet_status_t take(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t id,
-                            tvi_node_id_t producer, bool* out_taken) {
+                            tvi_node_id_t producer, bool is_picture, bool* out_taken) {
   *out_taken = false;
   const uint32_t theirs = cover->facts[producer].region;
   bool mergeable = false;
   TRIVET_RETURN_IF_ERROR(tvi_cover_mergeable(cover, id, theirs, &mergeable));
   if (!mergeable) return TRIVET_OK;
-  tvi_cover_offer_t longer, shorter, rest;
+  prices_t prices = {HUGE_VAL, HUGE_VAL, false};
   tvi_string_builder_t reasons;
   tvi_string_builder_init(&reasons, cover->graph->allocator);
-  tvi_vector_init(&longer.list, cover->graph->allocator);
-  tvi_vector_init(&shorter.list, cover->graph->allocator);
-  tvi_vector_init(&rest.list, cover->graph->allocator);
-  trivet_status_t status = tvi_cover_ask_longer(cover, tactics, id, producer, &reasons, &longer);
-  if (!status && longer.accepted) {
-    status = tvi_cover_region_program(cover, &cover->regions.data[id]);
-    if (!status)
-      status = tvi_cover_ask(cover, tactics, &cover->regions.data[id], 0, NULL, &shorter);
-    if (!status) status = tvi_cover_region_program(cover, &cover->regions.data[theirs]);
-    if (!status)
-      status = tvi_cover_ask(cover, tactics, &cover->regions.data[theirs], 0, NULL, &rest);
-    *out_taken = !status && tvi_cover_lowest_price(&longer) <
-                                tvi_cover_lowest_price(&shorter) + tvi_cover_lowest_price(&rest);
+  trivet_status_t status = TRIVET_OK;
+  if (is_picture) {
+    // Kernels for pictures want channels last; who takes none of those is not asked again.
+    status = ask_both(cover, tactics, id, producer, TVI_COVER_CHANNELS_LAST, &reasons, &prices);
+    if (!status && prices.accepted)
+      status = ask_both(cover, tactics, id, producer, TVI_COVER_PLAIN, NULL, &prices);
+  } else {
+    status = ask_both(cover, tactics, id, producer, TVI_COVER_ANY_ORDER, &reasons, &prices);
   }
+  *out_taken = !status && prices.accepted && prices.together < prices.apart;
   if (*out_taken) {
     status = tvi_cover_merge(cover, id, theirs);
     cover->regions.data[id].made_by = "fuse-prologue";
-  } else if (!status && longer.accepted) {
+  } else if (!status && prices.accepted) {
     tvi_tactic_note(tactics, "fuse-prologue", cover->graph, producer, true,
                     "computing it where the product reads it is dearer than once before");
   } else if (!status) {
@@ -88,22 +119,19 @@ static trivet_status_t take(tvi_cover_t* cover, tvi_tactic_context_t* tactics, u
                     why.data ? why.data : "");
   }
   tvi_string_builder_deinit(&reasons);
-  tvi_vector_deinit(&longer.list);
-  tvi_vector_deinit(&shorter.list);
-  tvi_vector_deinit(&rest.list);
   return status;
 }
 
 // What computes the operands of |node|, which is in the region, and what computes theirs.
 static trivet_status_t grow(tvi_cover_t* cover, tvi_tactic_context_t* tactics, uint32_t region,
-                            tvi_node_id_t node, uint32_t depth) {
+                            tvi_node_id_t node, bool is_picture, uint32_t depth) {
   for (uint32_t k = 0; k < tvi_graph_node(cover->graph, node)->input_count; ++k) {
     tvi_node_id_t producer = maker_of(cover, tvi_graph_node(cover->graph, node)->inputs[k]);
     if (!producer || !is_apart(cover, producer, 0)) continue;
     bool taken = false;
-    TRIVET_RETURN_IF_ERROR(take(cover, tactics, region, producer, &taken));
+    TRIVET_RETURN_IF_ERROR(take(cover, tactics, region, producer, is_picture, &taken));
     if (taken && depth < MAX_DEPTH)
-      TRIVET_RETURN_IF_ERROR(grow(cover, tactics, region, producer, depth + 1));
+      TRIVET_RETURN_IF_ERROR(grow(cover, tactics, region, producer, is_picture, depth + 1));
   }
   return TRIVET_OK;
 }
@@ -129,26 +157,24 @@ trivet_status_t tvi_cover_take_widened(tvi_cover_t* cover, tvi_tactic_context_t*
       !widens(cover, producer) || !is_apart(cover, producer, 0))
     return TRIVET_OK;
   const char* made_by = cover->regions.data[region].made_by;
-  TRIVET_RETURN_IF_ERROR(take(cover, tactics, region, producer, &taken));
+  TRIVET_RETURN_IF_ERROR(take(cover, tactics, region, producer, false, &taken));
   cover->regions.data[region].made_by = made_by;
   return TRIVET_OK;
 }
 
-// Convolutions too are products, but the kernels that compute their factors depend on layouts,
-// which are chosen later.
-static bool is_product(const tvi_kir_program_t* program) {
+static bool is_convolution(const tvi_kir_program_t* program) {
   tvi_kir_convolution_t convolution;
   for (uint32_t s = 0; s < program->stage_count; ++s) {
-    if (tvi_kir_match_convolution(program, s, &convolution, NULL)) return false;
+    if (tvi_kir_match_convolution(program, s, &convolution, NULL)) return true;
   }
-  return true;
+  return false;
 }
 
 trivet_status_t tvi_cover_fuse_prologues(tvi_cover_t* cover, tvi_tactic_context_t* tactics,
                                          tvi_node_id_t node) {
   const tvi_node_fact_t* fact = &cover->facts[node];
   if (!tvi_tactic_fuser_enabled(tactics, "fuse-prologue") ||
-      fact->node_class != TVI_NODE_CONTRACTION || !is_product(fact->program))
+      fact->node_class != TVI_NODE_CONTRACTION)
     return TRIVET_OK;
-  return grow(cover, tactics, fact->region, node, 0);
+  return grow(cover, tactics, fact->region, node, is_convolution(fact->program), 0);
 }

@@ -103,16 +103,65 @@ struct tv_single_copier {
   }
 };
 
-// acc += windows times weights for pixels from m0, channels from n0 and k in [first, last).
-template <class Tile, int VB, class CopyA, class AtB>
+// The same for an image that is computed on its way: |at| and |tap| name positions in it instead,
+// make(position, to) leaves VECTOR elements, which wait in registers while the tiles that are there
+// are multiplied. What lies outside is zero, whatever would be computed of zeros.
+template <class T, int BX, int KT, int THREADS, int VECTOR, class Index>
+struct tv_window_maker {
+  static const int E = 16 / sizeof(T), EACH = E / VECTOR;
+  static const int C = KT / E, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
+  tv_pack<E, T> packs[PER];
+  Index from[PER];
+  int y[PER], x[PER];
+  template <class At>
+  TV_DEVICE void begin(At at, int m0, int M) {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int m = m0 + ((int)threadIdx.x + i * THREADS) / C;
+      from[i] = at(m < M ? m : 0, &y[i], &x[i]);
+      if (m >= M) y[i] = -(1 << 30);
+    }
+  }
+  template <class Tap, class Make>
+  TV_DEVICE void copy(Tap tap, Make make, int k, int last, int height, int width) {
+    static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
+    TV_UNROLL
+    for (int v = 0; v < EACH; ++v) {
+      const int at_k = k + (int)threadIdx.x % C * E + v * VECTOR;
+      int dy = 0, dx = 0;
+      const Index offset = tap(at_k < last ? at_k : 0, &dy, &dx);
+      TV_UNROLL
+      for (int i = 0; i < PER; ++i) {
+        const bool ok = at_k < last && (unsigned)(y[i] + dy) < (unsigned)height &&
+                        (unsigned)(x[i] + dx) < (unsigned)width;
+        make(ok ? from[i] + offset : 0, packs[i].part + v * VECTOR);
+        TV_UNROLL
+        for (int e = 0; e < VECTOR; ++e)
+          if (!ok) packs[i].part[v * VECTOR + e] = T();
+      }
+    }
+  }
+  TV_DEVICE void put(unsigned char* to) const {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS;
+      if (COUNT % THREADS == 0 || id < COUNT)
+        *(tv_words*)(to + tv_piece_at<C>(id / C, id % C)) = packs[i].whole[0];
+    }
+  }
+};
+
+// acc += windows times weights for pixels from m0, channels from n0 and k in [first, last). put(to)
+// leaves what copy_a holds back, if it HOLDS anything.
+template <class Tile, int VB, bool HOLDS, class CopyA, class PutA, class AtB>
 TV_DEVICE void tv_convolve_by(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
-                              unsigned char* memory, CopyA copy_a, AtB b_at, int n0, int N, int first, int last) {
+                              unsigned char* memory, CopyA copy_a, PutA put_a, AtB b_at, int n0, int N, int first, int last) {
   tv_copier<typename Tile::type, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
   b.begin(b_at, n0, N, first);
-  tv_sum_tiles<Tile, false>(
+  tv_sum_tiles<Tile, HOLDS>(
       acc, memory, copy_a,
-      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); },
-      [](unsigned char*) {}, first, last);
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, put_a, first,
+      last);
 }
 // 16 bytes of a window at once, or one element: then DEPTH as above.
 template <class Tile, int VB, class At, class Tap, class AtB>
@@ -121,10 +170,10 @@ TV_DEVICE void tv_convolve(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
                            int first, int last) {
   tv_window_copier<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS> a;
   a.begin(at, m0, M);
-  tv_convolve_by<Tile, VB>(
+  tv_convolve_by<Tile, VB, false>(
       acc, memory,
-      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); }, b_at, n0, N,
-      first, last);
+      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); },
+      [](unsigned char*) {}, b_at, n0, N, first, last);
 }
 template <class Tile, int VB, int DEPTH, class At, class Tap, class AtB>
 TV_DEVICE void tv_convolve_singly(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
@@ -132,10 +181,22 @@ TV_DEVICE void tv_convolve_singly(typename Tile::sum (&acc)[Tile::FM][Tile::FN][
                                   int N, int K, int first, int last) {
   tv_single_copier<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS, DEPTH> a;
   a.begin(at, tap, m0, M, K);
-  tv_convolve_by<Tile, VB>(
+  tv_convolve_by<Tile, VB, false>(
       acc, memory,
-      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); }, b_at, n0, N,
-      first, last);
+      [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); },
+      [](unsigned char*) {}, b_at, n0, N, first, last);
+}
+
+template <class Tile, int VB, int VECTOR, class At, class Tap, class Make, class AtB>
+TV_DEVICE void tv_convolve_made(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                                unsigned char* memory, At at, Tap tap, Make make, AtB b_at, int height, int width, int m0, int n0,
+                                int M, int N, int first, int last) {
+  typedef decltype(at(0, (int*)0, (int*)0)) Index;
+  tv_window_maker<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS, VECTOR, Index> a;
+  a.begin(at, m0, M);
+  tv_convolve_by<Tile, VB, true>(
+      acc, memory, [&](unsigned char*, int k) { a.copy(tap, make, k, last, height, width); },
+      [&](unsigned char* to) { a.put(to); }, b_at, n0, N, first, last);
 }
 
 // First layers: few channels, so that the lines of the image under a row of pixels fit into shared

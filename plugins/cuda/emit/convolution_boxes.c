@@ -21,9 +21,9 @@
 // be dense and made of whole steps.
 bool tvi_cuda_window_has_boxes(const tvi_cuda_printer_t* p, const tvi_cuda_window_t* w) {
   const int64_t step = w->strides[0];
-  bool fits = !w->is_depthwise && w->shape.width == 1 && w->match.spatial_rank == 2 &&
-              w->strides[1] == step && w->channels_inside && w->channels % 64 == 0 &&
-              w->vector_x == 8 && w->vector_w == 8;
+  bool fits = !w->is_depthwise && !w->shape.a.is_made && w->shape.width == 1 &&
+              w->match.spatial_rank == 2 && w->strides[1] == step && w->channels_inside &&
+              w->channels % 64 == 0 && w->vector_x == 8 && w->vector_w == 8;
   if (step == 1) return fits;
   fits &= step <= MAX_BOX_STEP && tvi_dim_equals_constant(w->x_strides[2], w->channels);
   for (uint32_t a = 0; a < 2; ++a)

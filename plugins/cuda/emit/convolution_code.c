@@ -27,7 +27,8 @@ static const char* as_pairs(const tvi_cuda_window_t* w) {
   return w->shape.width > 1 ? "(const tv_s8x2*)" : "";
 }
 
-// "at", the address under the corner of the window of a pixel.
+// "at", the address under the corner of the window of a pixel; of an image that is made, the
+// position.
 static void print_at(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w) {
   P(p,
     "const auto at = [&](const int m, int* y, int* x) {\n"
@@ -35,8 +36,11 @@ static void print_at(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w) {
     "*y = (int)(line %% (unsigned)rows) * %lld - down;\n"
     "*x = (int)((unsigned)m %% (unsigned)pixels) * %lld - across;\nreturn %s",
     (long long)w->strides[0], (long long)w->strides[1], as_pairs(w));
-  tvi_cuda_print_pointer(p, w->shape.a.value);
-  P(p, " + ((%s)(line / (unsigned)rows) * x_image + *y * x_row + *x * x_pixel);\n};\n",
+  if (!w->shape.a.is_made) {
+    tvi_cuda_print_pointer(p, w->shape.a.value);
+    P(p, " + ");
+  }
+  P(p, "((%s)(line / (unsigned)rows) * x_image + *y * x_row + *x * x_pixel);\n};\n",
     tvi_cuda_index_type(p));
 }
 
@@ -179,6 +183,7 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   tvi_cuda_window_print_geometry(p, w);
   print_at(p, w);
   print_tap(p, w);
+  if (s->a.is_made) tvi_cuda_matmul_print_make(p, s->a.value, aligned ? w->vector_x : 1);
   print_weights(p, w);
   if (w->form->splits > 1) {
     tvi_cuda_matmul_print_partial_put(p, vector);
@@ -187,7 +192,12 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   }
   P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\n");
   const uint32_t dtype = w->match.weight.dtype;
-  if (aligned && w->vector_x > 1) {
+  if (s->a.is_made) {
+    P(p,
+      "tv_convolve_made<tile, %u, %u>(sums, memory, at, tap, make, b_at, height, width, m0, n0, M, "
+      "N, first, last);\n",
+      aligned ? w->vector_w : 1, aligned ? w->vector_x : 1);
+  } else if (aligned && w->vector_x > 1) {
     P(p,
       "tv_convolve<tile, %u>(sums, memory, at, tap, b_at, height, width, m0, n0, M, N, first, "
       "last);\n",
@@ -274,7 +284,7 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   const bool is_wide =
       !w->is_depthwise && !w->form->by_lines && tvi_cuda_matmul_tiles[w->form->tile].slab != 0;
   const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[w->form->tile];
-  if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8))
+  if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8 || w->shape.a.is_made))
     return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
   if (w->form->by_boxes ? !tvi_cuda_window_has_boxes(p, w) || tile->slab == 0 || tile->late
                         : is_wide && !tvi_cuda_matmul_is_plain_wide(tile))
@@ -301,6 +311,7 @@ trivet_status_t tvi_cuda_convolution_code(const tvi_kir_program_t* program,
   tvi_cuda_code_options_t own = *options;
   own.print = print_all;
   own.print_argument = &w;
+  own.keeps_factors = true;
   return tvi_cuda_code_make(program, &own, arena, allocator, out_code);
 }
 
@@ -319,7 +330,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->is_depthwise = w.is_depthwise;
   out->has_lines = tvi_cuda_window_line_bytes(&w) != 0;
   out->has_boxes = tvi_cuda_window_has_boxes(p, &w);
-  out->x = p->code->operands.data[p->operand_of_value[s->a.value]];
+  if (!s->a.is_made) out->x = p->code->operands.data[p->operand_of_value[s->a.value]];
   out->weight = p->code->operands.data[p->operand_of_value[s->b.value]];
   int64_t wish[4];
   tvi_cuda_window_wish_weights(&w, wish);
@@ -336,13 +347,19 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   product->k = tvi_cuda_printer_estimate(p, s->depth);
   product->batch = 1;
   product->dtype = w.match.weight.dtype;
+  product->makes_a = s->a.is_made;
   product->a = out->x;
   product->b = out->weight;
   product->vector_a = w.vector_x;
   product->vector_b = w.vector_w;
   product->vector_c = s->vector;
-  product->factor_bytes = tvi_cuda_value_bytes(p, s->a.value) + tvi_cuda_value_bytes(p, s->b.value);
+  // What makes the image reads operands, which are counted with what others read.
+  product->factor_bytes = tvi_cuda_value_bytes(p, s->b.value);
+  if (!product->makes_a) product->factor_bytes += tvi_cuda_value_bytes(p, s->a.value);
   tvi_cuda_matmul_weigh(p, s, product);
+  // Made again for every window that has it.
+  const double elements = tvi_cuda_value_bytes(p, s->a.value) / tvi_dtype_bytes(w.match.x.dtype);
+  product->work_a *= (double)product->m * (double)product->k / (elements > 1 ? elements : 1);
   return TRIVET_OK;
 }
 
@@ -357,6 +374,7 @@ trivet_status_t tvi_cuda_convolution_read(const tvi_kir_program_t* program,
   memset(&code, 0, sizeof(code));
   own.print = read_problem;
   own.print_argument = &problem;
+  own.keeps_factors = true;
   TRIVET_RETURN_IF_ERROR(tvi_cuda_code_make(program, &own, arena, allocator, &code));
   tvi_cuda_code_deinit(&code);
   *out_problem = problem;

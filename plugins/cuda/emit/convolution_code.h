@@ -22,7 +22,7 @@ typedef struct tvi_cuda_convolution_problem_s {
   bool is_depthwise;                  // a window of one channel for each channel
   bool has_boxes;                     // the copy engine can bring the image in boxes
   bool has_lines;                     // few channels: the form for first layers can compute it
-  uint32_t x, weight;                 // values of the given program
+  uint32_t x, weight;                 // values of the given program; x: not where it is made
   // How weights are read best: strides by dimension of their value, in elements, and how many those
   // of an output channel (of a place of the window) then take.
   trivet_dim_t weight_strides[TRIVET_MAX_RANK];

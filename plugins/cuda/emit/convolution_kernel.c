@@ -202,7 +202,8 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
     const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
     if (t->late) continue;
     if (t->slab) {
-      if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8) continue;
+      if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8 || p->makes_a)
+        continue;
       const double price = tvi_cuda_matmul_wide_price(p, t, 1);
       candidate_t c = {{tile, 1, 1, false, false}, price};
       if (tvi_cuda_matmul_is_plain_wide(t)) insert(&c, best, &count);

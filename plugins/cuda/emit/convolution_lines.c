@@ -54,7 +54,8 @@ uint32_t tvi_cuda_window_line_bytes(const tvi_cuda_window_t* w) {
 static bool fetches_lines(const tvi_cuda_window_t* w, uint32_t warps) {
   const int64_t pixels = (int64_t)warps * 16, threads = (int64_t)warps * 32;
   const int64_t elements = ((pixels - 1) * w->strides[1] + w->window[1]) * w->channels;
-  return w->channels_inside && tvi_dim_equals_constant(w->x_strides[2], w->channels) &&
+  return w->channels_inside && !w->shape.a.is_made &&
+         tvi_dim_equals_constant(w->x_strides[2], w->channels) &&
          w->window[0] * ((elements + threads - 1) / threads) <= MAX_FETCHED;
 }
 
@@ -99,6 +100,7 @@ void tvi_cuda_window_print_lines(tvi_cuda_printer_t* p, const void* argument,
       "if (blockIdx.x < tiles) fetch(blockIdx.x);\n",
       type, (long long)w->strides[0], (long long)w->strides[1]);
   }
+  if (s->a.is_made) tvi_cuda_matmul_print_make(p, s->a.value, 1);
   P(p,
     "for (unsigned number = blockIdx.x; number < tiles; number += TV_GRID) {\n"
     "const int line = (int)(number / segments), pixel = (int)(number %% segments) * lines::P;\n");
@@ -108,16 +110,19 @@ void tvi_cuda_window_print_lines(tvi_cuda_printer_t* p, const void* argument,
       "__syncthreads();\npieces.keep(memory);\n__syncthreads();\n"
       "if (number + TV_GRID < tiles) fetch(number + TV_GRID);\n");
   } else {
+    P(p, "const auto image = [&](const int y, const int x, const int c) {%s",
+      s->a.is_made ? "\nlines::type v;\nmake(" : " return (");
+    if (!s->a.is_made) {
+      tvi_cuda_print_pointer(p, s->a.value);
+      P(p, " + ");
+    }
+    P(p, "(%s)(line / rows) * x_image%sy * x_row + x * x_pixel + c * x_channel%s\n", type,
+      s->a.is_made ? " + " : ")[", s->a.is_made ? ", &v);\nreturn v;\n};" : "]; };");
     P(p,
-      "const auto image = [&](const int y, const int x, const int c) { return "
-      "(");
-    tvi_cuda_print_pointer(p, s->a.value);
-    P(p,
-      " + (%s)(line / rows) * x_image)[y * x_row + x * x_pixel + c * x_channel]; };\n"
       "__syncthreads();\n"
       "tv_lines_load<lines>(memory, image, line %% rows * %lld - down, pixel * %lld - across, "
       "height, width);\n__syncthreads();\n",
-      type, (long long)w->strides[0], (long long)w->strides[1]);
+      (long long)w->strides[0], (long long)w->strides[1]);
   }
   P(p,
     "float sums[lines::NB / 8][4] = {};\ntv_lines_multiply<lines>(sums, memory);\n"

@@ -177,7 +177,10 @@ static void measure_operands(const tvi_cuda_printer_t* p, tvi_cuda_window_t* w) 
     w->vector_w = vector_of(p, strides, 0, channels, piece);
     return;
   }
-  w->vector_x = is_gathered_by_pieces(p, w, piece) ? piece : 1;
+  // What is computed on its way is taken apart into channels and pixels again, so that pieces may
+  // not reach into the next pixel.
+  const bool reaches = w->shape.a.is_made && (!w->channels_inside || w->channels % piece != 0);
+  w->vector_x = is_gathered_by_pieces(p, w, piece) && !reaches ? piece : 1;
   w->vector_w = w->weights_follow && tvi_dim_divisor(p->program->dims, w->w_strides[0]) % piece == 0
                     ? piece
                     : 1;
@@ -213,8 +216,10 @@ void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const cha
     *out_reason = "nothing to compute";
     return;
   }
-  p->group = &p->schedule->groups[0];
-  *out_reason = tvi_cuda_matmul_check_stages(p);
+  uint32_t makers = 0;
+  p->group = &p->schedule->groups[p->schedule->group_count - 1];
+  *out_reason = tvi_cuda_matmul_check_makers(p);
+  if (!*out_reason) *out_reason = tvi_cuda_matmul_check_stages(p);
   if (*out_reason) return;
   s->core = p->schedule->order[p->group->stage_first];
   if (!tvi_kir_match_convolution(p->program, s->core, &w->match, out_reason)) return;
@@ -238,9 +243,15 @@ void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const cha
   s->b.load = c->weight.load;
   s->b.value = c->weight.value;
   s->k = TVI_CUDA_NONE;
-  *out_reason = read_axes(p, w);
+  *out_reason = tvi_cuda_matmul_set_maker(p, &s->a, &makers);
+  if (!*out_reason && makers != p->group->stage_first)
+    *out_reason = "a stage before the convolution that is not its picture";
+  if (!*out_reason && makers && is_whole) *out_reason = "a picture of i8 that is computed";
+  if (!*out_reason) *out_reason = read_axes(p, w);
   if (!*out_reason) *out_reason = read_channels(p, w);
   if (!*out_reason && is_plain_product(w)) *out_reason = "a matrix product";
+  if (!*out_reason && makers && w->is_depthwise)
+    *out_reason = "single channels of a picture that is computed";
   if (!*out_reason) *out_reason = read_loops(p, w);
   s->width = is_whole ? 2 : 1;
   if (!*out_reason && is_whole) *out_reason = count_pairs(p, w);

@@ -61,10 +61,13 @@ static uint32_t instr_cost(const tvi_kir_instr_t* instr) {
 
 static bool is_factor(const tvi_kir_program_t* program, uint32_t value) {
   tvi_kir_matmul_t product;
+  tvi_kir_convolution_t convolution;
   for (uint32_t s = 0; s < program->stage_count; ++s) {
-    if (program->stages[s].kind == TVI_KIR_REDUCE &&
-        tvi_kir_match_matmul(program, s, &product, NULL) &&
+    if (program->stages[s].kind != TVI_KIR_REDUCE) continue;
+    if (tvi_kir_match_matmul(program, s, &product, NULL) &&
         (product.a.value == value || product.b.value == value))
+      return true;
+    if (tvi_kir_match_convolution(program, s, &convolution, NULL) && convolution.x.value == value)
       return true;
   }
   return false;

@@ -44,6 +44,20 @@ static void print_elements(tvi_cuda_printer_t* p, uint32_t stage, uint32_t vecto
   memcpy(p->is_raw, outer.is_raw, sizeof(p->is_raw));
 }
 
+// The statements of a function after r is known.
+static void print_made(tvi_cuda_printer_t* p, uint32_t value, uint32_t vector) {
+  P(p, "{\n");
+  print_elements(p, p->program->values[value].stage, vector);
+  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) tv_put(to[e], v%u[e]);\n}\n};\n", vector, value);
+}
+
+void tvi_cuda_matmul_print_make(tvi_cuda_printer_t* p, uint32_t value, uint32_t vector) {
+  P(p, "const auto make = [&](const %s from, %s* to) {\n%s r = (%s)from;\n", tvi_cuda_index_type(p),
+    tvi_cuda_storage_type(p->program->values[value].dtype), tvi_cuda_count_type(p),
+    tvi_cuda_count_type(p));
+  print_made(p, value, vector);
+}
+
 void tvi_cuda_matmul_print_maker(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, bool is_b,
                                  uint32_t vector) {
   const tvi_cuda_factor_t* factor = is_b ? &s->b : &s->a;
@@ -55,9 +69,7 @@ void tvi_cuda_matmul_print_maker(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sh
   P(p, "const %s q%u = k;\n%s r = (%s)(", tvi_cuda_index_type(p), s->k, tvi_cuda_count_type(p),
     tvi_cuda_count_type(p));
   tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
-  P(p, ");\n{\n");
-  print_elements(p, p->program->values[factor->value].stage, vector);
-  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) tv_put(to[e], v%u[e]);\n}\n};\n", vector,
-    factor->value);
+  P(p, ");\n");
+  print_made(p, factor->value, vector);
   P(p, "const long long %c_step = 0;\n", name);
 }

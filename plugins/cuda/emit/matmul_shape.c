@@ -69,9 +69,49 @@ const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p) {
   return NULL;
 }
 
-// Elementwise stages ahead of the product, of what is no operand but a factor: each is computed
-// where the product reads it.
-static const char* check_makers(const tvi_cuda_printer_t* p) {
+// The strides of what |load| reads, by index of the stage. False: it reads no element at every
+// point that no other point reads.
+static bool strides_of_load(const tvi_cuda_printer_t* p, const tvi_kir_stage_t* stage,
+                            const tvi_kir_load_t* load, trivet_dim_t* out_strides) {
+  memset(out_strides, 0, TRIVET_MAX_RANK * sizeof(*out_strides));
+  for (uint32_t d = 0; d < load->index_count; ++d) {
+    const tvi_kir_instr_t* index = &stage->instrs[load->indices[d]];
+    if (index->opcode == TVI_KIR_INDEX && !out_strides[index->imm.i64])
+      out_strides[index->imm.i64] = p->strides[load->value][d];
+  }
+  for (uint32_t i = 0; i < stage->parallel_count; ++i)
+    if (!out_strides[i] && !tvi_dim_equals_constant(stage->extents[i], 1)) return false;
+  return load->bounds == TVI_KIR_BOUNDS_PROVEN && !load->wrap;
+}
+
+// What is never stored may lie in any order: that of an operand with an element for each of its
+// own, so that neighbours are made of neighbours.
+static void follow_operand(tvi_cuda_printer_t* p, const tvi_kir_stage_t* stage) {
+  trivet_dim_t by[TRIVET_MAX_RANK];
+  bool found = false;
+  for (uint32_t i = 0; i < stage->instr_count && !found; ++i)
+    found = stage->instrs[i].opcode == TVI_KIR_LOAD &&
+            strides_of_load(p, stage, stage->instrs[i].imm.load, by);
+  if (!found) return;
+  uint32_t order[TRIVET_MAX_RANK];
+  for (uint32_t i = 0; i < stage->parallel_count; ++i) {
+    const int64_t stride = by[i] ? tvi_cuda_printer_estimate(p, by[i]) : INT64_MAX;
+    uint32_t at = i;
+    for (; at > 0; --at) {
+      const trivet_dim_t before = by[order[at - 1]];
+      if (!before || tvi_cuda_printer_estimate(p, before) >= stride) break;
+      order[at] = order[at - 1];
+    }
+    order[at] = i;
+  }
+  trivet_dim_t stride = tvi_cuda_number(p, 1);
+  for (uint32_t i = stage->parallel_count; i-- > 0;) {
+    p->strides[stage->values[0]][order[i]] = stride;
+    stride = tvi_cuda_dim(p, TRIVET_DIM_MUL, stride, stage->extents[order[i]]);
+  }
+}
+
+const char* tvi_cuda_matmul_check_makers(tvi_cuda_printer_t* p) {
   const tvi_cuda_schedule_t* schedule = p->schedule;
   for (uint32_t i = 0; i < p->group->stage_first; ++i) {
     const tvi_kir_stage_t* stage = &p->program->stages[schedule->order[i]];
@@ -85,18 +125,19 @@ static const char* check_makers(const tvi_cuda_printer_t* p) {
           p->program->values[instr->imm.load->value].stage != TVI_KIR_NONE)
         return "a factor made of what the kernel computes";
     }
+    follow_operand(p, stage);
   }
   return NULL;
 }
 
-// A factor's stage, and that nobody else reads it.
-static const char* set_maker(tvi_cuda_printer_t* p, tvi_cuda_factor_t* factor, uint32_t* makers) {
+const char* tvi_cuda_matmul_set_maker(tvi_cuda_printer_t* p, tvi_cuda_factor_t* factor,
+                                      uint32_t* io_count) {
   factor->is_made = p->program->values[factor->value].stage != TVI_KIR_NONE;
   if (!factor->is_made) return NULL;
   if (tvi_kir_value_read_count(p->program, factor->value) != 1)
     return "a factor that is read more than once";
   p->schedule->is_stored[factor->value] = 0;
-  ++*makers;
+  ++*io_count;
   return NULL;
 }
 
@@ -217,7 +258,7 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
   }
   uint32_t makers = 0;
   p->group = &p->schedule->groups[p->schedule->group_count - 1];
-  *out_reason = check_makers(p);
+  *out_reason = tvi_cuda_matmul_check_makers(p);
   if (!*out_reason) *out_reason = tvi_cuda_matmul_check_stages(p);
   if (*out_reason) return;
   s.core = p->schedule->order[p->group->stage_first];
@@ -234,8 +275,8 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
   s.a.value = match.a.value;
   s.b.load = match.b.load;
   s.b.value = match.b.value;
-  *out_reason = set_maker(p, &s.a, &makers);
-  if (!*out_reason) *out_reason = set_maker(p, &s.b, &makers);
+  *out_reason = tvi_cuda_matmul_set_maker(p, &s.a, &makers);
+  if (!*out_reason) *out_reason = tvi_cuda_matmul_set_maker(p, &s.b, &makers);
   if (!*out_reason && makers != p->group->stage_first)
     *out_reason = "a stage before the product that is none of its factors";
   if (*out_reason) return;

@@ -40,6 +40,12 @@ void tvi_cuda_matmul_shape(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* out,
 // Its parts, for other kinds of products. Why the stages are not a reduction and what follows each
 // of its results; NULL: they are.
 const char* tvi_cuda_matmul_check_stages(const tvi_cuda_printer_t* p);
+// Why the stages ahead of the group are more than what computes factors element by element; NULL:
+// they are that. What they compute is laid in the order of what it is computed of.
+const char* tvi_cuda_matmul_check_makers(tvi_cuda_printer_t* p);
+// Sets whether a factor is one of these, which *io_count then counts. The reason against it.
+const char* tvi_cuda_matmul_set_maker(tvi_cuda_printer_t* p, tvi_cuda_factor_t* factor,
+                                      uint32_t* io_count);
 // Sets what follows from the loops, the depth and the accesses of the printer; its result is the
 // reason against it.
 const char* tvi_cuda_matmul_measure(tvi_cuda_printer_t* p, tvi_cuda_matmul_shape_t* shape);
@@ -57,6 +63,8 @@ uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
 // on.
 void tvi_cuda_matmul_print_maker(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
                                  bool is_b, uint32_t vector);
+// The function "make" that leaves |vector| elements of a value that is made, from a position on.
+void tvi_cuda_matmul_print_make(tvi_cuda_printer_t* p, uint32_t value, uint32_t vector);
 
 // Can the copy engine bring boxes of a factor?
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,

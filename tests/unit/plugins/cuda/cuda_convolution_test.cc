@@ -389,6 +389,64 @@ TEST_F(Convolution, Boxes) {
   }
 }
 
+// A picture that is computed where windows read it: |from|, moved and scaled by a factor for each
+// image and channel, and cut off. None of its zeros stays one, but what lies outside is zero.
+void check_prologue(const Case& c, uint32_t from = F16) {
+  Program p;
+  auto raw = p.input(from, c.image()), scale = p.input(c.dtype, {c.batch, c.channels});
+  auto w = p.input(c.dtype, c.weights()), bias = p.input(c.dtype, {c.features});
+  auto x = p.temp(c.dtype, c.image()), sum = p.temp(F32, c.result());
+  auto y = p.output(c.dtype, c.result());
+  {
+    Stage s = p.map(c.image());
+    Ref factor = s.load(scale, {s.index(0), s.index(c.is_plain ? 1 : 3)});
+    Ref v = s.at(raw);
+    if (from != c.dtype) v = s.op(TVI_KIR_CAST, c.dtype, v);
+    v = s.op(TVI_KIR_MUL, c.dtype, s.op(TVI_KIR_ADD, c.dtype, v, s.f(0.5, c.dtype)), factor);
+    s.finish({x}, {s.op(TVI_KIR_MAX, c.dtype, v, s.f(0.125, c.dtype))});
+  }
+  add_sum(&p, c, x, w, sum, F32);
+  Stage s = p.map(c.result());
+  Ref t = s.op(TVI_KIR_ADD, F32, s.at(sum), s.op(TVI_KIR_CAST, F32, s.load(bias, {s.index(3)})));
+  s.finish({y}, {s.op(TVI_KIR_CAST, c.dtype, t)});
+  SCOPED_TRACE("window " + std::to_string(c.window) + " stride " + std::to_string(c.stride) +
+               " channels " + std::to_string(c.channels) + (c.is_plain ? " plain" : ""));
+  expect_same(p, {},
+              {{raw, random_tensor(from, c.image(), 1, from == I8 ? -3 : -1, from == I8 ? 3 : 1)},
+               {scale, random_tensor(c.dtype, {c.batch, c.channels}, 2, 0.5, 1)},
+               {w, random_factor(c.dtype, c.weights(), 3)},
+               {bias, random_tensor(c.dtype, {c.features}, 4)}});
+}
+
+TEST_F(Convolution, Prologues) {
+  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1, false, false},
+                                           {7, 2, 1, false, false},
+                                           {3, 1, 1, false, false}}) {
+    use(form);
+    Case c;
+    check_prologue(c);
+    c.stride = 2;
+    check_prologue(c, I8);
+    c.window = 1, c.pad = 0;
+    check_prologue(c);
+    c.window = 3, c.pad = 2, c.dilation = 2, c.stride = 1, c.channels = 12;
+    check_prologue(c);
+    c.pad = 1, c.dilation = 1, c.is_plain = true;
+    check_prologue(c, F32);
+    c.is_plain = false, c.channels = 24, c.dtype = BF16;
+    check_prologue(c, F32);
+    if (HasFailure()) return;
+  }
+  use({0, 1, 1, true, false});  // lines of the image
+  for (bool is_plain : {false, true}) {
+    Case c;
+    c.channels = 3, c.features = 32, c.window = 7, c.pad = 3, c.stride = 2;
+    c.height = 13, c.width = 41, c.is_plain = is_plain;
+    check_prologue(c, F32);
+    if (HasFailure()) return;
+  }
+}
+
 // Any number of images.
 TEST_F(Convolution, SymbolicBatch) {
   for (tvi_cuda_convolution_form_t form :

@@ -495,7 +495,6 @@ TEST_F(MatmulWide, SymbolicSizes) {
   }
 }
 
-// The result turned: neighbours in memory are rows.
 // Factors that are computed on their way: weights of a byte with a scale for each column, and an
 // activation ahead of the product, stored either way, with vectors and without.
 TEST_F(Matmul, Prologues) {
@@ -545,6 +544,36 @@ TEST_F(Matmul, Prologues) {
   }
 }
 
+// A factor that is never stored lies as what it is made of: a convolution with a window of one
+// whose picture has its channels inside, in a program that numbers them before the pixels.
+TEST_F(Matmul, PrologueInTheOrderOfItsOperand) {
+  for (Form form : {Form{3, 1}, Form{7, 2}}) {
+    for (int64_t channels : {40, 36}) {
+      use(form);
+      const int64_t n = 2, h = 5, w = 6, features = 48;
+      Program p;
+      auto x = p.input(F16, {n, h, w, channels}), gate = p.input(F16, {n, channels});
+      auto weights = p.input(F16, {features, channels});
+      auto gated = p.temp(F16, {n, channels, h, w}), y = p.output(F16, {n, h, w, features});
+      {
+        Stage s = p.map({n, channels, h, w});
+        Ref v = s.load(x, {s.index(0), s.index(2), s.index(3), s.index(1)});
+        s.finish({gated}, {s.op(TVI_KIR_MUL, F16, v, s.load(gate, {s.index(0), s.index(1)}))});
+      }
+      Stage s = p.reduce({n, h, w, features}, {channels});
+      Ref a = s.load(gated, {s.index(0), s.index(4), s.index(1), s.index(2)});
+      s.finish({y}, {s.op(TVI_KIR_MUL, F16, a, s.load(weights, {s.index(3), s.index(4)}))},
+               p.monoid(TVI_KIR_SUM, F16));
+      expect_same(p, {},
+                  {{x, random_tensor(F16, {n, h, w, channels}, 1, -1, 1)},
+                   {gate, random_tensor(F16, {n, channels}, 2, 0, 1)},
+                   {weights, random_tensor(F16, {features, channels}, 3, -1, 1)}});
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// The result turned: neighbours in memory are rows.
 TEST_F(Matmul, TurnedResults) {
   use({6, 1});
   Program p;
