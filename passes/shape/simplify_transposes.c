@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // simplify-transposes: two transposes in a row become one; transposes that cancel across pointwise
-// nodes disappear; a reshape that splits axes behind a transpose goes before it, where it meets
-// another one; a Gemm takes the transpose of a matrix before it as its flag, and a product of
-// matrices with one becomes a Gemm.
+// nodes disappear, and so do two with a reshape between that joins axes which were neighbours; a
+// reshape that splits axes behind a transpose goes before it, where it meets another one; a Gemm
+// takes the transpose of a matrix before it as its flag, and a product of matrices with one becomes
+// a Gemm.
 //
 //   %a = std.Transpose(%x) { perm = [0, 2, 1] }
 //   %b = std.Relu(%a)                             ->   %y = std.Relu(%x)
@@ -137,34 +138,6 @@ static trivet_status_t drop_ones(tvi_edit_t* edit, const tvi_node_t* node, const
   return tvi_edit_replace(edit, y, result, "leaves extents of 1 where they are");
 }
 
-static trivet_status_t visit_transpose(tvi_edit_t* edit, const tvi_node_t* node) {
-  trivet_graph_t* graph = edit->graph;
-  tvi_value_id_t x = node->inputs[0], y = tvi_match_output(node), result;
-  permutation_t p = read_permutation(graph, node);
-  const tvi_node_t* before = tvi_match_node(graph, x, NULL);
-  if (before == NULL) return TRIVET_OK;
-  if (tvi_node_is(before, "std.Transpose")) {
-    permutation_t inner = read_permutation(graph, before), both = compose(&inner, &p);
-    if (!tvi_edit_may(edit)) return TRIVET_OK;
-    TRIVET_RETURN_IF_ERROR(add_transpose(edit, before->inputs[0], &both, &result));
-    return tvi_edit_replace(edit, y, result, "joined with the transpose before it");
-  }
-  if (tvi_match_reshape(before)) return drop_ones(edit, node, &p);
-  uint32_t budget = MAX_POINTWISE, cancelled = 0;
-  if (!tvi_match_pointwise(before) || !can_permute(graph, x, &p, &budget, &cancelled) ||
-      cancelled == 0) {
-    return TRIVET_OK;
-  }
-  if (!tvi_edit_may(edit)) return TRIVET_OK;
-  TRIVET_RETURN_IF_ERROR(permute(edit, x, &p, &result));
-  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
-  return tvi_edit_replace(edit, y, result, "cancelled across pointwise nodes");
-}
-
-// ---------------------------------------------------------------------------------------------
-// Between reshapes
-// ---------------------------------------------------------------------------------------------
-
 // How many axes of |to| each axis of |from| is split into. False: something else happens, or
 // extents of 1 come in.
 static bool splits(tvi_dim_context_t* context, const trivet_type_t* from, const trivet_type_t* to,
@@ -184,6 +157,74 @@ static bool splits(tvi_dim_context_t* context, const trivet_type_t* from, const 
   }
   return at == to->rank && to->rank > from->rank;
 }
+
+// Transpose(Reshape(Transpose(x))), where the reshape joins axes that are neighbours in x as well:
+// the axes are joined first, and the two transposes are one. |q| is the outer one.
+static trivet_status_t join_axes(tvi_edit_t* edit, const tvi_node_t* node, const permutation_t* q,
+                                 bool* out_done) {
+  trivet_graph_t* graph = edit->graph;
+  const tvi_value_id_t joined = node->inputs[0], y = tvi_match_output(node);
+  const tvi_value_id_t turned = tvi_match_node(graph, joined, NULL)->inputs[0];
+  const tvi_node_t* transpose = tvi_match_node(graph, turned, "std.Transpose");
+  const trivet_type_t *from = &graph->values[turned]->type, *to = &graph->values[joined]->type;
+  uint32_t parts[TRIVET_MAX_RANK], group_at[TRIVET_MAX_RANK] = {0};
+  *out_done = false;
+  if (transpose == NULL || !splits(graph->dims, to, from, parts)) return TRIVET_OK;
+  const permutation_t p = read_permutation(graph, transpose);
+  for (uint32_t group = 0, first = 0; group < to->rank; first += parts[group++]) {
+    for (uint32_t k = 1; k < parts[group]; ++k) {
+      if (p.axes[first + k] != p.axes[first] + k) return TRIVET_OK;
+    }
+    group_at[p.axes[first]] = group + 1;  // 0: within a group
+  }
+  trivet_dim_t dims[TRIVET_MAX_RANK];
+  permutation_t inner = {.rank = to->rank};
+  for (uint32_t axis = 0, count = 0; axis < p.rank; ++axis) {
+    if (group_at[axis] == 0) continue;
+    inner.axes[group_at[axis] - 1] = count;
+    dims[count++] = to->dims[group_at[axis] - 1];
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  const permutation_t both = compose(&inner, q);
+  tvi_value_id_t result;
+  TRIVET_RETURN_IF_ERROR(tvi_edit_reshape(edit, transpose->inputs[0], dims, to->rank, &result));
+  TRIVET_RETURN_IF_ERROR(add_transpose(edit, result, &both, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  *out_done = true;
+  return tvi_edit_replace(edit, y, result, "joined axes before both transposes");
+}
+
+static trivet_status_t visit_transpose(tvi_edit_t* edit, const tvi_node_t* node) {
+  trivet_graph_t* graph = edit->graph;
+  tvi_value_id_t x = node->inputs[0], y = tvi_match_output(node), result;
+  permutation_t p = read_permutation(graph, node);
+  const tvi_node_t* before = tvi_match_node(graph, x, NULL);
+  if (before == NULL) return TRIVET_OK;
+  if (tvi_node_is(before, "std.Transpose")) {
+    permutation_t inner = read_permutation(graph, before), both = compose(&inner, &p);
+    if (!tvi_edit_may(edit)) return TRIVET_OK;
+    TRIVET_RETURN_IF_ERROR(add_transpose(edit, before->inputs[0], &both, &result));
+    return tvi_edit_replace(edit, y, result, "joined with the transpose before it");
+  }
+  if (tvi_match_reshape(before)) {
+    bool done = false;
+    TRIVET_RETURN_IF_ERROR(join_axes(edit, node, &p, &done));
+    return done ? TRIVET_OK : drop_ones(edit, node, &p);
+  }
+  uint32_t budget = MAX_POINTWISE, cancelled = 0;
+  if (!tvi_match_pointwise(before) || !can_permute(graph, x, &p, &budget, &cancelled) ||
+      cancelled == 0) {
+    return TRIVET_OK;
+  }
+  if (!tvi_edit_may(edit)) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(permute(edit, x, &p, &result));
+  if (!tvi_edit_fits(edit, y, result)) return TRIVET_OK;
+  return tvi_edit_replace(edit, y, result, "cancelled across pointwise nodes");
+}
+
+// ---------------------------------------------------------------------------------------------
+// Between reshapes
+// ---------------------------------------------------------------------------------------------
 
 // Reshape(Transpose(Reshape(x))): Transpose(Reshape(x)), where the last reshape only splits axes.
 static trivet_status_t visit_reshape(tvi_edit_t* edit, const tvi_node_t* node) {
