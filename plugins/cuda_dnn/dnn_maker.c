@@ -164,10 +164,15 @@ trivet_status_t dnn_maker_reduction(dnn_maker_t* m, cudnnReduceTensorOp_t kind,
 
 // --- Candidates -------------------------------------------------------------------------
 
-// Whether an engine leaves f32 operands as they are.
-static trivet_status_t is_exact(dnn_maker_t* m, cudnnBackendDescriptor_t config, bool* out_exact) {
-  *out_exact = true;
-  if (!m->exact) return TRIVET_OK;
+// Whether an engine computes what the graph says: sums in f32, of f32 operands as they are.
+static bool is_harmless(const dnn_maker_t* m, cudnnBackendNumericalNote_t note) {
+  if (!m->exact) return note != CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
+  return note == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP ||
+         note == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
+}
+
+static trivet_status_t is_faithful(dnn_maker_t* m, cudnnBackendDescriptor_t config,
+                                   bool* out_faithful) {
   cudnnBackendDescriptor_t engine = NULL;
   cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
   int64_t count = 0;
@@ -181,12 +186,8 @@ static trivet_status_t is_exact(dnn_maker_t* m, cudnnBackendDescriptor_t config,
                                                  CUDNN_TYPE_NUMERICAL_NOTE,
                                                  CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes),
                 "notes of an engine"));
-  for (int64_t i = 0; i < count; ++i) {
-    if (notes[i] != CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP &&
-        notes[i] != CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) {
-      *out_exact = false;
-    }
-  }
+  *out_faithful = true;
+  for (int64_t i = 0; i < count; ++i) *out_faithful = *out_faithful && is_harmless(m, notes[i]);
   return TRIVET_OK;
 }
 
@@ -210,9 +211,9 @@ static trivet_status_t ask_heuristic(dnn_maker_t* m, cudnnBackendHeurMode_t mode
                                                  &count, offered),
                 "results of a heuristic"));
   for (int64_t i = 0; i < count && m->config_count < DNN_MAX_CANDIDATES; ++i) {
-    bool exact = false;
-    TRY(is_exact(m, offered[i], &exact));
-    if (exact) m->configs[m->config_count++] = offered[i];
+    bool faithful = false;
+    TRY(is_faithful(m, offered[i], &faithful));
+    if (faithful) m->configs[m->config_count++] = offered[i];
   }
   return TRIVET_OK;
 }
