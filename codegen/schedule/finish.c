@@ -214,7 +214,7 @@ static trivet_status_t tensors_and_bindings(finish_t* f, tvi_plan_t* plan,
     made[i].tensor = program->tensor_count++;
     // What is aligned less is copied by the runtime, so that kernels may use wide accesses.
     made[i].alignment = s->tactics->options.device ? DEVICE_BINDING_ALIGNMENT : 1;
-    made[i].alias = TVI_PLAN_NONE;
+    made[i].alias = is_output ? s->buffers.data[i].alias : TVI_PLAN_NONE;
   }
   program->tensors = tensors;
   plan->bindings = made;

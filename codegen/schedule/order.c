@@ -331,39 +331,61 @@ trivet_status_t tvi_schedule_order(tvi_schedule_t* s) {
   return status;
 }
 
+// May the result of step |i| take the memory of operand |k|, which is read where it is written and
+// by nobody later?
+static bool may_overwrite(const tvi_schedule_t* s, uint32_t i, uint32_t k) {
+  const tvi_sched_step_t* step = &s->steps.data[i];
+  if (!(step->in_place >> k & 1) || step->operands.data[k] == TVI_PLAN_NONE) return false;
+  const tvi_sched_tensor_t* out = &s->tensors.data[step->operands.data[step->operands.count - 1]];
+  const tvi_sched_tensor_t* in = &s->tensors.data[step->operands.data[k]];
+  const uint32_t source = root_of(s, in->place.buffer), target = root_of(s, out->place.buffer);
+  const tvi_sched_buffer_t *a = &s->buffers.data[source], *b = &s->buffers.data[target];
+  if (source == target || a->kind != b->kind || a->memory != b->memory) return false;
+  if (a->last != i || b->first != i || a->size != b->size || in->rank != out->rank) return false;
+  if (in->place.offset != out->place.offset) return false;
+  if (memcmp(in->place.strides, out->place.strides, in->rank * sizeof(trivet_dim_t)) != 0)
+    return false;
+  if (memcmp(in->dims, out->dims, in->rank * sizeof(trivet_dim_t)) != 0) return false;
+  // Another operand that looks at the same buffer in another way would see what is being written.
+  for (size_t j = 0; j + 1 < step->operands.count; ++j) {
+    if (j == k || buffer_of(s, step, j) != source) continue;
+    if (!(step->in_place >> j & 1) || step->operands.data[j] != step->operands.data[k])
+      return false;
+  }
+  return true;
+}
+
+// The caller may give an output the memory of an input that is not needed any more when the output
+// is first written, or is overwritten by that very step.
+static void find_aliases(tvi_schedule_t* s) {
+  const uint32_t inputs = s->graph->input_count;
+  for (uint32_t o = inputs; o < inputs + s->graph->output_count; ++o) {
+    tvi_sched_buffer_t* b = &s->buffers.data[o];
+    for (uint32_t i = 0; i < inputs && b->alias == TVI_SCHEDULE_NONE; ++i) {
+      const tvi_sched_buffer_t* a = &s->buffers.data[i];
+      if (a->first != UINT32_MAX && a->size == b->size && a->last < b->first) b->alias = i;
+    }
+  }
+}
+
 trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* s) {
   if (!tvi_tactic_fuser_enabled(s->tactics, "share-in-place")) return TRIVET_OK;
   for (uint32_t i = 0; i < s->steps.count; ++i) {
     const tvi_sched_step_t* step = &s->steps.data[i];
     if (!step->in_place || step->output_count != 1) continue;
-    const tvi_sched_tensor_t* out = &s->tensors.data[step->operands.data[step->operands.count - 1]];
-    uint32_t target = root_of(s, out->place.buffer);
-    for (size_t k = 0; k + 1 < step->operands.count && k < 31; ++k) {
-      if (!(step->in_place >> k & 1) || step->operands.data[k] == TVI_PLAN_NONE) continue;
-      const tvi_sched_tensor_t* in = &s->tensors.data[step->operands.data[k]];
-      uint32_t source = root_of(s, in->place.buffer);
-      tvi_sched_buffer_t *a = &s->buffers.data[source], *b = &s->buffers.data[target];
-      if (source == target || a->kind != TVI_PLAN_BUFFER_ARENA || b->kind != TVI_PLAN_BUFFER_ARENA)
-        continue;
-      if (a->memory != b->memory) continue;
-      if (a->last != i || b->first != i || a->size != b->size || in->rank != out->rank) continue;
-      if (in->place.offset != out->place.offset) continue;
-      if (memcmp(in->place.strides, out->place.strides, in->rank * sizeof(trivet_dim_t)) != 0)
-        continue;
-      if (memcmp(in->dims, out->dims, in->rank * sizeof(trivet_dim_t)) != 0) continue;
-      // Another operand that looks at the same buffer in another way would see what is being
-      // written.
-      bool alone = true;
-      for (size_t j = 0; j + 1 < step->operands.count; ++j) {
-        if (j == k || buffer_of(s, step, j) != source) continue;
-        alone =
-            alone && (step->in_place >> j & 1) && step->operands.data[j] == step->operands.data[k];
+    for (uint32_t k = 0; k + 1 < step->operands.count && k < 31; ++k) {
+      if (!may_overwrite(s, i, k)) continue;
+      const uint32_t source = buffer_of(s, step, k);
+      tvi_sched_buffer_t *a = &s->buffers.data[source],
+                         *b = &s->buffers.data[buffer_of(s, step, step->operands.count - 1)];
+      if (a->kind == TVI_PLAN_BUFFER_ARENA) {
+        b->merged = source;
+        a->last = b->last;
+        break;
       }
-      if (!alone) continue;
-      b->merged = source;
-      a->last = b->last;
-      break;
+      if (source < s->graph->input_count && b->alias == TVI_SCHEDULE_NONE) b->alias = source;
     }
   }
+  find_aliases(s);
   return TRIVET_OK;
 }

@@ -45,7 +45,7 @@ trivet_status_t tvi_schedule_add_buffer(tvi_schedule_t* s, uint32_t kind, uint32
                                         trivet_dim_t size, uint32_t* out_buffer) {
   if (!size) return TRIVET_STATUS(OUT_OF_RANGE, "its size in bytes overflows 64 bits");
   tvi_sched_buffer_t buffer = {
-      kind, index, size, TVI_SCHEDULE_NONE, UINT32_MAX, 0, TRIVET_MEMORY_HOST};
+      kind, index, size, TVI_SCHEDULE_NONE, TVI_SCHEDULE_NONE, UINT32_MAX, 0, TRIVET_MEMORY_HOST};
   TRIVET_RETURN_IF_ERROR(tvi_vector_push(&s->buffers, buffer));
   *out_buffer = (uint32_t)s->buffers.count - 1;
   return TRIVET_OK;

@@ -20,6 +20,7 @@ typedef struct tvi_sched_buffer_s {
   uint32_t index;     // binding or constant
   trivet_dim_t size;  // bytes
   uint32_t merged;    // in place: the buffer that it shares; TVI_SCHEDULE_NONE
+  uint32_t alias;     // of an output: the input whose memory it may take; TVI_SCHEDULE_NONE
   uint32_t first, last;
   uint32_t memory;  // TRIVET_MEMORY_*
 } tvi_sched_buffer_t;

@@ -21,6 +21,14 @@ done
 grep -q "y: f32" out.txt && cmp out.txt apart/out.txt
 [ "$(grep -c '^  buffer .*16\*n bytes' plan.txt)" = 1 ] || { cat plan.txt; echo "FAILED: not in place"; exit 1; }
 [ "$(grep -c '^  buffer .*16\*n bytes' apart/plan.txt)" -gt 1 ] || { cat apart/plan.txt; echo "FAILED: in place, though forbidden"; exit 1; }
+# Over the caller's own memory too: the plan says which output may be given the address of which input.
+printf 'graph "own" {\n  input %%x: f32[2, 4]\n  %%y = acme.RunningSum(%%x)\n  output "y": %%y\n}\n' >own.txt
+for form in . apart; do
+  "$trivet" build own.txt -o "$form/own.plan" --plugin-path "$plugins" --plugin "./$form/in_place.so"
+  "$trivet" inspect "$form/own.plan" >"$form/own.plan.txt"
+done
+grep -q '^output "y" .* may overlap "x"' own.plan.txt || { cat own.plan.txt; echo "FAILED: own memory"; exit 1; }
+! grep -q 'may overlap' apart/own.plan.txt || { cat apart/own.plan.txt; echo "FAILED: own memory, though forbidden"; exit 1; }
 if [ -e "$plugins/cuda.so" ] && "$trivet" build "$here/in_place.txt" -o cuda.plan --target cuda:sm_90 --plugin-path "$plugins" --plugin ./in_place.so 2>cuda.log; then
   "$trivet" inspect cuda.plan >cuda.txt
   grep -q 'cuda.code/.*, in place' cuda.txt && [ "$(grep -c '^  buffer .*16\*n bytes' cuda.txt)" = 1 ] || { cat cuda.txt; echo "FAILED: CUDA"; exit 1; }

@@ -157,6 +157,11 @@ typedef struct trivet_tensor_info_s {
   uint32_t rank;
   uint32_t alignment;             // bytes that an address must be a multiple of
   int64_t dims[TRIVET_DIMS_MAX];  // -1 where the extent depends on the shapes of inputs
+  // Of an output: the index of the input whose address it may be given too, since the plan reads
+  // that one no later than where it writes the output; UINT32_MAX: it must not overlap any. The
+  // input is overwritten then. Since 1.4
+  uint32_t alias;
+  uint32_t reserved;
 } trivet_tensor_info_t;
 
 // Inputs first, then outputs, then observed values.
@@ -207,7 +212,8 @@ TRIVET_API trivet_status_t trivet_context_set_shape(trivet_context_t* context, c
                                                     uint32_t rank, const int64_t* dims);
 // Memory for an input or output, or for an observed value that shall be copied out. It must hold
 // the whole tensor for the shapes at run time. Where the target has memory of its own, the address
-// may lie there (it is used in place) or on the host (it is copied in the stream).
+// may lie there (it is used in place) or on the host (it is copied in the stream). An output must
+// not overlap anything but the input that |alias| of its info names, and that one exactly.
 TRIVET_API trivet_status_t trivet_context_set_address(trivet_context_t* context, const char* name,
                                                       void* address);
 // Binds symbols, plans memory, lets kernels prepare. May allocate. Called by run when shapes

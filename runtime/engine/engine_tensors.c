@@ -2,6 +2,7 @@
 //
 // What an engine tells about itself: its tensors, its profiles, the plan as text. Read-only; what
 // belongs to one set of shapes is asked of a context.
+#include <stddef.h>
 #include <string.h>
 
 #include "core/base/status.h"
@@ -20,6 +21,14 @@ uint32_t trivet_engine_tensor_index(const trivet_engine_t* engine, const char* n
   return UINT32_MAX;
 }
 
+// The input of the plan's binding |binding|, as a tensor of the engine.
+static uint32_t input_of(const trivet_engine_t* engine, uint32_t binding) {
+  for (uint32_t i = 0; i < engine->input_count; ++i) {
+    if (engine->tensors[i].binding == binding) return i;
+  }
+  return UINT32_MAX;
+}
+
 trivet_status_t trivet_engine_tensor_info(const trivet_engine_t* engine, uint32_t index,
                                           trivet_tensor_info_t* out_info) {
   if (engine == NULL || out_info == NULL) {
@@ -34,13 +43,17 @@ trivet_status_t trivet_engine_tensor_info(const trivet_engine_t* engine, uint32_
                                .mode = from->mode,
                                .dtype = tensor->dtype,
                                .rank = tensor->rank,
-                               .alignment = from->alignment};
+                               .alignment = from->alignment,
+                               .alias = UINT32_MAX};
+  if (index >= engine->input_count && index < engine->input_count + engine->output_count) {
+    info.alias = input_of(engine, engine->plan->bindings[from->binding].alias);
+  }
   for (uint32_t d = 0; d < tensor->rank; ++d) {
     tvi_plan_expr_code_t code = engine->plan->exprs[tensor->dims[d]];
     if (!tvi_dim_code_is_constant(code.code, code.size, &info.dims[d])) info.dims[d] = -1;
   }
-  return tvi_fill_struct(out_info, &info, TRIVET_STRUCT_TENSOR_INFO, (uint32_t)sizeof(info),
-                         (uint32_t)sizeof(info));
+  return tvi_fill_struct(out_info, &info, TRIVET_STRUCT_TENSOR_INFO,
+                         (uint32_t)offsetof(trivet_tensor_info_t, alias), (uint32_t)sizeof(info));
 }
 
 uint32_t trivet_engine_profile_count(const trivet_engine_t* engine) {
