@@ -13,11 +13,13 @@
 // m. |at|(m, &y, &x): address of its first element, at |y| and |x|, which may lie outside;
 // |tap|(k, &dy, &dx): how many elements behind, and how far down and right, the k-th one is.
 // Elements of 16 bytes lie together from every k on that is a multiple of their number.
-template <class T, int BX, int KT, int THREADS>
-struct tv_window_copier {
+// |From|: an address, or a position.
+template <class T, int BX, int KT, int THREADS, class From>
+struct tv_window_rows {
   static const int E = 16 / sizeof(T);
   static const int C = KT / E, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
-  const T* from[PER];
+  static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
+  From from[PER];
   int y[PER], x[PER];
   template <class At>
   TV_DEVICE void begin(At at, int m0, int M) {
@@ -28,10 +30,10 @@ struct tv_window_copier {
       if (m >= M) y[i] = -(1 << 30);
     }
   }
-  // |height| and |width| of the image.
-  template <class Tap>
-  TV_DEVICE void copy(Tap tap, unsigned char* to, int k, int last, int height, int width) {
-    static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
+  // visit(i, to, offset, ok) for each piece: where it lies in the tile, how far behind |from[i]|,
+  // and whether it lies in the image, of |height| and |width|.
+  template <class Tap, class Visit>
+  TV_DEVICE void each(Tap tap, unsigned char* to, int k, int last, int height, int width, Visit visit) const {
     const int piece = (int)threadIdx.x % C, at_k = k + piece * E;
     int dy = 0, dx = 0;
     const auto offset = tap(at_k < last ? at_k : 0, &dy, &dx);
@@ -41,9 +43,40 @@ struct tv_window_copier {
       const bool ok = at_k < last && (unsigned)(y[i] + dy) < (unsigned)height &&
                       (unsigned)(x[i] + dx) < (unsigned)width;
       if (COUNT % THREADS == 0 || id < COUNT)
-        tv_copy_async<16>(to + tv_piece_at<C>(id / C, piece), from[i] + (ok ? offset : 0),
-                          ok ? 16 : 0);
+        visit(i, to + tv_piece_at<C>(id / C, piece), offset, ok);
     }
+  }
+};
+template <class T, int BX, int KT, int THREADS>
+struct tv_window_copier : tv_window_rows<T, BX, KT, THREADS, const T*> {
+  template <class Tap>
+  TV_DEVICE void copy(Tap tap, unsigned char* to, int k, int last, int height, int width) {
+    this->each(tap, to, k, last, height, width,
+               [&](int i, unsigned char* piece, long long offset, bool ok) {
+                 tv_copy_async<16>(piece, this->from[i] + (ok ? offset : 0), ok ? 16 : 0);
+               });
+  }
+};
+
+// The same for an image that is computed of one that lies as it does, at |image|: |at| names
+// positions instead, and each thread computes of its own pieces when they have arrived;
+// make(position, elements) finds there what it leaves its results in. What lies outside stays zero,
+// whatever would be computed of zeros.
+template <class T, int BX, int KT, int THREADS, class Index>
+struct tv_window_turner : tv_window_rows<T, BX, KT, THREADS, Index> {
+  template <class Tap>
+  TV_DEVICE void copy(Tap tap, const T* image, unsigned char* to, int k, int last, int height, int width) {
+    this->each(tap, to, k, last, height, width,
+               [&](int i, unsigned char* piece, Index offset, bool ok) {
+                 tv_copy_async<16>(piece, image + (ok ? this->from[i] + offset : 0), ok ? 16 : 0);
+               });
+  }
+  template <class Tap, class Make>
+  TV_DEVICE void turn(Tap tap, Make make, unsigned char* to, int k, int last, int height, int width) {
+    this->each(tap, to, k, last, height, width,
+               [&](int i, unsigned char* piece, Index offset, bool ok) {
+                 if (ok) tv_turn<T>(piece, [&](T* elements) { make(this->from[i] + offset, elements); });
+               });
   }
 };
 
@@ -103,28 +136,15 @@ struct tv_single_copier {
   }
 };
 
-// The same for an image that is computed on its way: |at| and |tap| name positions in it instead,
-// make(position, to) leaves VECTOR elements, which wait in registers while the tiles that are there
-// are multiplied. What lies outside is zero, whatever would be computed of zeros.
+// The same for any other image that is computed: VECTOR elements at once, which wait in registers
+// while the tiles that are there are multiplied.
 template <class T, int BX, int KT, int THREADS, int VECTOR, class Index>
-struct tv_window_maker {
-  static const int E = 16 / sizeof(T), EACH = E / VECTOR;
-  static const int C = KT / E, COUNT = BX * C, PER = (COUNT + THREADS - 1) / THREADS;
+struct tv_window_maker : tv_window_rows<T, BX, KT, THREADS, Index> {
+  typedef tv_window_rows<T, BX, KT, THREADS, Index> rows;
+  static const int E = rows::E, EACH = E / VECTOR, C = rows::C, PER = rows::PER;
   tv_pack<E, T> packs[PER];
-  Index from[PER];
-  int y[PER], x[PER];
-  template <class At>
-  TV_DEVICE void begin(At at, int m0, int M) {
-    TV_UNROLL
-    for (int i = 0; i < PER; ++i) {
-      const int m = m0 + ((int)threadIdx.x + i * THREADS) / C;
-      from[i] = at(m < M ? m : 0, &y[i], &x[i]);
-      if (m >= M) y[i] = -(1 << 30);
-    }
-  }
   template <class Tap, class Make>
   TV_DEVICE void copy(Tap tap, Make make, int k, int last, int height, int width) {
-    static_assert(THREADS % C == 0, "a thread has one piece of all its rows");
     TV_UNROLL
     for (int v = 0; v < EACH; ++v) {
       const int at_k = k + (int)threadIdx.x % C * E + v * VECTOR;
@@ -132,9 +152,9 @@ struct tv_window_maker {
       const Index offset = tap(at_k < last ? at_k : 0, &dy, &dx);
       TV_UNROLL
       for (int i = 0; i < PER; ++i) {
-        const bool ok = at_k < last && (unsigned)(y[i] + dy) < (unsigned)height &&
-                        (unsigned)(x[i] + dx) < (unsigned)width;
-        make(ok ? from[i] + offset : 0, packs[i].part + v * VECTOR);
+        const bool ok = at_k < last && (unsigned)(this->y[i] + dy) < (unsigned)height &&
+                        (unsigned)(this->x[i] + dx) < (unsigned)width;
+        make(ok ? this->from[i] + offset : 0, packs[i].part + v * VECTOR);
         TV_UNROLL
         for (int e = 0; e < VECTOR; ++e)
           if (!ok) packs[i].part[v * VECTOR + e] = T();
@@ -145,23 +165,24 @@ struct tv_window_maker {
     TV_UNROLL
     for (int i = 0; i < PER; ++i) {
       const int id = (int)threadIdx.x + i * THREADS;
-      if (COUNT % THREADS == 0 || id < COUNT)
+      if (rows::COUNT % THREADS == 0 || id < rows::COUNT)
         *(tv_words*)(to + tv_piece_at<C>(id / C, id % C)) = packs[i].whole[0];
     }
   }
 };
 
 // acc += windows times weights for pixels from m0, channels from n0 and k in [first, last). put(to)
-// leaves what copy_a holds back, if it HOLDS anything.
-template <class Tile, int VB, bool HOLDS, class CopyA, class PutA, class AtB>
+// leaves what copy_a holds back, if it HOLDS anything; turn(to, k) as in tv_sum_tiles.
+template <class Tile, int VB, bool HOLDS, class CopyA, class PutA, class TurnA, class AtB>
 TV_DEVICE void tv_convolve_by(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
-                              unsigned char* memory, CopyA copy_a, PutA put_a, AtB b_at, int n0, int N, int first, int last) {
+                              unsigned char* memory, CopyA copy_a, PutA put_a, TurnA turn_a, AtB b_at, int n0, int N, int first,
+                              int last) {
   tv_copier<typename Tile::type, Tile::BN, Tile::KT, Tile::THREADS, true, VB> b;
   b.begin(b_at, n0, N, first);
   tv_sum_tiles<Tile, HOLDS>(
       acc, memory, copy_a,
-      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, put_a, first,
-      last);
+      [&](unsigned char* to, int k) { b.copy(b_at, to, n0, N, k, last, Tile::KT); }, put_a,
+      turn_a, first, last);
 }
 // 16 bytes of a window at once, or one element: then DEPTH as above.
 template <class Tile, int VB, class At, class Tap, class AtB>
@@ -173,7 +194,7 @@ TV_DEVICE void tv_convolve(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
   tv_convolve_by<Tile, VB, false>(
       acc, memory,
       [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); },
-      [](unsigned char*) {}, b_at, n0, N, first, last);
+      [](unsigned char*) {}, [](unsigned char*, int) {}, b_at, n0, N, first, last);
 }
 template <class Tile, int VB, int DEPTH, class At, class Tap, class AtB>
 TV_DEVICE void tv_convolve_singly(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
@@ -184,7 +205,7 @@ TV_DEVICE void tv_convolve_singly(typename Tile::sum (&acc)[Tile::FM][Tile::FN][
   tv_convolve_by<Tile, VB, false>(
       acc, memory,
       [&](unsigned char* to, int k) { a.copy(tap, to, k, last, height, width); },
-      [](unsigned char*) {}, b_at, n0, N, first, last);
+      [](unsigned char*) {}, [](unsigned char*, int) {}, b_at, n0, N, first, last);
 }
 
 template <class Tile, int VB, int VECTOR, class At, class Tap, class Make, class AtB>
@@ -196,7 +217,21 @@ TV_DEVICE void tv_convolve_made(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4]
   a.begin(at, m0, M);
   tv_convolve_by<Tile, VB, true>(
       acc, memory, [&](unsigned char*, int k) { a.copy(tap, make, k, last, height, width); },
-      [&](unsigned char* to) { a.put(to); }, b_at, n0, N, first, last);
+      [&](unsigned char* to) { a.put(to); }, [](unsigned char*, int) {}, b_at, n0, N, first, last);
+}
+template <class Tile, int VB, class At, class Tap, class Make, class AtB>
+TV_DEVICE void tv_convolve_turned(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
+                                  unsigned char* memory, At at, Tap tap, const typename Tile::type* image, Make make, AtB b_at,
+                                  int height, int width, int m0, int n0, int M, int N, int first, int last) {
+  typedef decltype(at(0, (int*)0, (int*)0)) Index;
+  tv_window_turner<typename Tile::type, Tile::BM, Tile::KT, Tile::THREADS, Index> a;
+  a.begin(at, m0, M);
+  tv_convolve_by<Tile, VB, false>(
+      acc, memory,
+      [&](unsigned char* to, int k) { a.copy(tap, image, to, k, last, height, width); },
+      [](unsigned char*) {},
+      [&](unsigned char* to, int k) { a.turn(tap, make, to, k, last, height, width); }, b_at, n0, N,
+      first, last);
 }
 
 // First layers: few channels, so that the lines of the image under a row of pixels fit into shared

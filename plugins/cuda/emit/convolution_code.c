@@ -183,7 +183,8 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   tvi_cuda_window_print_geometry(p, w);
   print_at(p, w);
   print_tap(p, w);
-  if (s->a.is_made) tvi_cuda_matmul_print_make(p, s->a.value, aligned ? w->vector_x : 1);
+  const bool in_place = aligned && tvi_cuda_matmul_is_turned(p, &s->a);
+  if (s->a.is_made) tvi_cuda_matmul_print_make(p, &s->a, aligned ? w->vector_x : 1, in_place);
   print_weights(p, w);
   if (w->form->splits > 1) {
     tvi_cuda_matmul_print_partial_put(p, vector);
@@ -192,7 +193,11 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   }
   P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\n");
   const uint32_t dtype = w->match.weight.dtype;
-  if (s->a.is_made) {
+  if (in_place) {
+    P(p, "tv_convolve_turned<tile, %u>(sums, memory, at, tap, ", w->vector_w);
+    tvi_cuda_print_pointer(p, s->a.raw);
+    P(p, ", make, b_at, height, width, m0, n0, M, N, first, last);\n");
+  } else if (s->a.is_made) {
     P(p,
       "tv_convolve_made<tile, %u, %u>(sums, memory, at, tap, make, b_at, height, width, m0, n0, M, "
       "N, first, last);\n",
@@ -348,6 +353,7 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   product->batch = 1;
   product->dtype = w.match.weight.dtype;
   product->makes_a = s->a.is_made;
+  product->waits = s->a.is_made && !tvi_cuda_matmul_is_turned(p, &s->a);
   product->a = out->x;
   product->b = out->weight;
   product->vector_a = w.vector_x;

@@ -100,7 +100,7 @@ void tvi_cuda_window_print_lines(tvi_cuda_printer_t* p, const void* argument,
       "if (blockIdx.x < tiles) fetch(blockIdx.x);\n",
       type, (long long)w->strides[0], (long long)w->strides[1]);
   }
-  if (s->a.is_made) tvi_cuda_matmul_print_make(p, s->a.value, 1);
+  if (s->a.is_made) tvi_cuda_matmul_print_make(p, &s->a, 1, false);
   P(p,
     "for (unsigned number = blockIdx.x; number < tiles; number += TV_GRID) {\n"
     "const int line = (int)(number / segments), pixel = (int)(number %% segments) * lines::P;\n");

@@ -164,14 +164,17 @@ struct tv_copier {
   }
   static const bool HOLDS = false;
   TV_DEVICE void put(unsigned char*) const {}
+  template <class Make>
+  TV_DEVICE void turn(Make, unsigned char*, int, int, int, int) const {}
 };
 
 // acc += A B for k in [first, last): copy_a(to, k) and copy_b(to, k) bring the tiles at k, in order;
-// put(to) leaves there what they hold back. ALWAYS: also past the end, without a branch between
+// put(to) leaves there what they hold back; turn(to, k) is called when what a thread has brought has
+// arrived, for that thread alone. ALWAYS: also past the end, without a branch between
 // what is read and what is multiplied meanwhile.
-template <class Tile, bool ALWAYS, class CopyA, class CopyB, class Put>
+template <class Tile, bool ALWAYS, class CopyA, class CopyB, class Put, class Turn>
 TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], unsigned char* memory,
-                            CopyA copy_a, CopyB copy_b, Put put, int first, int last) {
+                            CopyA copy_a, CopyB copy_b, Put put, Turn turn, int first, int last) {
   typedef typename Tile::type T;
   typedef typename Tile::a_layout LA;
   typedef typename Tile::b_layout LB;
@@ -194,6 +197,7 @@ TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], un
   TV_UNROLL_BY(1)
   for (int s = 0; s < steps; ++s) {
     tv_copy_wait<Tile::STAGES - 2>();
+    turn(memory + s % Tile::STAGES * Tile::BYTES, first + s * KT);
     __syncthreads();
     const int ahead = s + Tile::STAGES - 1;
     unsigned char* to = memory + ahead % Tile::STAGES * Tile::BYTES;
@@ -291,13 +295,49 @@ struct tv_maker {
         *(tv_words*)(to + layout::at(id / C, id % C)) = packs[i].whole[0];
     }
   }
+  template <class Make>
+  TV_DEVICE void turn(Make, unsigned char*, int, int, int, int) const {}
 };
 
+// A piece of 16 bytes in shared memory becomes what make(elements) makes of it.
+template <class T, class Make>
+TV_DEVICE void tv_turn(unsigned char* at, Make make) {
+  tv_pack<16 / sizeof(T), T> pack;
+  pack.whole[0] = *(const tv_words*)at;
+  make(pack.part);
+  *(tv_words*)at = pack.whole[0];
+}
+
+// The same tiles of an operand that is computed of one that lies as it does: that is copied, and
+// each thread computes of its own pieces when they have arrived: make(x, k, elements) finds there
+// what it leaves its results in. Nothing waits for memory but what it reads besides.
+template <class T, int BX, int KT, int THREADS, bool INNER_K, int VECTOR>
+struct tv_turner : tv_copier<T, BX, KT, THREADS, INNER_K, VECTOR> {
+  typedef tv_layout<T, BX, KT, INNER_K> layout;
+  static const int E = layout::E, W = layout::W, C = layout::C;
+  static const int COUNT = BX * KT / E, PER = (COUNT + THREADS - 1) / THREADS;
+  static_assert(VECTOR == E, "pieces are copied as a whole");
+  template <class Make>
+  TV_DEVICE void turn(Make make, unsigned char* to, int x0, int extent, int k, int last) const {
+    TV_UNROLL
+    for (int i = 0; i < PER; ++i) {
+      const int id = (int)threadIdx.x + i * THREADS, row = id / C, piece = id % C;
+      const int x = x0 + (INNER_K ? row : row / KT * W + piece * E);
+      const int at_k = k + (INNER_K ? piece * E : row % KT);
+      if (x < extent && at_k < last && (COUNT % THREADS == 0 || id < COUNT))
+        tv_turn<T>(to + layout::at(row, piece), [&](T* elements) { make(x, at_k, elements); });
+    }
+  }
+};
+
+// Of what is not computed.
+struct tv_none {};
+
 // acc += A B for rows from m0, columns from n0 and k in [first, last); what brings their tiles.
-template <class Tile, class BringA, class BringB, class AtA, class AtB>
+template <class Tile, class BringA, class BringB, class AtA, class AtB, class MakeA, class MakeB>
 TV_DEVICE void tv_matmul_by(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
-                            unsigned char* memory, AtA a_at, AtB b_at, int m0, int n0, int M, int N, int first, int last,
-                            long long a_step, long long b_step) {
+                            unsigned char* memory, AtA a_at, AtB b_at, MakeA a_make, MakeB b_make, int m0, int n0, int M, int N,
+                            int first, int last, long long a_step, long long b_step) {
   BringA a;
   BringB b;
   a.begin(a_at, m0, M, first);
@@ -308,6 +348,10 @@ TV_DEVICE void tv_matmul_by(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
       [&](unsigned char* to) {
         a.put(to);
         b.put(to + Tile::A_BYTES);
+      },
+      [&](unsigned char* to, int k) {
+        a.turn(a_make, to, m0, M, k, last);
+        b.turn(b_make, to + Tile::A_BYTES, n0, N, k, last);
       },
       first, last);
 }
@@ -320,7 +364,7 @@ TV_DEVICE void tv_matmul(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4],
   typedef typename Tile::type T;
   tv_matmul_by<Tile, tv_copier<T, Tile::BM, Tile::KT, Tile::THREADS, Tile::AK, VA>,
                tv_copier<T, Tile::BN, Tile::KT, Tile::THREADS, Tile::BK, VB> >(
-      acc, memory, a_at, b_at, m0, n0, M, N, first, last, a_step, b_step);
+      acc, memory, a_at, b_at, tv_none(), tv_none(), m0, n0, M, N, first, last, a_step, b_step);
 }
 
 // Rows of the slab of shared memory through which a warp turns its sums: 8 neighbouring rows and 4

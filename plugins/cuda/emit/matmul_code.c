@@ -79,10 +79,10 @@ typedef struct printing_s {
 // "a_at", the address of an element of a factor, and "a_step", elements from one tile to the next.
 static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b, bool aligned) {
   const tvi_cuda_factor_t* factor = is_b ? &w->shape.b : &w->shape.a;
-  if (factor->is_made) {
-    tvi_cuda_matmul_print_maker(p, &w->shape, is_b, aligned ? factor->vector : 1);
-    return;
-  }
+  const bool in_place = aligned && tvi_cuda_matmul_is_turned(p, factor);
+  if (factor->is_made)
+    tvi_cuda_matmul_print_maker(p, &w->shape, is_b, aligned ? factor->vector : 1, in_place);
+  if (factor->is_made && !in_place) return;
   const tvi_cuda_access_t* access = tvi_cuda_factor_access(p, &w->shape, factor);
   const char name = is_b ? 'b' : 'a';
   P(p, "const auto %c_at = [&](const int x, const int k) {\n", name);
@@ -90,7 +90,7 @@ static void print_factor(tvi_cuda_printer_t* p, const printing_t* w, bool is_b, 
   const bool is_pair = w->shape.width > 1;
   P(p, "const %s q%u = k%s;\nreturn %s", tvi_cuda_index_type(p), w->shape.k, is_pair ? " * 2" : "",
     is_pair ? "(const tv_s8x2*)(" : "");
-  tvi_cuda_print_pointer(p, factor->value);
+  tvi_cuda_print_pointer(p, in_place ? factor->raw : factor->value);
   P(p, " + (");
   tvi_cuda_print_offset(p, access, TVI_CUDA_NONE);
   P(p, ")%s;\n};\nconst long long %c_step = (long long)", is_pair ? ")" : "", name);
@@ -161,8 +161,10 @@ static bool is_made(const tvi_cuda_matmul_shape_t* s) { return s->a.is_made || s
 static void print_bring(tvi_cuda_printer_t* p, const tvi_cuda_factor_t* factor, char side,
                         bool aligned) {
   P(p, "%s<tile::type, tile::B%c, tile::KT, tile::THREADS, tile::%cK, %u>%s",
-    factor->is_made ? "tv_maker" : "tv_copier", side, side == 'M' ? 'A' : 'B',
-    aligned ? factor->vector : 1, side == 'M' ? ", " : " >");
+    !factor->is_made                                  ? "tv_copier"
+    : aligned && tvi_cuda_matmul_is_turned(p, factor) ? "tv_turner"
+                                                      : "tv_maker",
+    side, side == 'M' ? 'A' : 'B', aligned ? factor->vector : 1, side == 'M' ? ", " : " >");
 }
 
 static void print_product(tvi_cuda_printer_t* p, const void* argument,
@@ -199,8 +201,13 @@ static void print_product(tvi_cuda_printer_t* p, const void* argument,
   } else {
     P(p, "<tile, %u, %u>", aligned ? s->a.vector : 1, aligned ? s->b.vector : 1);
   }
+  const bool a_turned = aligned && tvi_cuda_matmul_is_turned(p, &s->a);
+  const bool b_turned = aligned && tvi_cuda_matmul_is_turned(p, &s->b);
+  P(p, "(sums, memory, a_at, b_at, ");
+  if (is_made(s))
+    P(p, "%s, %s, ", a_turned ? "a_make" : "tv_none()", b_turned ? "b_make" : "tv_none()");
   P(p,
-    "(sums, memory, a_at, b_at, m0, n0, M, N, first, last, a_step, b_step);\n"
+    "m0, n0, M, N, first, last, a_step, b_step);\n"
     "tv_finish<tile, %u>(sums, memory, m0, n0, M, N, put);\n",
     vector);
   tvi_cuda_matmul_set_grid(p, s, t, w->splits, variant);
@@ -389,6 +396,8 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   out->is_narrow = is_narrow(p, &s);
   out->makes_a = s.a.is_made;
   out->makes_b = s.b.is_made;
+  out->waits = (s.a.is_made && !tvi_cuda_matmul_is_turned(p, &s.a)) ||
+               (s.b.is_made && !tvi_cuda_matmul_is_turned(p, &s.b));
   if (!out->makes_a) out->a = p->code->operands.data[p->operand_of_value[s.a.value]];
   if (!out->makes_b) out->b = p->code->operands.data[p->operand_of_value[s.b.value]];
   out->vector_a = s.a.vector;

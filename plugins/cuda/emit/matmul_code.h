@@ -49,6 +49,7 @@ typedef struct tvi_cuda_matmul_problem_s {
   bool is_symbolic;                   // sizes differ from run to run
   bool is_narrow;                     // the product itself has the factors' type in the program
   bool makes_a, makes_b;              // factors that are computed on their way; a, b are not set
+  bool waits;                         // one of them through registers: each step waits for memory
   double work_a, work_b;              // instructions that takes, once for all elements
 } tvi_cuda_matmul_problem_t;
 

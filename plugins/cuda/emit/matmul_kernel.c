@@ -154,12 +154,14 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
   resident = resident < 1 ? 1 : (double)(int64_t)resident;
   const double waves = larger(1, (double)(int64_t)(blocks / (multiprocessors * resident) + 0.999));
   const double latency =
-      waves * (900 + steps * larger(each, p->makes_a || p->makes_b ? 1000 : 150));
+      waves * (900 + steps * (p->waits                   ? larger(each, 1000)
+                              : p->makes_a || p->makes_b ? larger(each, 150) + 250
+                                                         : larger(each, 150)));
   const double busy = (double)(int64_t)(blocks / multiprocessors + 0.999);
   const double compute = larger(latency, busy * steps * each + 900);
   const double bytes = p->factor_bytes + p->epilogue_bytes;
   double time = 1500 + larger(compute, bytes / 2500) + p->epilogue_work / 20000;
-  // Factors that are computed: again by every block, and each step waits for what they read.
+  // Factors that are computed: again by every block.
   time += (p->work_a * columns + p->work_b * rows) / 8000;
   if (splits > 1) {
     const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * splits;

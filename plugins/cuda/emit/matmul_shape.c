@@ -130,13 +130,36 @@ const char* tvi_cuda_matmul_check_makers(tvi_cuda_printer_t* p) {
   return NULL;
 }
 
+// The operand of the same type that lies as |value|, which is made of it.
+static uint32_t raw_of(const tvi_cuda_printer_t* p, uint32_t value) {
+  const tvi_kir_stage_t* stage = &p->program->stages[p->program->values[value].stage];
+  trivet_dim_t strides[TRIVET_MAX_RANK];
+  for (uint32_t i = 0; i < stage->instr_count; ++i) {
+    if (stage->instrs[i].opcode != TVI_KIR_LOAD) continue;
+    const tvi_kir_load_t* load = stage->instrs[i].imm.load;
+    bool same = p->program->values[load->value].dtype == p->program->values[value].dtype &&
+                strides_of_load(p, stage, load, strides);
+    for (uint32_t d = 0; d < stage->parallel_count && same; ++d)
+      same = tvi_dim_equals_constant(stage->extents[d], 1) || strides[d] == p->strides[value][d];
+    if (same) return load->value;
+  }
+  return TVI_CUDA_NONE;
+}
+
+bool tvi_cuda_matmul_is_turned(const tvi_cuda_printer_t* p, const tvi_cuda_factor_t* factor) {
+  return factor->is_made && factor->raw != TVI_CUDA_NONE &&
+         factor->vector == tvi_cuda_matmul_piece(p->program->values[factor->value].dtype);
+}
+
 const char* tvi_cuda_matmul_set_maker(tvi_cuda_printer_t* p, tvi_cuda_factor_t* factor,
                                       uint32_t* io_count) {
+  factor->raw = TVI_CUDA_NONE;
   factor->is_made = p->program->values[factor->value].stage != TVI_KIR_NONE;
   if (!factor->is_made) return NULL;
   if (tvi_kir_value_read_count(p->program, factor->value) != 1)
     return "a factor that is read more than once";
   p->schedule->is_stored[factor->value] = 0;
+  factor->raw = raw_of(p, factor->value);
   ++*io_count;
   return NULL;
 }

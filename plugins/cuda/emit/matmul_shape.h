@@ -21,6 +21,7 @@ typedef struct tvi_cuda_factor_s {
   bool inner_k;     // neighbours in memory are neighbours along k
   uint32_t vector;  // elements of the kernel that lie together and may be moved at once
   bool is_made;     // by the stage of the value, on its way to shared memory
+  uint32_t raw;     // made of this operand, which lies as it does; TVI_CUDA_NONE: there is none
 } tvi_cuda_factor_t;
 
 typedef struct tvi_cuda_matmul_shape_s {
@@ -60,11 +61,14 @@ uint32_t tvi_cuda_matmul_alignment(const tvi_cuda_printer_t* p,
                                    const tvi_cuda_matmul_shape_t* shape);
 
 // The function "<a or b>_at" that leaves |vector| elements of a factor with a maker, from x and k
-// on.
+// on; "<a or b>_make" where it finds those of |factor->raw| in their place (|in_place|).
 void tvi_cuda_matmul_print_maker(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
-                                 bool is_b, uint32_t vector);
-// The function "make" that leaves |vector| elements of a value that is made, from a position on.
-void tvi_cuda_matmul_print_make(tvi_cuda_printer_t* p, uint32_t value, uint32_t vector);
+                                 bool is_b, uint32_t vector, bool in_place);
+// The function "make" that does the same from a position of the factor on.
+void tvi_cuda_matmul_print_make(tvi_cuda_printer_t* p, const tvi_cuda_factor_t* factor,
+                                uint32_t vector, bool in_place);
+// Is a factor computed where it has arrived, if addresses are multiples of 16 bytes?
+bool tvi_cuda_matmul_is_turned(const tvi_cuda_printer_t* p, const tvi_cuda_factor_t* factor);
 
 // Can the copy engine bring boxes of a factor?
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* shape,
