@@ -356,11 +356,12 @@ TV_DEVICE void tv_lines_put(const float (&acc)[L::NB / 8][4], unsigned char* mem
 }
 
 // Windows of single channels: sums[t][c] for ACROSS pixels from (y, x) of the window's corner on,
-// which are SX elements of the image apart, and V channels that lie together. |image| is the corner.
+// which are SX elements of the image apart, and V channels that lie together. |corner| is the address
+// or the position of that, load(here, at) gets the V elements of the image from such a place on.
 // |weights|(ky, kx): address of the weights of the V channels.
-template <int V, int ACROSS, int KY, int KX, int SX, int DY, int DX, class T, class Index,
-          class Weights>
-TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], const T* image, Index y_step,
+template <int V, int ACROSS, int KY, int KX, int SX, int DY, int DX, class Load, class From,
+          class Index, class Weights>
+TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], Load load, From corner, Index y_step,
                                     Index x_step, int y, int x, int height, int width,
                                     Weights weights) {
   TV_UNROLL
@@ -370,7 +371,7 @@ TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], const T* image, In
   TV_UNROLL
   for (int ky = 0; ky < KY; ++ky) {
     if ((unsigned)(y + ky * DY) >= (unsigned)height) continue;
-    const T* row = image + (Index)(ky * DY) * y_step;
+    const From row = corner + (Index)(ky * DY) * y_step;
     float w[KX][V];
     TV_UNROLL
     for (int kx = 0; kx < KX; ++kx) tv_load<V>(w[kx], weights(ky, kx));
@@ -383,7 +384,7 @@ TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], const T* image, In
         for (int kx = 0; kx < KX; ++kx) is_used |= t * SX + kx * DX == j;
       if (!is_used || (unsigned)(x + j) >= (unsigned)width) continue;
       float here[V];
-      tv_load<V>(here, row + (Index)j * x_step);
+      load(here, row + (Index)j * x_step);
       TV_UNROLL
       for (int t = 0; t < ACROSS; ++t)
         TV_UNROLL

@@ -246,14 +246,28 @@ static void print_channels(tvi_cuda_printer_t* p, const void* argument,
     "const int m = (image * rows + row) * pixels + pixel;\nif (m >= M) return;\n",
     CHANNELS_BLOCK, vector, vector, vector, w->form->across);
   tvi_cuda_matmul_print_put(p, s, vector);
+  if (s->a.is_made) tvi_cuda_matmul_print_make(p, &s->a, vector, false);
+  const char* storage = tvi_cuda_storage_type(w->match.x.dtype);
+  if (s->a.is_made) {
+    P(p,
+      "const auto load = [&](float* here, const %s at) {\n%s made[%u];\nmake(at, made);\n"
+      "TV_UNROLL\nfor (int e = 0; e < %u; ++e) here[e] = tv_get(made[e]);\n};\n",
+      type, storage, vector, vector);
+  } else {
+    P(p, "const auto load = [](float* here, const %s* at) { tv_load<%u>(here, at); };\n", storage,
+      vector);
+  }
   P(p, "const int y = row * %lld - down, x = pixel * %lld - across;\nfloat sums[%u][%u];\n",
     (long long)w->strides[0], (long long)w->strides[1], w->form->across, vector);
-  P(p, "tv_convolve_channels<%u, %u, %lld, %lld, %lld, %lld, %lld>(\nsums, ", vector,
+  P(p, "tv_convolve_channels<%u, %u, %lld, %lld, %lld, %lld, %lld>(\nsums, load, ", vector,
     w->form->across, (long long)w->window[0], (long long)w->window[1], (long long)w->strides[1],
     (long long)w->dilations[0], (long long)w->dilations[1]);
-  tvi_cuda_print_pointer(p, s->a.value);
+  if (!s->a.is_made) {
+    tvi_cuda_print_pointer(p, s->a.value);
+    P(p, " + ");
+  }
   P(p,
-    " + (image * x_image + y * x_row + x * x_pixel + c * x_channel), x_row, x_pixel, y, x, height, "
+    "(image * x_image + y * x_row + x * x_pixel + c * x_channel), x_row, x_pixel, y, x, height, "
     "width,\n[&](const int ky, const int kx) { return ");
   tvi_cuda_print_pointer(p, s->b.value);
   const char* walked[] = {"c", "ky", "kx"};
@@ -365,7 +379,8 @@ static trivet_status_t read_problem(tvi_cuda_printer_t* p, void* argument) {
   tvi_cuda_matmul_weigh(p, s, product);
   // Made again for every window that has it.
   const double elements = tvi_cuda_value_bytes(p, s->a.value) / tvi_dtype_bytes(w.match.x.dtype);
-  product->work_a *= (double)product->m * (double)product->k / (elements > 1 ? elements : 1);
+  const double windows = (double)product->m * (w.is_depthwise ? (double)product->n : 1);
+  product->work_a *= windows * (double)product->k / (elements > 1 ? elements : 1);
   return TRIVET_OK;
 }
 

@@ -170,7 +170,8 @@ static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across
   const double bytes = (p->factor_bytes + p->epilogue_bytes) / 2500;
   // Elements of the image and of the weights per result, each converted once it is loaded.
   const double loads = window * (1.0 + 2.0 / across) + (vector < 8 ? window * 2 : 0);
-  const double work = points * (window + loads) / 16000 + p->epilogue_work / 20000;
+  const double work = (points * (window + loads) + p->work_a * (1.0 + 2.0 / across) / 3) / 16000 +
+                      p->epilogue_work / 20000;
   // Few threads wait for one load after the other.
   const double latency = 900 + window * 12 * across * (threads < 30000 ? 1 : 0.5);
   const double busy = bytes > work ? bytes : work;

@@ -250,8 +250,6 @@ void tvi_cuda_window_read(tvi_cuda_printer_t* p, tvi_cuda_window_t* w, const cha
   if (!*out_reason) *out_reason = read_axes(p, w);
   if (!*out_reason) *out_reason = read_channels(p, w);
   if (!*out_reason && is_plain_product(w)) *out_reason = "a matrix product";
-  if (!*out_reason && makers && w->is_depthwise)
-    *out_reason = "single channels of a picture that is computed";
   if (!*out_reason) *out_reason = read_loops(p, w);
   s->width = is_whole ? 2 : 1;
   if (!*out_reason && is_whole) *out_reason = count_pairs(p, w);

@@ -437,6 +437,15 @@ TEST_F(Convolution, Prologues) {
     check_prologue(c, F32);
     if (HasFailure()) return;
   }
+  for (int64_t channels : {24, 5}) {
+    use({0, 1, 2, false, false});
+    Case c;
+    c.is_depthwise = true, c.channels = c.features = channels;
+    check_prologue(c, I8);
+    c.stride = 2;
+    check_prologue(c);
+    if (HasFailure()) return;
+  }
   use({0, 1, 1, true, false});  // lines of the image
   for (bool is_plain : {false, true}) {
     Case c;
