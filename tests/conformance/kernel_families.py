@@ -166,6 +166,10 @@ def convolutions(n):
     n.out(n.do("Conv", n.input(2, 16, 40), n.weight(24, 16, 5), pads=[2, 2]))
     large = n.do("Relu", n.do("Conv", n.input(8, 64, 28, 28), n.weight(256, 64, 1, 1), n.weight(256)))
     n.out(n.do("Relu", n.do("Conv", large, n.weight(128, 256, 3, 3), n.weight(128), pads=[1] * 4)))  # large tiles
+    gated = n.do("Mul", d, n.do("Sigmoid", n.do("GlobalAveragePool", d)))  # computed where they are read
+    n.out(n.do("Conv", gated, n.weight(48, 32, 1, 1), n.weight(48)))
+    before = n.do("Relu", n.do("Add", n.do("Mul", z, n.weight(1, 32, 1, 1)), n.weight(1, 32, 1, 1)))
+    n.out(n.do("Conv", before, n.weight(32, 32, 3, 3), strides=[2, 2], pads=[1] * 4))
 
 
 def attention(n):
