@@ -358,9 +358,10 @@ TV_DEVICE void tv_lines_put(const float (&acc)[L::NB / 8][4], unsigned char* mem
 // Windows of single channels: sums[t][c] for ACROSS pixels from (y, x) of the window's corner on,
 // which are SX elements of the image apart, and V channels that lie together. |corner| is the address
 // or the position of that, load(here, at) gets the V elements of the image from such a place on.
-// |weights|(ky, kx): address of the weights of the V channels.
-template <int V, int ACROSS, int KY, int KX, int SX, int DY, int DX, class Load, class From,
-          class Index, class Weights>
+// |weights|(ky, kx): address of the weights of the V channels. EARLY: lines outside are zeros rather
+// than passed over, so that no load waits for the sums of the line before.
+template <int V, int ACROSS, int KY, int KX, int SX, int DY, int DX, bool EARLY, class Load,
+          class From, class Index, class Weights>
 TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], Load load, From corner, Index y_step,
                                     Index x_step, int y, int x, int height, int width,
                                     Weights weights) {
@@ -370,7 +371,8 @@ TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], Load load, From co
     for (int v = 0; v < V; ++v) sums[t][v] = 0;
   TV_UNROLL
   for (int ky = 0; ky < KY; ++ky) {
-    if ((unsigned)(y + ky * DY) >= (unsigned)height) continue;
+    const bool is_line = (unsigned)(y + ky * DY) < (unsigned)height;
+    if (!EARLY && !is_line) continue;
     const From row = corner + (Index)(ky * DY) * y_step;
     float w[KX][V];
     TV_UNROLL
@@ -382,9 +384,12 @@ TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], Load load, From co
       for (int t = 0; t < ACROSS; ++t)
         TV_UNROLL
         for (int kx = 0; kx < KX; ++kx) is_used |= t * SX + kx * DX == j;
-      if (!is_used || (unsigned)(x + j) >= (unsigned)width) continue;
+      const bool is_inside = is_line && (unsigned)(x + j) < (unsigned)width;
+      if (!is_used || (!EARLY && !is_inside)) continue;
       float here[V];
-      load(here, row + (Index)j * x_step);
+      TV_UNROLL
+      for (int v = 0; v < V; ++v) here[v] = 0;
+      if (is_inside) load(here, row + (Index)j * x_step);
       TV_UNROLL
       for (int t = 0; t < ACROSS; ++t)
         TV_UNROLL
@@ -395,9 +400,6 @@ TV_DEVICE void tv_convolve_channels(float (&sums)[ACROSS][V], Load load, From co
     }
   }
 }
-
-// On Hopper (after wgmma.cuh): one group of warps gathers the windows, the copy engine brings the
-// weights.
 template <class Wide>
 struct tv_wide_window : Wide {
   static const int GATHERERS = 128;

@@ -229,8 +229,9 @@ static void print_channels(tvi_cuda_printer_t* p, const void* argument,
                            tvi_cuda_variant_t* variant) {
   const tvi_cuda_window_t* w = (const tvi_cuda_window_t*)argument;
   const tvi_cuda_matmul_shape_t* s = &w->shape;
-  const uint32_t vector =
+  const uint32_t most =
       variant->alignment > 1 ? smallest(s->vector, smallest(w->vector_x, w->vector_w)) : 1;
+  const uint32_t vector = most > w->form->sharers ? most / w->form->sharers : 1;
   const char* type = tvi_cuda_index_type(p);
   const trivet_dim_t groups =
       tvi_cuda_dim(p, TRIVET_DIM_CEILDIV, w->output[1], tvi_cuda_number(p, w->form->across));
@@ -259,9 +260,10 @@ static void print_channels(tvi_cuda_printer_t* p, const void* argument,
   }
   P(p, "const int y = row * %lld - down, x = pixel * %lld - across;\nfloat sums[%u][%u];\n",
     (long long)w->strides[0], (long long)w->strides[1], w->form->across, vector);
-  P(p, "tv_convolve_channels<%u, %u, %lld, %lld, %lld, %lld, %lld>(\nsums, load, ", vector,
+  P(p, "tv_convolve_channels<%u, %u, %lld, %lld, %lld, %lld, %lld, %s>(\nsums, load, ", vector,
     w->form->across, (long long)w->window[0], (long long)w->window[1], (long long)w->strides[1],
-    (long long)w->dilations[0], (long long)w->dilations[1]);
+    (long long)w->dilations[0], (long long)w->dilations[1],
+    w->form->sharers > 1 ? "true" : "false");
   if (!s->a.is_made) {
     tvi_cuda_print_pointer(p, s->a.value);
     P(p, " + ");

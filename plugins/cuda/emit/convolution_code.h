@@ -30,10 +30,11 @@ typedef struct tvi_cuda_convolution_problem_s {
 
 // How to compute it. A matrix product: |tile|, and the blocks that share a sum; the form for Hopper
 // needs operands of which eight elements are moved at once, and shares none. Depthwise: the
-// neighbours along a row that a thread computes, 1 to 8.
+// neighbours along a row that a thread computes, 1 to 8, and the threads that share the channels
+// which lie in 16 bytes.
 typedef struct tvi_cuda_convolution_form_s {
   uint32_t tile, splits;
-  uint32_t across;
+  uint32_t across, sharers;
   bool by_lines;  // the form for first layers: lines of the image in shared memory; nothing else
   bool by_boxes;  // |tile| of the form for Hopper: the copy engine brings boxes of the image
 } tvi_cuda_convolution_form_t;

@@ -20,6 +20,7 @@
 #define MAX_PROPOSALS 10u
 #define MAX_SPLITS 16u
 #define MAX_ACROSS 4u
+#define MAX_SHARERS 4u
 // What boxes of the image cost, where threads gather what windows need for 1.
 #define GATHERING 0.8
 // Bytes of partial sums beyond which splitting is not worth asking.
@@ -27,15 +28,17 @@
 
 static uint64_t number_of(const tvi_cuda_convolution_form_t* form) {
   return form->tile | (uint64_t)form->splits << 8 | (uint64_t)form->across << 16 |
-         (uint64_t)form->by_lines << 24 | (uint64_t)form->by_boxes << 25;
+         (uint64_t)form->by_lines << 24 | (uint64_t)form->by_boxes << 25 |
+         (uint64_t)(form->sharers - 1) << 26;
 }
 
 static bool form_of(uint64_t number, tvi_cuda_convolution_form_t* out_form) {
-  const tvi_cuda_convolution_form_t form = {(uint32_t)(number & 255), (uint32_t)(number >> 8 & 255),
-                                            (uint32_t)(number >> 16 & 255), (number >> 24 & 1) != 0,
-                                            (number >> 25 & 1) != 0};
+  const tvi_cuda_convolution_form_t form = {
+      (uint32_t)(number & 255),       (uint32_t)(number >> 8 & 255),
+      (uint32_t)(number >> 16 & 255), (uint32_t)(number >> 26 & 3) + 1,
+      (number >> 24 & 1) != 0,        (number >> 25 & 1) != 0};
   if (form.tile >= tvi_cuda_matmul_tile_count || form.splits == 0 || form.splits > MAX_SPLITS ||
-      form.across == 0 || form.across > MAX_ACROSS || number >> 26)
+      form.across == 0 || form.across > MAX_ACROSS || number >> 28)
     return false;
   *out_form = form;
   return true;
@@ -162,9 +165,11 @@ static void insert(const candidate_t* c, candidate_t best[MAX_PROPOSALS], uint32
 
 // Nanoseconds of windows of single channels on a large device: bytes, or instructions, of which
 // each element of the image costs some for every thread that reads it.
-static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across) {
+static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across,
+                             uint32_t sharers) {
   const double points = (double)p->m * (double)p->n;
-  const double vector = p->vector_a < p->vector_c ? p->vector_a : p->vector_c;
+  const double most = p->vector_a < p->vector_c ? p->vector_a : p->vector_c;
+  const double vector = most > sharers ? most / sharers : 1;
   const double threads = points / vector / across;
   const double window = (double)p->k;
   const double bytes = (p->factor_bytes + p->epilogue_bytes) / 2500;
@@ -173,7 +178,7 @@ static double channels_price(const tvi_cuda_matmul_problem_t* p, uint32_t across
   const double work = (points * (window + loads) + p->work_a * (1.0 + 2.0 / across) / 3) / 16000 +
                       p->epilogue_work / 20000;
   // Few threads wait for one load after the other.
-  const double latency = 900 + window * 12 * across * (threads < 30000 ? 1 : 0.5);
+  const double latency = 900 + window * (4 + vector) * across * (threads < 30000 ? 1 : 0.5);
   const double busy = bytes > work ? bytes : work;
   return 1500 + (busy > latency ? busy : latency);
 }
@@ -190,13 +195,15 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
   uint32_t count = 0;
   if (a->problem.is_depthwise) {
     for (uint32_t across = 1; across <= MAX_ACROSS; across *= 2) {
-      candidate_t c = {{0, 1, across, false, false}, channels_price(p, across)};
-      insert(&c, best, &count);
+      for (uint32_t sharers = 1; sharers <= MAX_SHARERS; sharers *= 2) {
+        candidate_t c = {{0, 1, across, sharers, false, false}, channels_price(p, across, sharers)};
+        insert(&c, best, &count);
+      }
     }
     return count;
   }
   if (a->problem.has_lines) {
-    const candidate_t c = {{0, 1, 1, true, false}, lines_price(p)};
+    const candidate_t c = {{0, 1, 1, 1, true, false}, lines_price(p)};
     insert(&c, best, &count);
   }
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
@@ -206,7 +213,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
       if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8 || p->makes_a)
         continue;
       const double price = tvi_cuda_matmul_wide_price(p, t, 1);
-      candidate_t c = {{tile, 1, 1, false, false}, price};
+      candidate_t c = {{tile, 1, 1, 1, false, false}, price};
       if (tvi_cuda_matmul_is_plain_wide(t)) insert(&c, best, &count);
       c.form.by_boxes = true;
       c.price = price * GATHERING;
@@ -222,7 +229,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
         continue;
       // Gathered one by one: fitted to a first layer.
       const double price = tvi_cuda_matmul_price(p, t, splits, false);
-      candidate_t c = {{tile, splits, 1, false, false}, p->vector_a > 1 ? price : price * 1.8};
+      candidate_t c = {{tile, splits, 1, 1, false, false}, p->vector_a > 1 ? price : price * 1.8};
       insert(&c, best, &count);
     }
   }
@@ -257,6 +264,9 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
     tactic.price = best[i].price;
     if (a.problem.is_depthwise) {
       snprintf(tactic.name, sizeof(tactic.name), "channels x%u", best[i].form.across);
+      if (best[i].form.sharers > 1)
+        snprintf(tactic.name + strlen(tactic.name), sizeof(tactic.name) - strlen(tactic.name),
+                 " by %u", best[i].form.sharers);
     } else if (best[i].form.by_lines) {
       snprintf(tactic.name, sizeof(tactic.name), "lines");
     } else {

@@ -123,7 +123,7 @@ TEST_F(Convolution, WholeNumbers) {
     const auto* device = (const tvi_cuda_device_t*)Device::get().state;
     if (tvi_cuda_matmul_tiles[tile].slab && device && device->major != 9) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1, false, false});
+    use({tile, 1, 1, 1, false, false});
     Case c;
     c.channels = 48;
     check_whole(c);
@@ -137,7 +137,7 @@ TEST_F(Convolution, WholeNumbers) {
 
 TEST_F(Convolution, Windows) {
   for (tvi_cuda_convolution_form_t form :
-       {tvi_cuda_convolution_form_t{6, 1, 1, false, false}, {7, 1, 1, false, false}}) {
+       {tvi_cuda_convolution_form_t{6, 1, 1, 1, false, false}, {7, 1, 1, 1, false, false}}) {
     use(form);
     Case c;
     check_case(c);
@@ -159,7 +159,7 @@ TEST_F(Convolution, EveryTile) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (tvi_cuda_matmul_tiles[tile].slab) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1, false, false});
+    use({tile, 1, 1, 1, false, false});
     Case c;
     c.channels = 24, c.features = 72, c.batch = 3;
     check_case(c);
@@ -169,7 +169,7 @@ TEST_F(Convolution, EveryTile) {
 
 // Channels that are no multiple of eight are gathered one by one, whatever lies together.
 TEST_F(Convolution, OddChannelsAndOrders) {
-  use({6, 1, 1, false, false});
+  use({6, 1, 1, 1, false, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 34, c.window = 7, c.pad = 3, c.stride = 2, c.height = 13;
@@ -189,7 +189,7 @@ TEST_F(Convolution, Tf32) {
   Case c;
   c.dtype = F32;
   for (tvi_cuda_convolution_form_t form :
-       {tvi_cuda_convolution_form_t{6, 1, 1, false, false}, {3, 2, 1, false, false}}) {
+       {tvi_cuda_convolution_form_t{6, 1, 1, 1, false, false}, {3, 2, 1, 1, false, false}}) {
     use(form);
     c.channels = 12, c.features = 40, c.stride = 1, c.weights_plain = c.is_plain = false;
     check_case(c);
@@ -201,12 +201,12 @@ TEST_F(Convolution, Tf32) {
     check_case(c);
     if (HasFailure()) return;
   }
-  use({6, 1, 1, false, false});
+  use({6, 1, 1, 1, false, false});
   c = Case();
   c.channels = 3, c.features = 40, c.window = c.stride = 8, c.pad = 0, c.dtype = F32;
   c.height = c.width = 24;
   check_case(c);  // patches
-  use({0, 1, 2, false, false});
+  use({0, 1, 2, 1, false, false});
   for (int64_t channels : {24, 6, 5}) {
     c = Case();
     c.is_depthwise = true, c.dtype = F32, c.channels = c.features = channels;
@@ -238,7 +238,7 @@ TEST_F(Convolution, Tf32IsAsked) {
 
 // Lines of the image in shared memory.
 TEST_F(Convolution, FirstLayers) {
-  use({0, 1, 1, true, false});
+  use({0, 1, 1, 1, true, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 32, c.window = 7, c.pad = 3, c.stride = 2;
@@ -261,7 +261,7 @@ TEST_F(Convolution, FirstLayers) {
 
 // Windows that follow each other: whole lines of them are moved at once.
 TEST_F(Convolution, Patches) {
-  use({6, 1, 1, false, false});
+  use({6, 1, 1, 1, false, false});
   for (int orders = 0; orders < 4; ++orders) {
     Case c;
     c.channels = 3, c.features = 40, c.window = c.stride = 8, c.pad = 0;
@@ -276,7 +276,7 @@ TEST_F(Convolution, Patches) {
 
 TEST_F(Convolution, PartsOfTheSum) {
   for (uint32_t splits : {2, 3, 8}) {
-    use({7, splits, 1, false, false});
+    use({7, splits, 1, 1, false, false});
     Case c;
     c.batch = 1, c.channels = 72, c.height = 4;
     check_case(c);
@@ -307,21 +307,22 @@ void check_epilogue(const Case& c) {
 TEST_F(Convolution, Epilogues) {
   Case c;
   for (uint32_t splits : {1, 2}) {
-    use({6, splits, 1, false, false});
+    use({6, splits, 1, 1, false, false});
     check_epilogue(c);
     if (HasFailure()) return;
   }
   c.is_depthwise = true, c.features = c.channels;
   for (uint32_t across : {1, 4}) {
-    use({0, 1, across, false, false});
+    use({0, 1, across, across, false, false});
     check_epilogue(c);
     if (HasFailure()) return;
   }
 }
 
 TEST_F(Convolution, SingleChannels) {
-  for (uint32_t across : {1, 2, 4}) {
-    use({0, 1, across, false, false});
+  for (auto [across, sharers] :
+       {std::pair<uint32_t, uint32_t>{1, 1}, {2, 1}, {4, 1}, {1, 4}, {2, 2}}) {
+    use({0, 1, across, sharers, false, false});
     for (int64_t channels : {24, 12, 5}) {
       Case c;
       c.is_depthwise = true;
@@ -347,7 +348,7 @@ TEST_F(Convolution, WideTiles) {
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (!tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[tile])) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1, false, false});
+    use({tile, 1, 1, 1, false, false});
     Case c;
     c.channels = 24, c.features = 40, c.stride = 2;
     check_case(c);
@@ -369,7 +370,7 @@ TEST_F(Convolution, Boxes) {
     const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
     if (t->slab == 0 || t->late) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
-    use({tile, 1, 1, false, true});
+    use({tile, 1, 1, 1, false, true});
     Case c;
     c.channels = 64, c.features = 40, c.batch = 3, c.height = 9, c.width = 11;
     check_case(c);
@@ -419,9 +420,9 @@ void check_prologue(const Case& c, uint32_t from = F16) {
 }
 
 TEST_F(Convolution, Prologues) {
-  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1, false, false},
-                                           {7, 2, 1, false, false},
-                                           {3, 1, 1, false, false}}) {
+  for (tvi_cuda_convolution_form_t form : {tvi_cuda_convolution_form_t{6, 1, 1, 1, false, false},
+                                           {7, 2, 1, 1, false, false},
+                                           {3, 1, 1, 1, false, false}}) {
     use(form);
     Case c;
     check_prologue(c);
@@ -438,7 +439,7 @@ TEST_F(Convolution, Prologues) {
     if (HasFailure()) return;
   }
   for (int64_t channels : {24, 5}) {
-    use({0, 1, 2, false, false});
+    use({0, 1, 2, 2, false, false});
     Case c;
     c.is_depthwise = true, c.channels = c.features = channels;
     check_prologue(c, I8);
@@ -446,7 +447,7 @@ TEST_F(Convolution, Prologues) {
     check_prologue(c);
     if (HasFailure()) return;
   }
-  use({0, 1, 1, true, false});  // lines of the image
+  use({0, 1, 1, 1, true, false});  // lines of the image
   for (bool is_plain : {false, true}) {
     Case c;
     c.channels = 3, c.features = 32, c.window = 7, c.pad = 3, c.stride = 2;
@@ -459,7 +460,7 @@ TEST_F(Convolution, Prologues) {
 // Any number of images.
 TEST_F(Convolution, SymbolicBatch) {
   for (tvi_cuda_convolution_form_t form :
-       {tvi_cuda_convolution_form_t{6, 1, 1, false, false}, {7, 2, 1, false, false}}) {
+       {tvi_cuda_convolution_form_t{6, 1, 1, 1, false, false}, {7, 2, 1, 1, false, false}}) {
     use(form);
     Program p;
     trivet_dim_t n = p.symbol("n");

@@ -73,7 +73,7 @@ std::string Print(const std::string& name) {
     status = tvi_cuda_matmul_code(program, &options, tile, splits, &arena,
                                   trivet_allocator_system(), &code);
   } else if (!status && is_convolution) {
-    tvi_cuda_convolution_form_t form = {3, splits, 2, false, false};
+    tvi_cuda_convolution_form_t form = {3, splits, 2, 1, false, false};
     while (is_wide && !tvi_cuda_matmul_tiles[form.tile].slab) ++form.tile;
     status = tvi_cuda_convolution_code(program, &options, &form, &arena, trivet_allocator_system(),
                                        &code);

@@ -366,17 +366,17 @@ TEST_F(Compile, Convolutions) {
     const char* target = is_wide ? "sm_90a" : nullptr;
     const uint32_t dtype = tile % 2 ? F16 : BF16;
     if (is_wide && !tvi_cuda_matmul_tiles[tile].late)
-      expect_text_compiles(print_convolution(64, false, dtype, {tile, 1, 1, false, true}), false,
+      expect_text_compiles(print_convolution(64, false, dtype, {tile, 1, 1, 1, false, true}), false,
                            target);
     if (is_wide && !tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[tile])) continue;
-    expect_text_compiles(print_convolution(64, false, dtype, {tile, 1, 1, false, false}), tile == 3,
-                         target);
+    expect_text_compiles(print_convolution(64, false, dtype, {tile, 1, 1, 1, false, false}),
+                         tile == 3, target);
     if (HasFailure()) return;
   }
-  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1, false, false}), true, nullptr);
-  expect_text_compiles(print_convolution(4, false, F16, {0, 1, 1, true, false}), true, nullptr);
+  expect_text_compiles(print_convolution(3, false, F16, {3, 2, 1, 1, false, false}), true, nullptr);
+  expect_text_compiles(print_convolution(4, false, F16, {0, 1, 1, 1, true, false}), true, nullptr);
   for (uint32_t across : {1, 2, 4})
-    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across, false, false}),
+    expect_text_compiles(print_convolution(64, true, F16, {0, 1, across, across, false, false}),
                          across == 4, nullptr);
 }
 
