@@ -118,7 +118,7 @@ typedef struct trivet_tune_options_s {
   trivet_sink_t report;      // text for people, what was chosen and why; write NULL: none
   uint32_t flags;            // TRIVET_TUNE_*
   uint32_t reserved;         // 0
-  const char* only;          // name of a kernel or of a tactic: no other is tried; NULL: all.
+  const char* only;          // names of kernels or tactics, "A;B": no others are tried; NULL: all.
                              // Since 1.4
 } trivet_tune_options_t;
 // Keep nothing of the programs for other targets; otherwise they stay as they are.

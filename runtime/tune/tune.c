@@ -120,8 +120,13 @@ static trivet_status_t go_on(tvi_tune_t* tune, uint32_t index) {
 }
 
 static bool is_asked_for(const tvi_tune_t* tune, const tvi_plan_alternative_t* alternative) {
-  return tune->only.size == 0 || tvi_sv_equal(alternative->kernel, tune->only) ||
-         tvi_sv_equal(alternative->tactic, tune->only);
+  trivet_string_view_t rest = tune->only;
+  while (rest.size != 0) {
+    const trivet_string_view_t name = tvi_sv_split(&rest, ';');
+    if (tvi_sv_equal(alternative->kernel, name) || tvi_sv_equal(alternative->tactic, name))
+      return true;
+  }
+  return tune->only.size == 0;
 }
 
 static trivet_status_t tune_step(tvi_tune_t* tune, uint32_t index) {

@@ -1,33 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A few networks that together use every family of kernels, with every way to run each step, beside the CPU target and
-under compute-sanitizer.
+"""A few networks that together use every family of kernels, with every way to run each step, beside the CPU target.
 
-    kernel_families.py build --folder DIR                      the plans, which the others then find there
-    kernel_families.py check [--folder DIR]                    every alternative's plan against the CPU
-    kernel_families.py sanitize [--folder DIR] [--tools A,B] [--seconds N] [--within N]
+    kernel_families.py build --folder DIR      the plans, which check then finds there
+    kernel_families.py check [--folder DIR]    every alternative's plan against the CPU
 
 Families: maps, transposes and copies, rows, columns, scans, sorting, products (all tiles, split sums, few rows, turns), convolutions
-and pools, attention. Plans are built with many alternatives, in f32, f16 and bf16. `trivet tune` runs them all, which is what the
-sanitizer watches: a process for a network, and one for each tactic where there are many or where a tool fails or does not
-end, so that its failure has a name. The libraries' kernels are left out there. Must not know how a kernel is made: the networks are ordinary ones.
+and pools, attention. Plans are built with many alternatives, in f32, f16 and bf16. sanitize.py runs the same networks under
+compute-sanitizer. Must not know how a kernel is made: the networks are ordinary ones.
 """
 import argparse
 import concurrent.futures
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
 
-TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
-MANY = 4  # tactics of a plan
 BARS = {"f32": 5e-6, "f16": 2e-3, "bf16": 1.6e-2}
 
 
@@ -184,7 +177,7 @@ def attention(n):
 FAMILIES = {f.__name__: f for f in (maps, movement, rows, columns, scans, products, large, convolutions, attention)}
 
 
-def run(line, log=None, seconds=300):
+def run(line, seconds=300):
     """Runs |line| to its end or, with all that it has started, to the end of |seconds| (TimeoutExpired)."""
     with subprocess.Popen([str(p) for p in line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
@@ -192,9 +185,14 @@ def run(line, log=None, seconds=300):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    if log:
-        pathlib.Path(log).write_text(out + err)
     return subprocess.CompletedProcess(line, process.returncode, out, err)
+
+
+def write_model(folder, family):
+    if not (folder / f"{family}.onnx").exists():
+        network = Network()
+        FAMILIES[family](network)
+        network.save(folder / f"{family}.onnx")
 
 
 def build(folder, family, precision, target, name, *options):
@@ -211,11 +209,7 @@ def prepare(folder, target, precisions, families):
     """Models and plans with many alternatives, those that are not there already: [(family, precision, plan)]."""
     folder.mkdir(parents=True, exist_ok=True)
     for family in families:
-        if (folder / f"{family}.onnx").exists():
-            continue
-        network = Network()
-        FAMILIES[family](network)
-        network.save(folder / f"{family}.onnx")
+        write_model(folder, family)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(f, p, pool.submit(build, folder, f, p, target, "gpu", "--alternatives", "32")) for p in precisions for f in families]
         return [(f, p, job.result()) for f, p, job in jobs]
@@ -252,12 +246,6 @@ def check_one(folder, family, precision, plan):
     return f"{'ok    ' if good else 'FAILED'} {family:13s}{precision:5s} first {errors[0]:.1e} tuned {errors[1]:.1e}, {ways} ways {out[:2] or ''}"
 
 
-def tactics_of(plan):
-    """Names of the tactics that the plan's steps may choose from."""
-    text = run([os.environ["TRIVET"], "inspect", plan]).stdout
-    return sorted(set(re.findall(r"^    [\w.]+/\d+, (.*), blob of", text, re.MULTILINE)))
-
-
 def own_plugins(folder):
     """A folder without the plugins of CUDA's libraries, whose kernels are theirs to keep clean and whose code takes a tool minutes."""
     own = folder / "plugins"
@@ -269,108 +257,19 @@ def own_plugins(folder):
     return str(own)
 
 
-def verdict(text, returned):
-    """(word, details): clean, findings, or failed, where the tool itself or what it watched gave up and nothing is known."""
-    if inner := re.search("Internal Sanitizer Error: (.*)|=+ (Error: .*not supported.*)", text):
-        return "failed", (inner[1] or inner[2]).strip()
-    findings = re.findall(r"=+ (?:Error: |Warning: )?((?:Invalid|Uninit|Race|Potential|Program hit|Barrier|Misaligned|Address).*)", text)
-    kernels = re.findall(r"=+\s+(?:at|and|in) .*?(\w*cuda_\w+)", text)
-    count = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", text)
-    out = re.search("left out, (?!it was not asked for|this machine or runtime lacks|it is not for the shapes).*", text)
-    if returned == 0 and count and count[1] == "0" and not out:
-        return "clean", ""
-    if findings:
-        return "findings", f"{count[1] if count else '?'}: {sorted(set(findings))[:2]} in {sorted(set(kernels))[:3]}"
-    if returned == 0 and out:
-        return "failed", out[0]
-    last = [line for line in text.splitlines() if line.startswith("trivet") or "Error:" in line]
-    return "failed", (last[-1] if last else text[-200:].strip())[:200]
-
-
-class Sanitizer:
-    """Plans under a tool, |seconds| for each process and |whole| for all: one process for a plan of few tactics, one for each of
-    many, and so for few where the first says nothing certain."""
-
-    def __init__(self, folder, seconds, whole):
-        self.program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-        self.folder, self.seconds, self.end = folder, seconds, time.monotonic() + whole
-
-    def watch(self, tool, family, precision, plan, tactic=None):
-        log = self.folder / f"{tool}_{family}_{precision}{'_' + tactic.replace(' ', '_') if tactic else ''}.log"
-        line = [self.program, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9", "--print-limit", "20",
-                os.environ["TRIVET"], "tune", plan, "-o", log.with_suffix(".plan"), "--once", *(["--only", tactic] if tactic else [])]
-        seconds = min(self.seconds, self.end - time.monotonic())
-        if seconds < 2:
-            return "late", "not begun"
-        try:
-            done = run(line, log, seconds)
-        except subprocess.TimeoutExpired:
-            return "late", f"not done in {seconds:.0f} s"
-        finally:
-            log.with_suffix(".plan").unlink(missing_ok=True)
-        return verdict(done.stdout + done.stderr, done.returncode)
-
-    def all(self, work, jobs):
-        """work: [(tool, family, precision, plan)]. {(tool, family, precision): {tactic or None: (word, details)}}"""
-        verdicts, pending = {}, {}
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for job in work:
-                names = tactics_of(job[3])
-                for name in names if len(names) > MANY else (None,):
-                    pending[pool.submit(self.watch, *job, name)] = (job, name)
-            while pending:
-                for future in concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED).done:
-                    job, tactic = pending.pop(future)
-                    verdicts.setdefault(job[:3], {})[tactic] = future.result()
-                    if tactic is None and future.result()[0] in ("failed", "late") and future.result()[1] != "not begun":
-                        names = tactics_of(job[3])
-                        for name in names if len(names) > 1 else ():
-                            pending[pool.submit(self.watch, *job, name)] = (job, name)
-        return verdicts
-
-
-def table(verdicts, tools, precisions, families):
-    """Prints a line per family, and what was found; True where all are clean. What each tactic shows alone outweighs the whole."""
-    good, totals = True, {tool: [0, 0, 0, 0] for tool in tools}
-    for family in families:
-        line = f"{family:13s}"
-        notes = []
-        for tool in tools:
-            for precision in precisions:
-                seen = verdicts.get((tool, family, precision), {})
-                ways = [(t, v) for t, v in seen.items() if t is not None] or list(seen.items())
-                words = [v[0] for _, v in ways]
-                clean = words.count("clean")
-                cell = "clean" if words and clean == len(words) else f"{clean}/{len(words)}"
-                totals[tool][0] += cell == "clean"
-                for i, word in enumerate(("findings", "failed", "late")):
-                    totals[tool][i + 1] += word in words
-                line += f"  {tool} {precision} {cell:6s}"
-                notes += [f"    {tool} {family} {precision} {t or 'all'}: {v[0]}, {v[1]}" for t, v in ways if v[0] != "clean"]
-        print("\n".join([line, *notes]), flush=True)
-    for tool, (clean, findings, failed, late) in totals.items():
-        count = len(precisions) * len(families)
-        print(f"{tool}: {clean} of {count} networks clean; {findings} with findings, {failed} where the tool failed, {late} not done")
-        good = good and clean == count
-    return good
-
-
 def main():
     parser = argparse.ArgumentParser(prog="kernel_families", description=__doc__.split("\n\n")[0])
-    parser.add_argument("what", choices=("build", "check", "sanitize"))
+    parser.add_argument("what", choices=("build", "check"))
     parser.add_argument("--target", default=os.environ.get("TRIVET_TARGET", "cuda"))
     parser.add_argument("--folder", help="keep models, plans and logs there")
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--precisions", default="f32,f16,bf16")
-    parser.add_argument("--tools", default="memcheck,racecheck,initcheck")
-    parser.add_argument("--seconds", type=int, default=120, help="for one process under one tool (%(default)s)")
-    parser.add_argument("--within", type=int, default=3600, help="seconds for all of sanitize (%(default)s)")
-    parser.add_argument("--own", action="store_true", help="build without the libraries, as sanitize does")
+    parser.add_argument("--own", action="store_true", help="build without the libraries, as sanitize.py does")
     parser.add_argument("--jobs", type=int, default=8)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trivet-families-") as scratch:
         folder = pathlib.Path(args.folder or scratch).resolve()
-        if args.what == "sanitize" or args.own:
+        if args.own:
             os.environ["TRIVET_PLUGIN_PATH"] = own_plugins(folder)
         plans = prepare(folder, args.target, args.precisions.split(","), args.families.split(","))
         print(f"{len(plans)} plans", flush=True)
@@ -380,12 +279,6 @@ def main():
                 for text in pool.map(lambda p: check_one(folder, *p), plans):
                     good = good and text.startswith("ok")
                     print(text, flush=True)
-        if args.what == "sanitize":
-            tools, precisions = args.tools.split(","), args.precisions.split(",")
-            # Families with few tactics first: they take seconds, and what does not end must not keep them waiting.
-            plans.sort(key=lambda plan: len(tactics_of(plan[2])))
-            verdicts = Sanitizer(folder, args.seconds, args.within).all([(tool, *plan) for plan in plans for tool in tools], args.jobs)
-            good = table(verdicts, tools, precisions, args.families.split(","))
     sys.exit(0 if good else 1)
 
 

@@ -129,8 +129,10 @@ section "Python tests"
 python_tests tests/unit/tools/checks/checks_test.py /usr/bin/python3
 if has_python; then
   python_tests tests/models/judges_test.py .venv/bin/python
+  python_tests tests/conformance/sanitize_test.py .venv/bin/python
 else
   skip tests/models/judges_test.py "$no_python"
+  skip tests/conformance/sanitize_test.py "$no_python"
 fi
 
 section "build"

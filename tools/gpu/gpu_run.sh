@@ -17,11 +17,10 @@
 #   run.sh families                  every family of kernels with every tactic, beside the CPU (tests/conformance/kernel_families.py)
 #   run.sh robust [RUNS]             many runs of random shapes, too little memory, wrong addresses, plans of other devices,
 #                                    and what a run costs the host
-#   run.sh sanitize [TOOLS [FAMILIES [PRECISIONS]]] [OPTIONS]  every family of kernels with every tactic of ours under the tools of
-#                                    compute-sanitizer, many processes at once, where there are many tactics one for each
+#   run.sh sanitize [TOOLS [FAMILIES [PRECISIONS]]] [OPTIONS]  every family of kernels with every tactic of ours, and the operators of
+#                                    conformance, under the tools of compute-sanitizer (tests/conformance/sanitize.py)
 #   run.sh bars [OPTIONS]            what is asked of load, host time, two contexts, memory, errors and tuning, in one table
 #                                    (bench/bench_bars.py)
-#   run.sh sanitize-operators TOOL [OPTIONS]  operators of ONNX (as in conformance) under memcheck, racecheck, initcheck
 #   run.sh memory [OPTIONS]          kernels that move memory beside copies and PyTorch (bench/bench_memory.py)
 #   run.sh tune MODEL [OPTIONS]      builds as if the device were not there, tunes, and compares with a plan timed here
 #   run.sh matmul [MxNxK[:epilogue]...]  matrix products of the generator beside cuBLASLt (bench/bench_matmul.py)
@@ -106,21 +105,7 @@ P
       [ "$1" = all ] || chosen+=("--$option" "$1")
       shift
     done
-    exec "$PYTHON" "$here/tests/conformance/kernel_families.py" sanitize "${chosen[@]}" "$@"
-    ;;
-  sanitize-operators)
-    # Every process of the runner is watched; what it finds stands in sanitize_TOOL.*.log.
-    tool=$2
-    shift 2
-    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
-    rm -f "sanitize_$tool".*.log
-    printf '#!/bin/sh\nexec %s --tool %s --target-processes all --report-api-errors no --log-file %s/sanitize_%s.%%p.log %s "$@"\n' "$sanitizer" "$tool" \
-      "$PWD" "$tool" "$TRIVET_NODE_RUNNER" >"sanitize_runner.sh"
-    chmod +x sanitize_runner.sh
-    TRIVET_NODE_RUNNER=$PWD/sanitize_runner.sh "$PYTHON" "$here/tests/conformance/onnx_node_tests.py" "$@" | tail -3
-    cat "sanitize_$tool".*.log 2>/dev/null | grep -E '^=+ (Invalid|Uninit|Error|Warning|Race|Program hit|    at )' | sed 's/+0x[0-9a-f]*.*//' |
-      sort | uniq -c | sort -rn | head -20
-    echo "$tool: $(cat "sanitize_$tool".*.log 2>/dev/null | awk '/SUMMARY/ { ++n; for (i = 1; i < NF; ++i) if ($(i + 1) ~ /^(errors|hazards)/) e += $i } END { printf "%d processes, %d findings", n, e }')"
+    exec "$PYTHON" "$here/tests/conformance/sanitize.py" "${chosen[@]}" "$@"
     ;;
   memory)
     shift

@@ -109,7 +109,7 @@ const command_t kTuneCommand = {
     "  --memory-limit BYTES   of the device; what needs more is an error\n"
     "  --this-target-only     leave out the plan's programs for other targets, which stay as they\n"
     "                         are otherwise\n"
-    "  --only NAME            tries no alternatives but those of this kernel or tactic\n"
+    "  --only \"NAME;NAME...\"  tries no alternatives but those of these kernels or tactics\n"
     "  --once                 runs each once: its time says little, but tools that watch every\n"
     "                         access end sooner; not with --timing-cache\n"
     "  --plugin FILE, --plugin-path A:B   as in 'trivet build'\n",

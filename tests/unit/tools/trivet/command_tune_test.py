@@ -93,6 +93,12 @@ class Tuning:
             self.assertEqual(self.layers("one_tactic.plan")[layer]["alternatives"][0][
                 "tactic" if name == last["tactic"] else "kernel"], name)
             self.assertEqual(sorted(self.ran("one_tactic.plan")), sorted(self.ran("one.plan")))
+        # Several names: the ways of each are tried, the others are not.
+        ways = [(w["kernel"], w["tactic"]) for w in layers[layer]["alternatives"]]
+        two = {tactic for _, tactic in (ways[0], ways[-1])}
+        self.tune("many.plan", "two.plan", "--only", ";".join(sorted(two)), "--once")
+        timed = set(re.findall(r'^  [* ] \S+ "(.*)": [0-9.]+ us', self.good_text, re.MULTILINE))
+        self.assertEqual(timed, two)
         # What nothing is called leaves every step as it was.
         self.tune("many.plan", "none.plan", "--only", "nobody")
         self.assertEqual([(l["alternatives"][0]["kernel"], l["alternatives"][0]["tactic"]) for l in self.layers("none.plan")],
