@@ -53,6 +53,28 @@ trivet_status_t tvi_plan_check_reuse(const tvi_plan_program_t* program,
                                      const tvi_plan_order_t* order, trivet_allocator_t allocator,
                                      tvi_plan_buffer_t* buffers, tvi_plan_reuse_t* out_reuse);
 
+// plan_queues.c: the other way round, for builders.
+
+// Steps that come before others because of what they touch: before[start[s] .. start[s + 1]) of
+// step s, each once, ascending.
+typedef struct tvi_plan_edges_s {
+  uint32_t* start;
+  uint32_t* before;
+} tvi_plan_edges_t;
+
+// What tvi_plan_find_conflicts finds without an order. Arrays in |arena|.
+trivet_status_t tvi_plan_find_edges(const tvi_plan_t* plan, const tvi_plan_program_t* program,
+                                    trivet_allocator_t allocator, tvi_arena_t* arena,
+                                    tvi_plan_edges_t* out_edges);
+
+// Puts every step of the main block into the queue that |queues| says, with no more waits than
+// |edges| ask for, and lengthens the lives of buffers as that asks for. |steps| and |buffers| are
+// those of the program, to be written; waits lie in |arena|.
+trivet_status_t tvi_plan_put_in_queues(const tvi_plan_program_t* program,
+                                       const tvi_plan_edges_t* edges, const uint32_t* queues,
+                                       trivet_allocator_t allocator, tvi_arena_t* arena,
+                                       tvi_plan_step_t* steps, tvi_plan_buffer_t* buffers);
+
 #ifdef __cplusplus
 }
 #endif

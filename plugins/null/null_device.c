@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The table of device "null", every function of it: what the runtime asks of a target with memory
-// of its own. An address of the device is a host address with a bit that no processor follows, so
-// that whoever mixes up the memories crashes at once.
+// The table of device "null": what the runtime asks of a target with memory of its own. An address
+// of the device is a host address with a bit that no processor follows, so that whoever mixes up
+// the memories crashes at once.
 #include "plugins/null/null_device.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/allocator.h"
-#include "core/base/clock.h"
 #include "core/base/status.h"
 
 #define TAG ((uintptr_t)1 << 56)
@@ -33,6 +32,7 @@ static trivet_status_t open_device(const trivet_device_t* device, uint32_t ordin
   null->allocator = *allocator;
   null->ordinal = ordinal;
   tvi_vector_init(&null->blocks, *allocator);
+  tvi_vector_init(&null->lanes, *allocator);
   trivet_status_t status = tvi_mutex_init(&null->mutex);
   if (status != NULL) {
     tvi_free(*allocator, null, sizeof(*null));
@@ -50,6 +50,7 @@ static void close_device(const trivet_device_t* device, void* state) {
                      ALIGNMENT);
   }
   tvi_vector_deinit(&null->blocks);
+  null_free_lanes(null);
   tvi_mutex_deinit(&null->mutex);
   tvi_free(null->allocator, null, sizeof(*null));
 }
@@ -134,52 +135,7 @@ static trivet_status_t locate(const trivet_device_t* device, void* state, const 
   return TRIVET_OK;
 }
 
-// --- Streams and copies --------------------------------------------------------------------------
-
-static trivet_status_t stream_create(const trivet_device_t* device, void* state,
-                                     void** out_stream) {
-  (void)device;
-  null_stream_t* stream;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_alloc_zeroed(((null_device_t*)state)->allocator, sizeof(*stream), &stream));
-  *out_stream = stream;
-  return TRIVET_OK;
-}
-
-static void graph_destroy(const trivet_device_t* device, void* state, void* graph_pointer) {
-  (void)device, (void)state;
-  null_graph_t* graph = graph_pointer;
-  for (size_t i = 0; i < graph->commands.count; ++i) {
-    tvi_free(graph->allocator, graph->commands.data[i].arguments, graph->commands.data[i].size);
-  }
-  tvi_vector_deinit(&graph->commands);
-  tvi_free(graph->allocator, graph, sizeof(*graph));
-}
-
-static void stream_destroy(const trivet_device_t* device, void* state, void* stream_pointer) {
-  null_stream_t* stream = stream_pointer;
-  if (stream->capture != NULL) graph_destroy(device, state, stream->capture);
-  tvi_free(((null_device_t*)state)->allocator, stream, sizeof(*stream));
-}
-
-static trivet_status_t stream_synchronize(const trivet_device_t* device, void* state,
-                                          void* stream) {
-  (void)device, (void)state;
-  if (((null_stream_t*)stream)->capture == NULL) return TRIVET_OK;
-  return TRIVET_STATUS(FAILED_PRECONDITION, "a stream that is captured cannot be waited for");
-}
-
-trivet_status_t null_queue(null_stream_t* stream, trivet_status_t (*run)(const void* arguments),
-                           const void* arguments, size_t size) {
-  null_graph_t* graph = stream->capture;
-  if (graph == NULL) return run(arguments);
-  null_command_t command = {run, NULL, size};
-  TRIVET_RETURN_IF_ERROR(tvi_alloc(graph->allocator, size, &command.arguments));
-  memcpy(command.arguments, arguments, size);
-  trivet_status_t status = tvi_vector_push(&graph->commands, command);
-  if (status != NULL) tvi_free(graph->allocator, command.arguments, size);
-  return status;
-}
+// --- Copies --------------------------------------------------------------------------------------
 
 typedef struct copy_s {
   null_device_t* device;
@@ -220,78 +176,6 @@ static trivet_status_t copy(const trivet_device_t* device, void* state, void* st
   return null_queue(stream, run_copy, &copy, sizeof(copy));
 }
 
-// --- Events: the time at which they were recorded ------------------------------------------------
-
-static trivet_status_t event_create(const trivet_device_t* device, void* state, void** out_event) {
-  (void)device;
-  int64_t* event;
-  TRIVET_RETURN_IF_ERROR(
-      tvi_alloc_zeroed(((null_device_t*)state)->allocator, sizeof(*event), &event));
-  *out_event = event;
-  return TRIVET_OK;
-}
-
-static void event_destroy(const trivet_device_t* device, void* state, void* event) {
-  (void)device;
-  tvi_free(((null_device_t*)state)->allocator, event, sizeof(int64_t));
-}
-
-static trivet_status_t event_record(const trivet_device_t* device, void* state, void* event,
-                                    void* stream) {
-  (void)device, (void)state, (void)stream;
-  *(int64_t*)event = tvi_clock_now_ns();
-  return TRIVET_OK;
-}
-
-static trivet_status_t stream_wait(const trivet_device_t* device, void* state, void* stream,
-                                   void* event) {
-  (void)device, (void)state, (void)stream, (void)event;  // everything has run already
-  return TRIVET_OK;
-}
-
-static trivet_status_t elapsed(const trivet_device_t* device, void* state, void* begin, void* end,
-                               uint64_t* out_nanoseconds) {
-  (void)device, (void)state;
-  *out_nanoseconds = (uint64_t)(*(int64_t*)end - *(int64_t*)begin);
-  return TRIVET_OK;
-}
-
-// --- Graphs --------------------------------------------------------------------------------------
-
-static trivet_status_t capture_begin(const trivet_device_t* device, void* state,
-                                     void* stream_pointer) {
-  (void)device;
-  null_device_t* null = state;
-  null_stream_t* stream = stream_pointer;
-  if (stream->capture != NULL) {
-    return TRIVET_STATUS(FAILED_PRECONDITION, "the stream is captured already");
-  }
-  null_graph_t* graph;
-  TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(null->allocator, sizeof(*graph), &graph));
-  graph->allocator = null->allocator;
-  tvi_vector_init(&graph->commands, null->allocator);
-  stream->capture = graph;
-  return TRIVET_OK;
-}
-
-static trivet_status_t capture_end(const trivet_device_t* device, void* state, void* stream,
-                                   void** out_graph) {
-  (void)device, (void)state;
-  *out_graph = ((null_stream_t*)stream)->capture;
-  ((null_stream_t*)stream)->capture = NULL;
-  return TRIVET_OK;
-}
-
-static trivet_status_t graph_launch(const trivet_device_t* device, void* state, void* graph_pointer,
-                                    void* stream) {
-  (void)device, (void)state, (void)stream;
-  const null_graph_t* graph = graph_pointer;
-  for (size_t i = 0; i < graph->commands.count; ++i) {
-    TRIVET_RETURN_IF_ERROR(graph->commands.data[i].run(graph->commands.data[i].arguments));
-  }
-  return TRIVET_OK;
-}
-
 const trivet_device_t null_device = {
     .header = TRIVET_HEADER(trivet_device_t, TRIVET_STRUCT_DEVICE),
     .target = "null",
@@ -305,17 +189,17 @@ const trivet_device_t null_device = {
     .allocate = allocate,
     .release = release,
     .locate = locate,
-    .stream_create = stream_create,
-    .stream_destroy = stream_destroy,
-    .stream_synchronize = stream_synchronize,
+    .stream_create = null_stream_create,
+    .stream_destroy = null_stream_destroy,
+    .stream_synchronize = null_stream_synchronize,
     .copy = copy,
-    .event_create = event_create,
-    .event_destroy = event_destroy,
-    .event_record = event_record,
-    .stream_wait = stream_wait,
-    .elapsed = elapsed,
-    .capture_begin = capture_begin,
-    .capture_end = capture_end,
-    .graph_launch = graph_launch,
-    .graph_destroy = graph_destroy,
+    .event_create = null_event_create,
+    .event_destroy = null_event_destroy,
+    .event_record = null_event_record,
+    .stream_wait = null_stream_wait,
+    .elapsed = null_elapsed,
+    .capture_begin = null_capture_begin,
+    .capture_end = null_capture_end,
+    .graph_launch = null_graph_launch,
+    .graph_destroy = null_graph_destroy,
 };

@@ -101,6 +101,10 @@ static trivet_status_t run(const trivet_kernel_t* kernel, void* prepared_pointer
   (void)kernel;
   prepared_t* prepared = prepared_pointer;
   launch_t* launch = &prepared->launch;
+  // A launch that may begin before the one before it ends must not pass what waits between them.
+  if (request->previous != NULL && null_ends_in_wait(request->stream)) {
+    return TRIVET_STATUS(INVALID_ARGUMENT, "a wait lies behind the launch that is said to be last");
+  }
   launch->workspace = null_host_address(request->workspace);
   for (uint64_t i = 0; i < prepared->operand_count; ++i) {
     // An operand that nobody brought to the device is what this target is there to find.

@@ -128,6 +128,7 @@ trivet_status_t tvi_context_create(trivet_engine_t* engine, const trivet_context
   context->thread_count = own.thread_count;
   context->executor = own.thread_count == 1 ? NULL : own.executor;
   context->device = engine->device;
+  context->queue_count = 1;
   context->memory_limit = own.memory_limit;
   context->is_replay_off = (own.flags & TRIVET_CONTEXT_NO_GRAPH) != 0;
   context->wants_device_addresses = (own.flags & TRIVET_CONTEXT_DEVICE_ADDRESSES) != 0;

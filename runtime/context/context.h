@@ -3,8 +3,8 @@
 // Inside of a context: one engine, one set of shapes and addresses, the memory and the prepared
 // kernels for them. context.c holds what callers set, bind_shapes.c turns shapes into numbers,
 // prepare.c plans memory and prepares kernels, staging.c brings the caller's memory to where the
-// plan wants it, run.c, host_step.c and control_step.c run, replay.c captures. One thread at a
-// time.
+// plan wants it, run.c, host_step.c and control_step.c run, queues.c puts steps side by side,
+// replay.c captures. One thread at a time.
 #ifndef TRIVET_RUNTIME_CONTEXT_CONTEXT_H_
 #define TRIVET_RUNTIME_CONTEXT_CONTEXT_H_
 
@@ -56,6 +56,14 @@ typedef struct tvi_context_staged_s {
   uint32_t where;                  // TRIVET_MEMORY_*: of the address given
 } tvi_context_staged_t;
 
+// A queue of the plan. The first one runs in the context's stream.
+typedef struct tvi_context_queue_s {
+  void* stream;                        // of the others
+  void* end;                           // event: where a run's part ends
+  const trivet_kernel_t* last_kernel;  // of the launch before, while steps are queued
+  bool is_open;                        // holds what the context's stream does not wait for yet
+} tvi_context_queue_t;
+
 // A captured run. Without a graph: addresses that were seen once.
 typedef struct tvi_context_graph_s {
   void** addresses;  // of the inputs and outputs on the device
@@ -96,8 +104,8 @@ struct trivet_context_s {
   void** operand_addresses;
   tvi_context_memory_t arenas[2];            // of buffers, by TRIVET_MEMORY_*
   uint64_t memory_size, memory_lower_bound;  // of the target's arena
-  tvi_context_memory_t workspace;
-  uint64_t used[2];  // bytes of this context, by TRIVET_MEMORY_*
+  tvi_context_memory_t workspace;            // of all queues
+  uint64_t used[2];                          // bytes of this context, by TRIVET_MEMORY_*
   uint64_t memory_limit;
   // Of a target with memory of its own.
   const tvi_open_device_t* device;  // NULL: the host
@@ -111,9 +119,14 @@ struct trivet_context_s {
   bool wants_device_addresses;
   bool is_replay_off;  // asked for, or the device cannot
   bool is_capturing;
-  const trivet_kernel_t* last_kernel;  // of the launch before, while steps are queued
-  tvi_context_staged_t* staged;        // by the engine's list of tensors
-  uint32_t* staged_list;               // those that have to be copied
+  // Queues of the plan that are streams: without streams 1.
+  uint32_t queue_count;
+  tvi_context_queue_t queues[TVI_PLAN_MAX_QUEUES];
+  void** step_events;            // by step; NULL: nobody waits for it. With several queues
+  void* fork_event;              // where a run begins
+  bool is_in_order;              // this run: all steps in queue 0
+  tvi_context_staged_t* staged;  // by the engine's list of tensors
+  uint32_t* staged_list;         // those that have to be copied
   uint32_t staged_count;
   tvi_context_graph_t* graphs;  // graph_limit
   uint32_t graph_limit;
@@ -201,15 +214,35 @@ trivet_status_t tvi_context_grow(trivet_context_t* context, uint32_t where, cons
                                  uint64_t size, uint64_t alignment, tvi_context_memory_t* memory);
 void tvi_context_release_memory(trivet_context_t* context, uint32_t where,
                                 tvi_context_memory_t* memory);
-// Copies in the stream, or at once where there is no device.
-trivet_status_t tvi_context_copy(trivet_context_t* context, void* target, const void* source,
-                                 uint64_t size);
-// Waits for what was queued.
+// Copies in |stream|, or at once where there is no device.
+trivet_status_t tvi_context_copy(trivet_context_t* context, void* stream, void* target,
+                                 const void* source, uint64_t size);
+// Waits for what was queued, in all queues.
 trivet_status_t tvi_context_finish(trivet_context_t* context);
 // Stream, events, marks and room for graphs.
 trivet_status_t tvi_context_open_device(trivet_context_t* context, uint32_t graph_count);
 void tvi_context_close_device(trivet_context_t* context);
 trivet_status_t tvi_context_make_events(trivet_context_t* context);
+
+// --- queues.c ------------------------------------------------------------------------------------
+
+// Streams and events, where the plan has several queues; context->queue_count is 1 before.
+trivet_status_t tvi_context_open_queues(trivet_context_t* context);
+void tvi_context_close_queues(trivet_context_t* context);
+// A run begins. |in_order|: its steps run in queue 0.
+trivet_status_t tvi_context_begin_queues(trivet_context_t* context, bool in_order);
+// The queue that a step of this run is put into, and a queue's stream.
+uint32_t tvi_context_queue_of(const trivet_context_t* context, uint32_t step);
+void* tvi_context_queue_stream(const trivet_context_t* context, uint32_t queue);
+// Around every step of a run: its queue waits for what the plan says, and tells those who wait.
+trivet_status_t tvi_context_begin_step(trivet_context_t* context, uint32_t step);
+trivet_status_t tvi_context_end_step(trivet_context_t* context, uint32_t step);
+// The context's stream waits for all queues.
+trivet_status_t tvi_context_join_queues(trivet_context_t* context);
+// Bytes of workspace that the steps of one queue have, where they lie, and growing them for all.
+uint64_t tvi_context_workspace_share(const trivet_context_t* context);
+void* tvi_context_workspace_of(const trivet_context_t* context, uint32_t queue);
+trivet_status_t tvi_context_grow_workspace(trivet_context_t* context, uint64_t share);
 
 // --- staging.c -----------------------------------------------------------------------------------
 

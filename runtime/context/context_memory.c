@@ -62,21 +62,23 @@ trivet_status_t tvi_context_grow(trivet_context_t* context, uint32_t where, cons
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_context_copy(trivet_context_t* context, void* target, const void* source,
-                                 uint64_t size) {
+trivet_status_t tvi_context_copy(trivet_context_t* context, void* stream, void* target,
+                                 const void* source, uint64_t size) {
   if (size == 0) return TRIVET_OK;
   if (context->device == NULL) {
     memcpy(target, source, size);
     return TRIVET_OK;
   }
   context->is_pending = true;
-  return tvi_device_call(context->device, copy, context->stream, target, source, size);
+  return tvi_device_call(context->device, copy, stream, target, source, size);
 }
 
 trivet_status_t tvi_context_finish(trivet_context_t* context) {
   if (!context->is_pending) return TRIVET_OK;
   context->is_pending = false;
-  return tvi_device_call(context->device, stream_synchronize, context->stream);
+  trivet_status_t status = tvi_context_join_queues(context);
+  return trivet_status_join(status,
+                            tvi_device_call(context->device, stream_synchronize, context->stream));
 }
 
 trivet_status_t tvi_context_open_device(trivet_context_t* context, uint32_t graph_count) {
@@ -89,6 +91,7 @@ trivet_status_t tvi_context_open_device(trivet_context_t* context, uint32_t grap
   for (int i = 0; i < 2; ++i) {
     TRIVET_RETURN_IF_ERROR(tvi_device_call(device, event_create, &context->marks[i]));
   }
+  TRIVET_RETURN_IF_ERROR(tvi_context_open_queues(context));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array_zeroed(&context->arena, program->buffer_count + 1,
                                                       sizeof(uint32_t), &context->device_bindings));
   for (uint32_t b = 0; b < program->buffer_count; ++b) {
@@ -135,6 +138,7 @@ void tvi_context_close_device(trivet_context_t* context) {
     destroy_event(context, context->events[i]);
   }
   tvi_free_array(context->allocator, context->events, count, sizeof(void*));
+  tvi_context_close_queues(context);
   destroy_event(context, context->order_event);
   destroy_event(context, context->marks[0]);
   destroy_event(context, context->marks[1]);

@@ -42,13 +42,13 @@ static void copy_out(const trivet_operand_t* view, const char* src, char* dst) {
 static trivet_status_t copy_from_device(trivet_context_t* context, const trivet_operand_t* view,
                                         const char* src, uint64_t reach, size_t size, char* dst) {
   if (tvi_operand_is_dense(view)) {
-    TRIVET_RETURN_IF_ERROR(tvi_context_copy(context, dst, src, size));
+    TRIVET_RETURN_IF_ERROR(tvi_context_copy(context, context->stream, dst, src, size));
     return tvi_context_finish(context);
   }
   char* bytes;
   TRIVET_RETURN_IF_ERROR(
       tvi_alloc_aligned(context->allocator, reach, TVI_CONTEXT_ALIGNMENT, &bytes));
-  trivet_status_t status = tvi_context_copy(context, bytes, src, reach);
+  trivet_status_t status = tvi_context_copy(context, context->stream, bytes, src, reach);
   status = trivet_status_join(status, tvi_context_finish(context));
   if (status == NULL) copy_out(view, bytes, dst);
   tvi_free_aligned(context->allocator, bytes, reach, TVI_CONTEXT_ALIGNMENT);

@@ -154,7 +154,8 @@ trivet_status_t tvi_context_grow_buffer(trivet_context_t* context, uint32_t inde
     TRIVET_RETURN_IF_ERROR_ANNOTATED(
         tvi_context_grow(context, where, "buffer", size, TVI_CONTEXT_ALIGNMENT, &grown),
         "buffer %u", index);
-    trivet_status_t status = tvi_context_copy(context, grown.base, old.base, old.capacity);
+    trivet_status_t status =
+        tvi_context_copy(context, context->stream, grown.base, old.base, old.capacity);
     status = trivet_status_join(status, tvi_context_finish(context));
     if (status != NULL) {
       tvi_context_release_memory(context, where, &grown);
@@ -382,8 +383,7 @@ static trivet_status_t prepare(trivet_context_t* context) {
         tvi_engine_annotate_step(engine, i, tvi_context_prepare_step(context, i, &workspace)));
     tvi_engine_log_slow_step(engine, i, "prepared", start);
   }
-  return tvi_context_grow(context, tvi_context_own_memory(context), "workspace", workspace,
-                          TVI_CONTEXT_ALIGNMENT, &context->workspace);
+  return tvi_context_grow_workspace(context, workspace);
 }
 
 trivet_status_t tvi_context_prepare(trivet_context_t* context) {

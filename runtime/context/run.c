@@ -27,43 +27,53 @@ void tvi_context_resolve_step(trivet_context_t* context, uint32_t index) {
 static trivet_status_t prepare_late(trivet_context_t* context, uint32_t index) {
   tvi_context_step_t* step = &context->steps[index];
   if (step->alternative == NULL || step->epoch != context->epoch) {
-    uint64_t workspace = context->workspace.capacity;
+    uint64_t workspace = tvi_context_workspace_share(context);
     TRIVET_RETURN_IF_ERROR(tvi_context_prepare_step(context, index, &workspace));
     step->epoch = context->epoch;
-    TRIVET_RETURN_IF_ERROR(tvi_context_grow(context, tvi_context_own_memory(context), "workspace",
-                                            workspace, TVI_CONTEXT_ALIGNMENT, &context->workspace));
+    TRIVET_RETURN_IF_ERROR(tvi_context_grow_workspace(context, workspace));
   }
   tvi_context_resolve_step(context, index);
   return TRIVET_OK;
 }
 
-static trivet_status_t run_step(trivet_context_t* context, uint32_t index) {
+static trivet_status_t queue_step(trivet_context_t* context, uint32_t index) {
   const tvi_engine_step_t* from = &context->engine->steps[index];
   const tvi_context_step_t* step = &context->steps[index];
-  if (from->is_late) TRIVET_RETURN_IF_ERROR(prepare_late(context, index));
   if (step->is_skipped) return TRIVET_OK;
   void* const* addresses = context->operand_addresses + from->first_operand;
   if (from->plan->kind == TVI_PLAN_STEP_HOST) {
-    context->last_kernel = NULL;
+    for (uint32_t q = 0; q < context->queue_count; ++q) context->queues[q].last_kernel = NULL;
     TRIVET_RETURN_IF_ERROR(tvi_context_finish(context));
     return tvi_context_run_host(context, index);
   }
-  const trivet_kernel_t* previous = context->last_kernel;
-  context->last_kernel = NULL;
+  uint32_t queue = tvi_context_queue_of(context, index);
+  void* stream = tvi_context_queue_stream(context, queue);
+  const trivet_kernel_t* previous = context->queues[queue].last_kernel;
+  context->queues[queue].last_kernel = NULL;
   if (from->plan->kind == TVI_PLAN_STEP_COPY) {
-    return tvi_context_copy(context, addresses[1], addresses[0], step->copy_size);
+    return tvi_context_copy(context, stream, addresses[1], addresses[0], step->copy_size);
   }
   const trivet_kernel_t* kernel = step->alternative->kernel;
   trivet_kernel_launch_t launch = {
       .addresses = addresses,
-      .workspace = context->workspace.base,
+      .workspace = tvi_context_workspace_of(context, queue),
       .executor = context->executor,
-      .stream = context->stream,
+      .stream = stream,
       .previous = previous,
   };
   context->is_pending = context->device != NULL;
-  context->last_kernel = kernel;
+  context->queues[queue].last_kernel = kernel;
   return kernel->run(kernel, step->prepared, &launch);
+}
+
+// Who waits for a step that is skipped waits for what it waits for.
+static trivet_status_t run_step(trivet_context_t* context, uint32_t index) {
+  if (context->engine->steps[index].is_late) {
+    TRIVET_RETURN_IF_ERROR(prepare_late(context, index));
+  }
+  TRIVET_RETURN_IF_ERROR(tvi_context_begin_step(context, index));
+  TRIVET_RETURN_IF_ERROR(queue_step(context, index));
+  return tvi_context_end_step(context, index);
 }
 
 // Where a step begins: on the host a time, on the device an event in the stream.
@@ -86,10 +96,8 @@ static trivet_status_t read_events(trivet_context_t* context) {
   return TRIVET_OK;
 }
 
-trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
+static trivet_status_t run_all(trivet_context_t* context, bool is_measured) {
   const trivet_engine_t* engine = context->engine;
-  bool is_measured = context->is_profiled && !context->is_capturing;
-  context->last_kernel = NULL;
   int64_t begin = 0, end = 0;
   if (engine->has_late) {
     for (uint32_t i = 0; i < engine->plan->symbol_count; ++i) {
@@ -116,6 +124,14 @@ trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
     begin = end;
   }
   return is_measured && context->device != NULL ? read_events(context) : TRIVET_OK;
+}
+
+trivet_status_t tvi_context_run_steps(trivet_context_t* context) {
+  bool is_measured = context->is_profiled && !context->is_capturing;
+  TRIVET_RETURN_IF_ERROR(tvi_context_begin_queues(context, is_measured));
+  trivet_status_t status = run_all(context, is_measured);
+  // Also after an error: no queue goes on behind the back of the context's stream.
+  return trivet_status_join(status, tvi_context_join_queues(context));
 }
 
 static trivet_status_t enqueue(trivet_context_t* context) {

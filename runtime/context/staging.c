@@ -153,8 +153,8 @@ trivet_status_t tvi_context_stage_inputs(trivet_context_t* context) {
     for (uint32_t m = 0; m < 2; ++m) {
       if (!context->staged[i].is_staged[m]) continue;
       TRIVET_RETURN_IF_ERROR_ANNOTATED(
-          tvi_context_copy(context, context->staged[i].memory[m].base, context->addresses[i],
-                           binding_bytes(context, i)),
+          tvi_context_copy(context, context->stream, context->staged[i].memory[m].base,
+                           context->addresses[i], binding_bytes(context, i)),
           "input '%s'", context->engine->tensors[i].name);
     }
   }
@@ -172,7 +172,8 @@ trivet_status_t tvi_context_stage_outputs(trivet_context_t* context) {
     for (uint32_t m = 0; m < 2; ++m) {
       if (!context->staged[i].is_staged[m]) continue;
       TRIVET_RETURN_IF_ERROR_ANNOTATED(
-          tvi_context_copy(context, context->addresses[i], context->staged[i].memory[m].base, size),
+          tvi_context_copy(context, context->stream, context->addresses[i],
+                           context->staged[i].memory[m].base, size),
           "output '%s'", engine->tensors[i].name);
     }
   }

@@ -75,10 +75,9 @@ static trivet_status_t leave_out(tvi_tune_t* tune, tvi_tune_way_t* way, const ch
 static trivet_status_t take_way(tvi_tune_t* tune, uint32_t index, uint32_t way) {
   trivet_context_t* context = tune->context;
   tune->forced[index] = way;
-  uint64_t workspace = context->workspace.capacity;
+  uint64_t workspace = tvi_context_workspace_share(context);
   TRIVET_RETURN_IF_ERROR(tvi_context_prepare_step(context, index, &workspace));
-  TRIVET_RETURN_IF_ERROR(tvi_context_grow(context, tvi_context_own_memory(context), "workspace",
-                                          workspace, TVI_CONTEXT_ALIGNMENT, &context->workspace));
+  TRIVET_RETURN_IF_ERROR(tvi_context_grow_workspace(context, workspace));
   tvi_context_resolve_step(context, index);
   return TRIVET_OK;
 }

@@ -54,7 +54,7 @@ trivet_status_t tvi_tune_time(tvi_tune_t* tune, uint32_t index, double* out_nano
   }
   TRIVET_RETURN_IF_ERROR(tvi_context_finish(context));
   return tvi_measure_device_run(tune->measure, kernel, step->prepared, addresses,
-                                context->workspace.capacity, 0, out_nanoseconds);
+                                tvi_context_workspace_share(context), 0, out_nanoseconds);
 }
 
 void tvi_tune_kernel_key(const tvi_plan_alternative_t* alternative, char* buffer, size_t size) {
