@@ -270,6 +270,7 @@ static trivet_status_t compile(const body_t* b, const tvi_tactic_context_t* arou
   options.dump_folder = NULL;
   options.max_load_ms = 0;
   options.alternatives = 1;
+  options.queues = 1;
   TRIVET_RETURN_IF_ERROR(choose_shapes(b, &around->options, &options));
   tvi_tactic_context_t* tactics = NULL;
   tvi_cover_t* cover = NULL;

@@ -158,6 +158,7 @@ static trivet_status_t open_target(build_t* b) {
   options->dump_folder = config->dump_folder;
   options->mode = config->tactics;
   options->alternatives = config->alternatives;
+  options->queues = config->queues;
   options->max_load_ms = config->max_load_ms;
   options->weight_bytes = weight_bytes(b->network->graph);
   options->thread_count = 1;

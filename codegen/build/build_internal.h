@@ -74,6 +74,7 @@ struct trivet_config_s {
   uint32_t thread_count;
   uint32_t tactics;
   uint32_t alternatives;
+  uint32_t queues;
   double max_load_ms;  // 0: anything
   uint32_t flags;
   const char* timing_cache;

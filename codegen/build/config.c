@@ -46,6 +46,7 @@ trivet_status_t trivet_config_create(trivet_builder_t* builder, trivet_config_t*
   config->target = "cpu";
   config->tactics = TRIVET_TACTICS_HEURISTIC;
   config->alternatives = 1;
+  config->queues = 1;
   config->stop_after = -1;
   config->precision = TRIVET_DTYPE_F32;
   tvi_arena_init(&config->arena, builder->allocator, 1 << 12);
@@ -110,6 +111,16 @@ trivet_status_t trivet_config_set_alternatives(trivet_config_t* config, uint32_t
                          TVI_MAX_ALTERNATIVES, count);
   }
   config->alternatives = count;
+  return TRIVET_OK;
+}
+
+trivet_status_t trivet_config_set_queues(trivet_config_t* config, uint32_t count) {
+  if (!config) return TRIVET_STATUS(INVALID_ARGUMENT, "no config given");
+  if (count < 1 || count > TVI_PLAN_MAX_QUEUES) {
+    return TRIVET_STATUS(OUT_OF_RANGE, "a plan has 1 to %u queues, not %u", TVI_PLAN_MAX_QUEUES,
+                         count);
+  }
+  config->queues = count;
   return TRIVET_OK;
 }
 

@@ -56,7 +56,8 @@ static trivet_status_t copy_text(finish_t* f, trivet_string_view_t text,
 }
 
 // Buffers that no tensor looks at any more (merged, or never used) get no number.
-static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_t* number) {
+static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_t* number,
+                               tvi_plan_buffer_t** out_buffers) {
   tvi_schedule_t* s = f->s;
   tvi_plan_buffer_t* made = NULL;
   TRIVET_RETURN_IF_ERROR(
@@ -90,7 +91,7 @@ static trivet_status_t buffers(finish_t* f, tvi_plan_program_t* program, uint32_
     TRIVET_RETURN_IF_ERROR(expr(f, buffer->size, &out->size));
   }
   for (uint32_t b = 0; b < s->buffers.count; ++b) number[b] = number[root_of(s, b)];
-  program->buffers = made;
+  program->buffers = *out_buffers = made;
   return TRIVET_OK;
 }
 
@@ -327,7 +328,7 @@ static trivet_status_t plugins(finish_t* f, tvi_plan_t* plan) {
 }
 
 static trivet_status_t arena_size(finish_t* f, const tvi_schedule_plan_options_t* options,
-                                  tvi_plan_program_t* program) {
+                                  tvi_plan_program_t* program, const uint32_t* number) {
   tvi_schedule_t* s = f->s;
   tvi_memory_item_t* items = NULL;
   uint64_t* offsets = NULL;
@@ -349,7 +350,7 @@ static trivet_status_t arena_size(finish_t* f, const tvi_schedule_plan_options_t
     items[count].size = (uint64_t)size;
     items[count].alignment = TVI_PLAN_WEIGHT_ALIGNMENT;
     items[count].first = buffer->first;
-    items[count].last = buffer->last;
+    items[count].last = program->buffers[number[b]].last_step;
     ++count;
   }
   program->arena_lower_bound = tvi_memory_lower_bound(items, count);
@@ -368,6 +369,7 @@ static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* opti
   tvi_plan_program_t* program = NULL;
   tvi_plan_block_t* block = NULL;
   tvi_plan_step_t* steps = NULL;
+  tvi_plan_buffer_t* made = NULL;
   uint32_t* number = NULL;
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(f->arena, sizeof(*program), &program));
   TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(f->arena, sizeof(*block), &block));
@@ -380,14 +382,13 @@ static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* opti
   TRIVET_RETURN_IF_ERROR(copy_text(f, options->name, &plan->name));
   TRIVET_RETURN_IF_ERROR(copy_text(f, options->build_info, &plan->build_info));
   TRIVET_RETURN_IF_ERROR(symbols(f, plan));
-  TRIVET_RETURN_IF_ERROR(buffers(f, program, number));
+  TRIVET_RETURN_IF_ERROR(buffers(f, program, number, &made));
   TRIVET_RETURN_IF_ERROR(tensors_and_bindings(f, plan, program, number));
   for (size_t i = 0; i < s->steps.count; ++i)
     TRIVET_RETURN_IF_ERROR(step_of(f, &s->steps.data[i], &steps[i]));
   TRIVET_RETURN_IF_ERROR(constants(f, plan));
   TRIVET_RETURN_IF_ERROR(checks(f, program));
   TRIVET_RETURN_IF_ERROR(plugins(f, plan));
-  TRIVET_RETURN_IF_ERROR(arena_size(f, options, program));
   block->step_count = (uint32_t)s->steps.count;
   block->steps = steps;
   program->blocks = block;
@@ -401,7 +402,8 @@ static trivet_status_t fill(finish_t* f, const tvi_schedule_plan_options_t* opti
                                         f->exprs.count * sizeof(tvi_plan_expr_code_t), &copy));
   plan->exprs = (const tvi_plan_expr_code_t*)copy;
   plan->expr_count = (uint32_t)f->exprs.count;
-  return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(tvi_schedule_put_in_queues(s, plan, program, steps, made));
+  return arena_size(f, options, program, number);
 }
 
 trivet_status_t tvi_schedule_plan(tvi_schedule_t* s, const tvi_schedule_plan_options_t* options,

@@ -4,7 +4,7 @@
 // the whole graph, resolves views to strides, lets concats happen in place, asks for tactics,
 // orders steps for a small arena, shares buffers in place, and computes lifetimes. The parts:
 // place.c (where values lie), memory_order.c, steps.c (regions to steps), memory_spaces.c, order.c,
-// finish.c (into tvi_plan_t).
+// finish.c (into tvi_plan_t), queues.c.
 #ifndef TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 #define TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 
@@ -159,6 +159,11 @@ trivet_status_t tvi_schedule_make_steps(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_place_memories(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_order(tvi_schedule_t* schedule);
 trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* schedule);
+// Gives the steps of a program that is else complete their queues and waits, and its buffers the
+// lifetimes that follow, where the build asks for queues. |steps| and |buffers|: of |program|.
+trivet_status_t tvi_schedule_put_in_queues(const tvi_schedule_t* schedule, const tvi_plan_t* plan,
+                                           const tvi_plan_program_t* program,
+                                           tvi_plan_step_t* steps, tvi_plan_buffer_t* buffers);
 // The place of a value that is computed already, of a constant or an input; views are resolved.
 // |out_found| false: a view that strides cannot express, or not computed yet.
 trivet_status_t tvi_schedule_locate(tvi_schedule_t* schedule, tvi_value_id_t value,

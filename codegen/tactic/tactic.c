@@ -315,18 +315,34 @@ static trivet_status_t time_all(tvi_tactic_context_t* context, const trivet_regi
   return status;
 }
 
+// What was measured is the price from here on.
+static void price_by_time(const tvi_tactic_context_t* context, const uint64_t signature[2],
+                          tvi_tactic_t* tactic) {
+  char key[128];
+  double time = 0;
+  kernel_key(tactic->kernel, key, sizeof(key));
+  if (tvi_timing_cache_find(context->options.cache, signature, key, tactic->name, &time)) {
+    tactic->price = time;
+  }
+}
+
 static trivet_status_t choose(tvi_tactic_context_t* context, const trivet_region_t* region,
                               const tvi_tactic_list_t* list, size_t* out_index) {
   *out_index = cheapest(list);
   if (context->options.mode == TRIVET_TACTICS_HEURISTIC) return TRIVET_OK;
   uint64_t signature[2];
   TRIVET_RETURN_IF_ERROR(tvi_region_signature(region, signature));
-  if (context->options.mode == TRIVET_TACTICS_LOCKED)
-    return by_lock(context, region, list, signature, out_index);
+  if (context->options.mode == TRIVET_TACTICS_LOCKED) {
+    TRIVET_RETURN_IF_ERROR(by_lock(context, region, list, signature, out_index));
+    price_by_time(context, signature, &list->data[*out_index]);
+    return TRIVET_OK;
+  }
   if (list->count == 1) return TRIVET_OK;
   TRIVET_RETURN_IF_ERROR(time_all(context, region, list, signature));
-  if (by_cache(context, list, signature, out_index))
+  if (by_cache(context, list, signature, out_index)) {
     tvi_timing_cache_use(context->options.cache, signature);
+    price_by_time(context, signature, &list->data[*out_index]);
+  }
   return TRIVET_OK;
 }
 

@@ -66,6 +66,7 @@ typedef struct tvi_tactic_options_s {
   double max_load_ms;     // what loading the plan may take beside the start of the device's driver
                           // and of weights; 0: anything
   uint64_t weight_bytes;  // with |max_load_ms|: that go to the device
+  uint32_t queues;        // most queues of steps, for a device; below 2: one
   uint32_t alternatives;  // heuristic: most tactics a step is given, for a device that will choose
   const tvi_precision_policy_t* precision;  // where products may round; NULL: nowhere
   const char* dump_folder;                  // where kernels leave what they generate; NULL: nowhere

@@ -222,6 +222,11 @@ TRIVET_API trivet_status_t trivet_config_set_alternatives(trivet_config_t* confi
 // (the default): anything. Libraries that would take longer are left out, by what they are known
 // to cost. For targets of devices; since 0.3.
 TRIVET_API trivet_status_t trivet_config_set_max_load(trivet_config_t* config, double milliseconds);
+// Most queues, 1 to 8, in which a device runs steps beside each other; 1 is the default. Steps that
+// do not depend on each other are put into several where that is expected to end sooner: branches
+// that take long beside what it costs to wait for each other, and are too small to fill the device.
+// Plans need more memory then. Targets without streams run all steps in their order. Since 0.3.
+TRIVET_API trivet_status_t trivet_config_set_queues(trivet_config_t* config, uint32_t count);
 // File that measured times are read from and added to (made when missing); in locked mode the lock
 // file, which is only read. With heuristic tactics it is an error at build. Builds at the same
 // time, of any process, whose files lie in one folder take turns in measuring and keep each other's

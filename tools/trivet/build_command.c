@@ -230,6 +230,8 @@ static trivet_status_t configure(trivet_config_t* config, const char* target,
   TRIVET_RETURN_IF_ERROR(set_tactics(config, arguments));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--alternatives", 1, 1, 32, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_alternatives(config, (uint32_t)number));
+  TRIVET_RETURN_IF_ERROR(option_number(arguments, "--queues", 1, 1, 8, &number));
+  TRIVET_RETURN_IF_ERROR(trivet_config_set_queues(config, (uint32_t)number));
   TRIVET_RETURN_IF_ERROR(option_number(arguments, "--max-load-ms", 0, 0, 1000000000, &number));
   TRIVET_RETURN_IF_ERROR(trivet_config_set_max_load(config, (double)number));
   TRIVET_RETURN_IF_ERROR(set_profile(config, arguments));
@@ -382,6 +384,7 @@ static int run(int argc, char** argv) {
                         {"--tactics", NULL, true, false, 0, {0}, 0},
                         {"--alternatives", NULL, true, false, 0, {0}, 0},
                         {"--max-load-ms", NULL, true, false, 0, {0}, 0},
+                        {"--queues", NULL, true, false, 0, {0}, 0},
                         {"--timing-cache", NULL, true, false, 0, {0}, 0},
                         {"--write-lock", NULL, true, false, 0, {0}, 0},
                         {"--frontend", NULL, true, false, 0, {0}, 0},
@@ -462,6 +465,8 @@ const command_t kBuildCommand = {
     "                         with heuristic tactics (1; at most 32)\n"
     "  --max-load-ms MS       leaves out libraries that would make loading the plan take longer,\n"
     "                         beside the start of the device's driver\n"
+    "  --queues N             most queues of steps that a device runs beside each other (1; at "
+    "most 8)\n"
     "  --timing-cache FILE    measured times, read and added to; builds with caches in one folder\n"
     "                         measure in turn, so that several may run on one device\n"
     "  --write-lock FILE      after a timed build: the winners only\n"
