@@ -370,6 +370,7 @@ static void find_aliases(tvi_schedule_t* s) {
 
 trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* s) {
   if (!tvi_tactic_fuser_enabled(s->tactics, "share-in-place")) return TRIVET_OK;
+  const bool in_order = s->tactics->options.queues < 2;  // else others may still read an input
   for (uint32_t i = 0; i < s->steps.count; ++i) {
     const tvi_sched_step_t* step = &s->steps.data[i];
     if (!step->in_place || step->output_count != 1) continue;
@@ -383,9 +384,10 @@ trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* s) {
         a->last = b->last;
         break;
       }
-      if (source < s->graph->input_count && b->alias == TVI_SCHEDULE_NONE) b->alias = source;
+      if (in_order && source < s->graph->input_count && b->alias == TVI_SCHEDULE_NONE)
+        b->alias = source;
     }
   }
-  find_aliases(s);
+  if (in_order) find_aliases(s);
   return TRIVET_OK;
 }
