@@ -4,7 +4,7 @@
 // the whole graph, resolves views to strides, lets concats happen in place, asks for tactics,
 // orders steps for a small arena, shares buffers in place, and computes lifetimes. The parts:
 // place.c (where values lie), memory_order.c, steps.c (regions to steps), memory_spaces.c, order.c,
-// finish.c (into tvi_plan_t), queues.c.
+// finish.c (into tvi_plan_t), place_in_queues.c.
 #ifndef TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 #define TRIVET_CODEGEN_SCHEDULE_SCHEDULE_H_
 
