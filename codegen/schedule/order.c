@@ -370,7 +370,8 @@ static void find_aliases(tvi_schedule_t* s) {
 
 trivet_status_t tvi_schedule_share_in_place(tvi_schedule_t* s) {
   if (!tvi_tactic_fuser_enabled(s->tactics, "share-in-place")) return TRIVET_OK;
-  const bool in_order = s->tactics->options.queues < 2;  // else others may still read an input
+  // Where queues run side by side another one may still read an input.
+  const bool in_order = !s->tactics->options.device || s->tactics->options.queues < 2;
   for (uint32_t i = 0; i < s->steps.count; ++i) {
     const tvi_sched_step_t* step = &s->steps.data[i];
     if (!step->in_place || step->output_count != 1) continue;

@@ -14,17 +14,16 @@
 // A copy, or a launch that brings its own function, with its arguments.
 typedef struct null_command_s {
   trivet_status_t (*run)(const void* arguments);
-  void* arguments;
-  size_t size;
+  size_t at;  // where they begin among those of the lane
 } null_command_t;
 
 // Commands in their order: those of a stream, which go once they have run, or of one stream in a
 // graph, which stay. The device keeps lanes until it is closed, so that events may point at them.
 typedef struct null_lane_s {
-  trivet_allocator_t allocator;
   TVI_VECTOR(null_command_t) commands;
-  uint64_t gone;  // commands that were there before the first one
-  uint64_t done;  // of |commands|, those that have run
+  TVI_VECTOR(uint64_t) arguments;  // kept as room for later ones, so that runs allocate nothing
+  uint64_t gone;                   // commands that were there before the first one
+  uint64_t done;                   // of |commands|, those that have run
   struct null_graph_s* graph;
   bool is_captured;  // and |graph| is still made
 } null_lane_t;

@@ -11,21 +11,19 @@
 #include "plugins/null/null_device.h"
 
 static void clear_lane(null_lane_t* lane) {
-  for (size_t i = 0; i < lane->commands.count; ++i) {
-    tvi_free(lane->allocator, lane->commands.data[i].arguments, lane->commands.data[i].size);
-  }
   lane->gone += lane->commands.count;
   lane->done = 0;
   tvi_vector_clear(&lane->commands);
+  tvi_vector_clear(&lane->arguments);
 }
 
 static trivet_status_t make_lane(null_device_t* null, null_graph_t* graph, null_lane_t** out_lane) {
   null_lane_t* lane;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(null->allocator, sizeof(*lane), &lane));
-  lane->allocator = null->allocator;
   lane->graph = graph;
   lane->is_captured = graph != NULL;
   tvi_vector_init(&lane->commands, null->allocator);
+  tvi_vector_init(&lane->arguments, null->allocator);
   tvi_mutex_lock(&null->mutex);
   trivet_status_t status = tvi_vector_push(&null->lanes, lane);
   tvi_mutex_unlock(&null->mutex);
@@ -39,8 +37,8 @@ static trivet_status_t make_lane(null_device_t* null, null_graph_t* graph, null_
 
 void null_free_lanes(null_device_t* null) {
   for (size_t i = 0; i < null->lanes.count; ++i) {
-    clear_lane(null->lanes.data[i]);
     tvi_vector_deinit(&null->lanes.data[i]->commands);
+    tvi_vector_deinit(&null->lanes.data[i]->arguments);
     tvi_free(null->allocator, null->lanes.data[i], sizeof(null_lane_t));
   }
   tvi_vector_deinit(&null->lanes);
@@ -50,7 +48,7 @@ void null_free_lanes(null_device_t* null) {
 static trivet_status_t run_lane(null_lane_t* lane, uint64_t position) {
   while (lane->gone + lane->done < position && lane->done < lane->commands.count) {
     null_command_t command = lane->commands.data[lane->done++];
-    trivet_status_t status = command.run(command.arguments);
+    trivet_status_t status = command.run(lane->arguments.data + command.at);
     if (status != NULL) {
       if (lane->graph == NULL) clear_lane(lane);
       return status;
@@ -63,12 +61,13 @@ static trivet_status_t run_lane(null_lane_t* lane, uint64_t position) {
 trivet_status_t null_queue(null_stream_t* stream, trivet_status_t (*run)(const void* arguments),
                            const void* arguments, size_t size) {
   null_lane_t* lane = stream->lane;
-  null_command_t command = {run, NULL, size};
-  TRIVET_RETURN_IF_ERROR(tvi_alloc(lane->allocator, size, &command.arguments));
-  memcpy(command.arguments, arguments, size);
-  trivet_status_t status = tvi_vector_push(&lane->commands, command);
-  if (status != NULL) tvi_free(lane->allocator, command.arguments, size);
-  return status;
+  const size_t at = lane->arguments.count, words = (size + 7) / 8;
+  const null_command_t command = {run, at};
+  TRIVET_RETURN_IF_ERROR(tvi_vector_reserve(&lane->arguments, words));
+  TRIVET_RETURN_IF_ERROR(tvi_vector_push(&lane->commands, command));
+  memcpy(lane->arguments.data + at, arguments, size);
+  lane->arguments.count += words;
+  return TRIVET_OK;
 }
 
 trivet_status_t null_stream_create(const trivet_device_t* device, void* state, void** out_stream) {
