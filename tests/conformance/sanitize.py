@@ -35,7 +35,7 @@ import operator_sweep  # noqa: E402
 TOOLS = ("racecheck", "initcheck", "memcheck", "synccheck")  # the slowest first
 OPERATORS = ("operators", "nodes")
 CASES = 40  # in one network
-WAYS = 12  # of steps that a process runs first
+WAYS = 24  # of steps that a process runs first: starting one and loading the plan takes as long as ten of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def tune(plan, output, tactics=(), tool=(), seconds=120):
 
 def look(name, plan):
     """The unit of a whole plan, by what runs without a tool; RuntimeError: it does not."""
-    done = tune(plan, plan.with_suffix(".dry"))
+    done = tune(plan, plan.with_suffix(".dry"), seconds=60)
     if done.returncode or left_out(done.stdout):
         raise RuntimeError((done.stderr.strip() or left_out(done.stdout)[0])[-300:])
     shown = json.loads(kernel_families.run([os.environ["TRIVET"], "inspect", plan, "--json"]).stdout)
@@ -124,7 +124,7 @@ class Cases:
                 done = kernel_families.run([os.environ["TRIVET"], "build", model, "-o", plan, "--target", self.target, "--strongly-typed"])
                 if done.returncode:
                     raise RuntimeError(done.stderr.strip()[-300:])
-            whole = look(name, plan)
+            whole = look(name if len(cases) > 1 else cases[0].name, plan)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
             if len(cases) == 1:
                 self.refused[cases[0].name] = str(error)
@@ -238,6 +238,10 @@ class Watch:
         self.wanted, self.clean = collections.defaultdict(set), collections.defaultdict(set)  # ways by tool
         self.notes, self.spent = [], []  # of what cannot be cut: (tool, unit, word, details); (seconds, tool, unit)
 
+    def smaller(self, unit):
+        """Its parts, where there is time for them."""
+        return unit.parts() if time.monotonic() < self.end - 5 else []
+
     def one(self, number, tool, unit):
         tactics = sorted({way[2] for way in unit.free})
         line = [self.program, "--tool", tool, "--report-api-errors", "no", "--error-exitcode", "9", "--print-limit", "20"]
@@ -245,13 +249,13 @@ class Watch:
         try:
             done = tune(unit.plan, self.folder / f"{number}.out", tactics, line, min(self.seconds, self.end - start))
         except subprocess.TimeoutExpired:
-            return "late", f"not done in {time.monotonic() - start:.0f} s", set()
+            return "late", f"not done in {time.monotonic() - start:.0f} s", set(), self.smaller(unit)
         self.spent.append((time.monotonic() - start, tool, unit))
         word, details = verdict(done.stdout + done.stderr, done.returncode)
         if word != "clean":
             (self.folder / f"{number}_{tool}_{unit.name}.log").write_text(done.stdout + done.stderr)
         seen = unit.fixed | (unit.free & timed(done.stdout)) if word == "clean" else set()
-        return word, details, {(unit.name, *way) for way in seen}
+        return word, details, {(unit.name, *way) for way in seen}, self.smaller(unit) if word != "clean" else []
 
     def all(self, units, tools, jobs):
         waiting, running = [], {}
@@ -271,9 +275,8 @@ class Watch:
                     return
                 for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:
                     tool, unit = running.pop(future)
-                    word, details, seen = future.result()
+                    word, details, seen, parts = future.result()
                     self.clean[tool] |= seen
-                    parts = unit.parts() if word != "clean" else []
                     if parts:
                         self.wanted[tool] -= unit.ways()
                     for part in parts:
@@ -284,6 +287,7 @@ class Watch:
 
 def report(watch, tools, refused, failed):
     """Prints what was found and what was not seen; True: everything is clean."""
+    failed |= {name: why for name, why in refused.items() if "CUDA_ERROR" in why}
     for name, why in sorted(failed.items()):
         print(f"FAILED {name} could not be prepared: {why}")
     if refused:
