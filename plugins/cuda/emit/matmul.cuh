@@ -257,6 +257,8 @@ TV_DEVICE void tv_sum_tiles(typename Tile::sum (&acc)[Tile::FM][Tile::FN][4], un
     }
     put(to);
   }
+  // What was copied past the end, zeros, must not arrive when the sums lie there.
+  if (ALWAYS) tv_copy_wait<0>();
 }
 
 // The same tiles of an operand that is computed on its way: at(x, k, to) leaves VECTOR elements.

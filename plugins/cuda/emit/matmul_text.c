@@ -272,6 +272,7 @@ const char tvi_cuda_matmul_text[] =
     "    }\n"
     "    put(to);\n"
     "  }\n"
+    "  if (ALWAYS) tv_copy_wait<0>();\n"
     "}\n"
     "template <class T, int BX, int KT, int THREADS, bool INNER_K, int VECTOR>\n"
     "struct tv_maker {\n"
