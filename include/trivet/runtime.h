@@ -185,6 +185,11 @@ TRIVET_API void trivet_string_free(trivet_runtime_t* runtime, char* text);
 
 #define TRIVET_CONTEXT_NO_GRAPH 1u  // runs launch step by step; by default they are replayed
 #define TRIVET_CONTEXT_DEVICE_ADDRESSES 2u  // an address on the host is an error, not a copy
+// Before every run the arena and the workspace are filled with zeros, or with ones (of both: ones),
+// so that results which differ between the two show a kernel that reads what nothing has written.
+// For looking for faults: it takes about as long as writing that memory. Since 1.4
+#define TRIVET_CONTEXT_FILL_ZEROS 4u
+#define TRIVET_CONTEXT_FILL_ONES 8u
 
 typedef struct trivet_context_options_s {
   trivet_header_t header;

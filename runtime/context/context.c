@@ -82,7 +82,8 @@ static trivet_status_t read_options(const trivet_context_options_t* from,
   if (from->thread_count != 0) options->thread_count = from->thread_count;
   options->profile = from->profile;
   if (!TRIVET_HAS_FIELD(from, trivet_context_options_t, memory_limit)) return TRIVET_OK;
-  uint32_t known = TRIVET_CONTEXT_NO_GRAPH | TRIVET_CONTEXT_DEVICE_ADDRESSES;
+  uint32_t known = TRIVET_CONTEXT_NO_GRAPH | TRIVET_CONTEXT_DEVICE_ADDRESSES |
+                   TRIVET_CONTEXT_FILL_ZEROS | TRIVET_CONTEXT_FILL_ONES;
   if ((from->flags & ~known) != 0) {
     return TRIVET_STATUS(INVALID_ARGUMENT,
                          "context options: flags are 0x%x, of which 0x%x are unknown", from->flags,
@@ -131,6 +132,7 @@ trivet_status_t tvi_context_create(trivet_engine_t* engine, const trivet_context
   context->queue_count = 1;
   context->memory_limit = own.memory_limit;
   context->is_replay_off = (own.flags & TRIVET_CONTEXT_NO_GRAPH) != 0;
+  context->fill = own.flags & (TRIVET_CONTEXT_FILL_ZEROS | TRIVET_CONTEXT_FILL_ONES);
   context->wants_device_addresses = (own.flags & TRIVET_CONTEXT_DEVICE_ADDRESSES) != 0;
   tvi_arena_init(&context->arena, context->allocator, 0);
   trivet_status_t status = fill_context(context, own.graph_count);

@@ -107,6 +107,7 @@ struct trivet_context_s {
   tvi_context_memory_t workspace;            // of all queues
   uint64_t used[2];                          // bytes of this context, by TRIVET_MEMORY_*
   uint64_t memory_limit;
+  uint32_t fill;  // TRIVET_CONTEXT_FILL_*; 0: memory stays as it is between runs
   // Of a target with memory of its own.
   const tvi_open_device_t* device;  // NULL: the host
   void* stream;                     // where runs are queued
@@ -217,6 +218,8 @@ void tvi_context_release_memory(trivet_context_t* context, uint32_t where,
 // Copies in |stream|, or at once where there is no device.
 trivet_status_t tvi_context_copy(trivet_context_t* context, void* stream, void* target,
                                  const void* source, uint64_t size);
+// Queues what |context->fill| asks for, ahead of a run.
+trivet_status_t tvi_context_fill_memory(trivet_context_t* context);
 // Waits for what was queued, in all queues.
 trivet_status_t tvi_context_finish(trivet_context_t* context);
 // Stream, events, marks and room for graphs.

@@ -73,6 +73,29 @@ trivet_status_t tvi_context_copy(trivet_context_t* context, void* stream, void* 
   return tvi_device_call(context->device, copy, stream, target, source, size);
 }
 
+// One word from the host, then what is filled already is copied behind itself: devices offer copies
+// only.
+static trivet_status_t fill(trivet_context_t* context, const tvi_context_memory_t* memory) {
+  static const uint64_t patterns[2] = {0, UINT64_MAX};
+  const uint64_t* pattern = &patterns[(context->fill & TRIVET_CONTEXT_FILL_ONES) != 0];
+  uint64_t done = memory->capacity < sizeof(*pattern) ? memory->capacity : sizeof(*pattern);
+  TRIVET_RETURN_IF_ERROR(tvi_context_copy(context, context->stream, memory->base, pattern, done));
+  while (done < memory->capacity) {
+    uint64_t rest = memory->capacity - done, size = done < rest ? done : rest;
+    TRIVET_RETURN_IF_ERROR(
+        tvi_context_copy(context, context->stream, memory->base + done, memory->base, size));
+    done += size;
+  }
+  return TRIVET_OK;
+}
+
+trivet_status_t tvi_context_fill_memory(trivet_context_t* context) {
+  if (context->fill == 0) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(fill(context, &context->arenas[TRIVET_MEMORY_HOST]));
+  TRIVET_RETURN_IF_ERROR(fill(context, &context->arenas[TRIVET_MEMORY_DEVICE]));
+  return fill(context, &context->workspace);
+}
+
 trivet_status_t tvi_context_finish(trivet_context_t* context) {
   if (!context->is_pending) return TRIVET_OK;
   context->is_pending = false;

@@ -141,6 +141,7 @@ static trivet_status_t enqueue(trivet_context_t* context) {
   bool is_again = context->current == &context->spare && context->spare.run_count != 0;
   if (!context->is_resolved || is_again) TRIVET_RETURN_IF_ERROR(tvi_context_resolve(context));
   if (context->staged_count != 0) TRIVET_RETURN_IF_ERROR(tvi_context_stage_inputs(context));
+  TRIVET_RETURN_IF_ERROR(tvi_context_fill_memory(context));
   TRIVET_RETURN_IF_ERROR(tvi_context_queue_steps(context));
   if (context->staged_count != 0) TRIVET_RETURN_IF_ERROR(tvi_context_stage_outputs(context));
   if (context->engine->tensor_count > context->engine->input_count + context->engine->output_count)

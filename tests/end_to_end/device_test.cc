@@ -246,6 +246,20 @@ TEST_F(DeviceTest, GraphsAreKeptByAddresses) {
   for (void* each : memory) trivet_engine_release(engine_, each, 16);
 }
 
+TEST_F(DeviceTest, FilledBeforeEveryRun) {
+  ExpectOk(Load(PlanOf(Simple, "null")));
+  for (uint32_t fill : {TRIVET_CONTEXT_FILL_ZEROS, TRIVET_CONTEXT_FILL_ONES}) {
+    trivet_context_t* context = Context(fill);
+    Io io(5);
+    ExpectOk(io.Bind(context));
+    // With constants, inputs and graphs untouched by it.
+    for (int run = 0; run < 4; ++run) ExpectOk(trivet_context_run(context));
+    io.Check();
+    EXPECT_NE(Statistics(context).replay_count, 0u);
+    trivet_context_destroy(context);
+  }
+}
+
 TEST_F(DeviceTest, WithoutGraphs) {
   ExpectOk(Load(PlanOf(Simple, "null")));
   trivet_context_t* context = Context(TRIVET_CONTEXT_NO_GRAPH);

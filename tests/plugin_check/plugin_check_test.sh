@@ -41,12 +41,25 @@ for pair in "$@"; do
   [[ $? == 1 ]] || { echo "FAILED: $name: exit status is not 1"; failed=1; }
   grep -q "FAULT: .*$pattern" <<<"$out" || { echo "FAILED: $name: wanted '$pattern': $out"; failed=1; }
 done
+altered_target() { # altered_target PATTERN SED-LINE...: the template's target with each line applied is reported
+  local pattern=$1 line before
+  cp -L plugins/template_target/template_target.c "$TEST_TMPDIR/template_target.c"
+  chmod u+w "$TEST_TMPDIR/template_target.c"
+  for line in "${@:2}"; do
+    before=$(<"$TEST_TMPDIR/template_target.c")
+    sed -i "$line" "$TEST_TMPDIR/template_target.c"
+    [[ $before != "$(<"$TEST_TMPDIR/template_target.c")" ]] || { echo "FAILED: nothing is altered by $line"; failed=1; }
+  done
+  cc -shared -fPIC -I include "$TEST_TMPDIR/template_target.c" -o "$TEST_TMPDIR/template_target.so" || failed=1
+  out=$(check "$TEST_TMPDIR/template_target.so")
+  grep -q "FAULT: .*$pattern" <<<"$out" || { echo "FAILED: device: wanted '$pattern': $out"; failed=1; }
+}
 # A device that gives back less than it got: every copy forgets its last byte.
-sed 's/memmove(host_address(target), host_address(source), (size_t)size)/if (size) memmove(host_address(target), host_address(source), (size_t)size - 1)/' \
-  plugins/template_target/template_target.c >"$TEST_TMPDIR/template_target.c"
-if cmp -s plugins/template_target/template_target.c "$TEST_TMPDIR/template_target.c"; then echo "FAILED: nothing was altered"; failed=1; fi
-cc -shared -fPIC -I include "$TEST_TMPDIR/template_target.c" -o "$TEST_TMPDIR/template_target.so" || failed=1
-out=$(check "$TEST_TMPDIR/template_target.so")
-grep -q "FAULT: output y.* on template_target:v1" <<<"$out" || { echo "FAILED: device: $out"; failed=1; }
+altered_target 'output y.* on template_target:v1' \
+  's/memmove(host_address(target), host_address(source), (size_t)size)/if (size) memmove(host_address(target), host_address(source), (size_t)size - 1)/'
+# A kernel of a device that reads its workspace before it writes there, and is right where that is zero, as new memory is.
+altered_target 'results depend on what memory held before.* on template_target:v1' 's/memset(memory, 0xa5,/memset(memory, 0,/' \
+  's/  if (!status) \*out_prepared = prepared;/&\n  if (!status \&\& *out_workspace_size < 64) *out_workspace_size = 64;/' \
+  's/  return prepared->host->run(prepared->host, prepared->inner, &own);/  const unsigned char held = *(unsigned char*)own.workspace;\n  trivet_status_t status = prepared->host->run(prepared->host, prepared->inner, \&own);\n  unsigned char* y = prepared->addresses[prepared->count - 1];\n  if (!status \&\& y) *y = (unsigned char)(*y | held);\n  return status;/'
 echo "$# faults"
 exit $failed

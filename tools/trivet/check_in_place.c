@@ -12,6 +12,8 @@
 #include "core/graph/graph_text.h"
 #include "tools/trivet/check_trial.h"
 
+#define ROUNDS 8
+
 static trivet_status_t add_copy(trivet_graph_t* graph, tvi_value_id_t value, tvi_node_id_t before,
                                 tvi_value_id_t* out_value) {
   tvi_node_id_t node = 0;
@@ -145,13 +147,17 @@ static trivet_status_t run_both(check_trial_t* t, const check_bytes_t* shared,
                                 const check_bytes_t* apart) {
   for (int set = 0; set < CHECK_SETS; ++set) {
     check_results_t a, b;
-    memset(&b, 0, sizeof(b));
     check_doing(t->check, "running %s with operands in shared and in separate memory",
                 t->kernel->name);
-    trivet_status_t status = check_run_once(t, shared, set, &a);
-    if (!status) status = check_run_once(t, apart, set, &b);
-    bool differs = !status && !check_results_same(t, &a, &b);
-    check_results_free(&a);
+    trivet_status_t status = check_run_once(t, apart, set, &b);
+    bool differs = false;
+    // Threads of a device that read what others overwrite need not do so every time.
+    const int rounds = strcmp(t->target, "cpu") == 0 ? 1 : ROUNDS;
+    for (int round = 0; round < rounds && !status && !differs; ++round) {
+      status = check_run_once(t, shared, set, &a);
+      differs = !status && !check_results_same(t, &a, &b);
+      check_results_free(&a);
+    }
     check_results_free(&b);
     TRIVET_RETURN_IF_ERROR(status);
     if (!differs) continue;

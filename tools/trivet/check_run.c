@@ -116,11 +116,18 @@ static void say_doing(const check_trial_t* t, const char* what) {
               *t->tactic ? ", tactic " : "", t->tactic);
 }
 
+static trivet_status_t create_context(const check_trial_t* t, uint32_t threads, uint32_t flags,
+                                      trivet_context_t** out) {
+  trivet_context_options_t options = {
+      .header = {sizeof(options), TRIVET_STRUCT_CONTEXT_OPTIONS, NULL},
+      .thread_count = threads,
+      .flags = flags};
+  return trivet_context_create(t->engine, &options, out);
+}
+
 static trivet_status_t make_context(const check_trial_t* t, uint32_t threads,
                                     trivet_context_t** out) {
-  trivet_context_options_t options = {
-      .header = {sizeof(options), TRIVET_STRUCT_CONTEXT_OPTIONS, NULL}, .thread_count = threads};
-  return trivet_context_create(t->engine, &options, out);
+  return create_context(t, threads, 0, out);
 }
 
 static bool inputs_stayed(const check_trial_t* t) {
@@ -229,17 +236,18 @@ static trivet_status_t run_threads(const check_trial_t* t) {
   return status;
 }
 
-// Two contexts whose memory held other things before.
-static trivet_status_t run_fills(check_trial_t* t) {
+// Two contexts whose memory held other things before, that of a device, too.
+static trivet_status_t run_fills(check_trial_t* t, int set) {
   check_results_t results[2];
   trivet_status_t status = TRIVET_OK;
   memset(results, 0, sizeof(results));
-  check_doing(t->check, "running in memory that held something");
+  say_doing(t, "running in memory that held something");
   for (int k = 0; k < 2 && !status; ++k) {
     trivet_context_t* context = NULL;
     t->memory->fill = k ? 0xFF : 0;
-    status = make_context(t, 1, &context);
-    if (!status) status = run_set(t, context, 0, 0xA5, &results[k]);
+    status =
+        create_context(t, 1, k ? TRIVET_CONTEXT_FILL_ONES : TRIVET_CONTEXT_FILL_ZEROS, &context);
+    if (!status) status = run_set(t, context, set, 0xA5, &results[k]);
     trivet_context_destroy(context);
   }
   t->memory->fill = 0;
@@ -344,7 +352,7 @@ trivet_status_t check_run(check_trial_t* t, const check_bytes_t* plan, bool all)
   trivet_status_t status = load(t, plan);
   if (!status) status = run_sets(t);
   bool good = !status && faults == t->check->tally->faults;
-  if (good) status = run_fills(t);
+  for (int set = 0; good && set < CHECK_SETS && !status; ++set) status = run_fills(t, set);
   if (good && all && !status) status = run_threads(t);
   if (good && all && !status && t->kernel && t->used) status = run_kernel(t);
   say_doing(t, "giving memory back");
