@@ -74,6 +74,8 @@ static trivet_status_t leave_out(tvi_tune_t* tune, tvi_tune_way_t* way, const ch
 // Prepares one alternative, with its addresses and workspace.
 static trivet_status_t take_way(tvi_tune_t* tune, uint32_t index, uint32_t way) {
   trivet_context_t* context = tune->context;
+  // What is queued still needs what the other way prepared.
+  TRIVET_RETURN_IF_ERROR(tvi_context_finish(context));
   tune->forced[index] = way;
   uint64_t workspace = tvi_context_workspace_share(context);
   TRIVET_RETURN_IF_ERROR(tvi_context_prepare_step(context, index, &workspace));

@@ -133,8 +133,8 @@ static double steps_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_mat
                           double steps, double each) {
   if (p->waits) return (steps + smaller(steps, t->stages - 1)) * larger(each, 1000);
   const double rows = (p->makes_a ? t->bm : 0) + (p->makes_b ? t->bn : 0);
-  // Pieces of a thread: 8 in a row of a tile.
-  const double pieces = rows * (t->kt / 8) / (t->wm * t->wn * 32);
+  const uint32_t of_row = t->kt / 8, threads = t->wm * t->wn * 32;
+  const double pieces = rows * of_row / threads;  // of a thread
   return steps * (larger(each, 150) + (rows > 0 ? 600 + 80 * pieces : 0));
 }
 
