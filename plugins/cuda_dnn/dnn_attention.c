@@ -4,6 +4,7 @@
 // It stands between the numbers of a plan file, which nothing is believed of, and the library.
 #include "plugins/cuda_dnn/dnn_attention.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -19,9 +20,14 @@ uint32_t dnn_attention_parameter_count(const dnn_attention_t* p) {
   return DNN_ATTENTION_EXTENTS + DNN_OPERAND_PARAMETERS * dnn_attention_operand_count(p) + 1;
 }
 
-trivet_status_t dnn_attention_verify(const dnn_attention_t* p, uint64_t blob_size) {
+_Static_assert(offsetof(dnn_attention_t, plan) + sizeof(dnn_stored_plan_t) ==
+                   sizeof(dnn_attention_t),
+               "the plan that follows is described by the last member");
+
+trivet_status_t dnn_attention_verify(const void* problem, uint64_t blob_size) {
+  const dnn_attention_t* p = (const dnn_attention_t*)problem;
   if (blob_size < sizeof(*p) || p->magic != DNN_ATTENTION_MAGIC ||
-      p->version != DNN_ATTENTION_VERSION || p->plan_size != blob_size - sizeof(*p)) {
+      p->version != DNN_ATTENTION_VERSION || p->plan.size != blob_size - sizeof(*p)) {
     return TRIVET_STATUS(DATA_LOSS, "cuDNN attention: a blob of %llu bytes that is no problem",
                          (unsigned long long)blob_size);
   }

@@ -42,8 +42,7 @@ typedef struct dnn_attention_s {
   uint32_t candidate;   // which of the heuristic's proposals
   uint32_t reserved;
   double scale;
-  uint64_t plan_size;    // bytes behind this struct; 0: none
-  uint64_t plan_key[2];  // dnn_attention_key of the shape that it is for
+  dnn_stored_plan_t plan;  // its key: dnn_attention_key
 } dnn_attention_t;
 
 // What is computed for given parameters. Tensors have rank 4 in the order of the operands; keys
@@ -57,8 +56,8 @@ typedef struct dnn_attention_shape_s {
 
 uint32_t dnn_attention_operand_count(const dnn_attention_t* problem);
 uint32_t dnn_attention_parameter_count(const dnn_attention_t* problem);
-// Checks the head of a blob that comes from a plan.
-trivet_status_t dnn_attention_verify(const dnn_attention_t* problem, uint64_t blob_size);
+// Checks the head of a blob, a dnn_attention_t, that comes from a plan.
+trivet_status_t dnn_attention_verify(const void* problem, uint64_t blob_size);
 // |alignments|: bytes that the address of each operand is a multiple of. Refuses numbers that do
 // not fit.
 trivet_status_t dnn_attention_describe(const dnn_attention_t* problem, const int64_t* parameters,

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Build half of attention. propose asks the heuristic, which takes milliseconds here; emit builds
-// the plan for the shapes to optimise for, for a device that is described.
-#include "plugins/cuda_dnn/dnn_attention_build.h"
-
-#include <stdio.h>
-#include <string.h>
-
-#include "core/base/allocator.h"
+// What the library is asked for attention, for the shapes to optimise for. It answers in
+// milliseconds, so it is asked for every one.
+#include "core/base/arena.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/target/attention_match.h"
 #include "plugins/cuda_dnn/dnn_attention_graph.h"
-#include "plugins/cuda_dnn/dnn_graph.h"
-#include "plugins/cuda_dnn/dnn_offline.h"
+#include "plugins/cuda_dnn/dnn_kind.h"
 
 typedef struct asked_s {
   dnn_attention_t problem;
@@ -21,8 +15,6 @@ typedef struct asked_s {
   uint32_t operands[DNN_ATTENTION_OPERANDS];  // of the region, for each of the step's
   uint32_t parameter_count;
   trivet_dim_t parameters[DNN_ATTENTION_MAX_PARAMETERS];
-  const char* properties;  // of the device
-  const char* reason;      // why not
 } asked_t;
 
 static const char* problem_reason(const tvi_attention_t* m) {
@@ -119,37 +111,6 @@ static const char* shape_reason(const asked_t* a) {
   return NULL;
 }
 
-static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
-  a->properties = dnn_target_properties(region->target);
-  if (!a->properties) {
-    a->reason = "the properties of this architecture are not known";
-    return TRIVET_OK;
-  }
-  tvi_attention_t match;
-  TRIVET_RETURN_IF_ERROR(tvi_attention_match(region, arena, &match, &a->reason));
-  if (!a->reason) a->reason = problem_reason(&match);
-  if (a->reason) return TRIVET_OK;
-  TRIVET_RETURN_IF_ERROR(read_match(region, &match, a));
-  int64_t numbers[DNN_ATTENTION_MAX_PARAMETERS];
-  for (uint32_t i = 0; i < a->parameter_count; ++i) {
-    trivet_status_t status =
-        tvi_dim_evaluate(a->parameters[i], region->symbols, region->symbol_count, &numbers[i]);
-    if (!status) continue;
-    trivet_status_free(status);
-    a->reason = "an extent depends on data";
-    return TRIVET_OK;
-  }
-  static const uint64_t kAlignments[DNN_ATTENTION_OPERANDS];
-  trivet_status_t status = dnn_attention_describe(&a->problem, numbers, kAlignments, &a->shape);
-  if (status) {
-    trivet_status_free(status);
-    a->reason = "an extent of 0, or strides that cuDNN does not take";
-    return TRIVET_OK;
-  }
-  a->reason = shape_reason(a);
-  return TRIVET_OK;
-}
-
 // Nanoseconds on a large GPU: products, exponentials, bytes, and how many of its multiprocessors
 // the tiles of queries occupy.
 static double price(const asked_t* a) {
@@ -168,87 +129,37 @@ static double price(const asked_t* a) {
   return 3000 + (compute > memory ? compute : memory);
 }
 
-static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                               trivet_proposal_t* proposal, tvi_arena_t* arena, asked_t* a) {
-  char text[DNN_REASON_SIZE];
-  uint32_t count = 0;
-  TRIVET_RETURN_IF_ERROR(ask(region, arena, a));
-  if (!a->reason) {
-    dnn_library_t library;
-    trivet_status_t status = dnn_offline_open(region->graph->allocator, &library);
-    if (!status) {
-      dnn_device_choice_t device = {a->properties, NULL};
-      status = dnn_attention_candidates(&library, &a->problem, &a->shape, &device, &count);
-      dnn_library_close(&library);
-    }
-    if (status) a->reason = dnn_offline_reason(status, text);
-  }
-  if (!a->reason && !count) a->reason = "cuDNN offers no way to compute it";
-  if (a->reason) {
-    proposal->decline(proposal->self, kernel, "%s", a->reason);
+trivet_status_t dnn_attention_ask(const trivet_region_t* region, tvi_arena_t* arena,
+                                  uint32_t candidate, dnn_asked_t* out) {
+  asked_t* a;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(arena, sizeof(*a), &a));
+  tvi_attention_t match;
+  TRIVET_RETURN_IF_ERROR(tvi_attention_match(region, arena, &match, &out->reason));
+  if (!out->reason) out->reason = problem_reason(&match);
+  if (out->reason) return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(read_match(region, &match, a));
+  a->problem.candidate = candidate;
+  int64_t numbers[DNN_ATTENTION_MAX_PARAMETERS];
+  if (!dnn_offline_evaluate(region, a->parameters, a->parameter_count, numbers)) {
+    out->reason = "an extent depends on data";
     return TRIVET_OK;
   }
-  for (uint32_t i = 0; i < count; ++i) {
-    tvi_tactic_t tactic;
-    memset(&tactic, 0, sizeof(tactic));
-    tactic.kernel = kernel;
-    tactic.id = i;
-    // The heuristic orders its proposals: a later one must win by time.
-    tactic.price = price(a) * (1 + 0.02 * i);
-    snprintf(tactic.name, sizeof(tactic.name), "cudnn attention %u", i);
-    TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
+  static const uint64_t kAlignments[DNN_ATTENTION_OPERANDS];
+  trivet_status_t status = dnn_attention_describe(&a->problem, numbers, kAlignments, &a->shape);
+  if (status) {
+    trivet_status_free(status);
+    out->reason = "an extent of 0, or strides that cuDNN does not take";
+    return TRIVET_OK;
   }
+  out->reason = shape_reason(a);
+  if (out->reason) return TRIVET_OK;
+  out->graph = dnn_attention_graph(&a->problem, &a->shape);
+  out->price = price(a);
+  out->question = DNN_ASK_HOW_MANY;
+  out->most = DNN_MAX_CANDIDATES;
+  out->operand_count = dnn_attention_operand_count(&a->problem);
+  out->operands = a->operands;
+  out->parameter_count = a->parameter_count;
+  out->parameters = a->parameters;
   return TRIVET_OK;
-}
-
-trivet_status_t dnn_attention_propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                                      trivet_proposal_t* proposal) {
-  asked_t asked;
-  memset(&asked, 0, sizeof(asked));
-  tvi_arena_t arena;
-  tvi_arena_init(&arena, region->graph->allocator, 1 << 14);
-  trivet_status_t status = propose(kernel, region, proposal, &arena, &asked);
-  tvi_arena_deinit(&arena);
-  return status;
-}
-
-static trivet_status_t build_plan(void* self, const dnn_library_t* library,
-                                  trivet_allocator_t allocator, char** out_text,
-                                  uint64_t* out_size) {
-  const asked_t* a = (const asked_t*)self;
-  dnn_device_choice_t device = {a->properties, NULL};
-  return dnn_attention_plan(library, &a->problem, &a->shape, &device, allocator, out_text,
-                            out_size);
-}
-
-static trivet_status_t set_blob(const trivet_region_t* region, asked_t* a,
-                                trivet_emission_t* emission) {
-  dnn_attention_t* p = &a->problem;
-  tvi_hash128_t problem = tvi_hash128(p, sizeof(*p), DNN_ATTENTION_MAGIC);
-  dnn_attention_key(p, &a->shape, p->plan_key);
-  const uint64_t parts[4] = {problem.low, problem.high, p->plan_key[0], p->plan_key[1]};
-  dnn_offline_blob_t blob = {
-      .self = a, .self_size = sizeof(*a), .build = build_plan, .head = p, .head_size = sizeof(*p)};
-  blob.plan_size = &p->plan_size;
-  blob.key = tvi_hash128(parts, sizeof(parts), strlen(a->properties));
-  return dnn_offline_set_blob(region, &blob, emission);
-}
-
-trivet_status_t dnn_attention_emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                                   uint64_t tactic, trivet_emission_t* emission) {
-  (void)kernel;
-  asked_t a;
-  memset(&a, 0, sizeof(a));
-  TRIVET_RETURN_IF_ERROR(ask(region, emission->arena, &a));
-  if (a.reason) return TRIVET_STATUS(INTERNAL, "cuDNN took this region before: %s", a.reason);
-  a.problem.candidate = tactic < DNN_MAX_CANDIDATES ? (uint32_t)tactic : 0;
-  uint32_t count = dnn_attention_operand_count(&a.problem);
-  for (uint32_t i = 0; i < count; ++i) {
-    TRIVET_RETURN_IF_ERROR(emission->add_operand(emission->self, a.operands[i]));
-  }
-  for (uint32_t i = 0; i < a.parameter_count; ++i) {
-    TRIVET_RETURN_IF_ERROR(emission->add_parameter(emission->self, a.parameters[i]));
-  }
-  TRIVET_RETURN_IF_ERROR(emission->require(emission->self, "plugin:cuda_dnn"));
-  return set_blob(region, &a, emission);
 }

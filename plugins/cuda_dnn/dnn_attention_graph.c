@@ -14,7 +14,7 @@
 #define MAX_OPS 16u
 
 typedef struct build_s {
-  dnn_maker_t maker;
+  dnn_maker_t* maker;
   const dnn_attention_t* problem;
   const dnn_attention_shape_t* shape;
   cudnnBackendDescriptor_t ops[MAX_OPS];
@@ -24,7 +24,7 @@ typedef struct build_s {
 
 static trivet_status_t operand(build_t* b, uint32_t kind, cudnnBackendDescriptor_t* out) {
   const dnn_tensor_t* tensor = &b->shape->tensors[kind];
-  return dnn_maker_tensor(&b->maker, tensor, 4, dnn_data_type(tensor->dtype),
+  return dnn_maker_tensor(b->maker, tensor, 4, dnn_data_type(tensor->dtype),
                           DNN_UID_ATTENTION + kind, 0, out);
 }
 
@@ -40,7 +40,7 @@ static trivet_status_t between(build_t* b, cudnnDataType_t type, bool is_row,
   tensor.dims[3] = is_row ? 1 : extents[DNN_EXTENT_KEYS];
   tensor.strides[3] = 1;
   for (uint32_t d = 3; d-- > 0;) tensor.strides[d] = tensor.strides[d + 1] * tensor.dims[d + 1];
-  return dnn_maker_tensor(&b->maker, &tensor, 4, type, b->next_uid++, DNN_TENSOR_VIRTUAL, out);
+  return dnn_maker_tensor(b->maker, &tensor, 4, type, b->next_uid++, DNN_TENSOR_VIRTUAL, out);
 }
 
 static trivet_status_t number(build_t* b, cudnnDataType_t type, int64_t uid,
@@ -48,7 +48,7 @@ static trivet_status_t number(build_t* b, cudnnDataType_t type, int64_t uid,
   dnn_tensor_t tensor;
   memset(&tensor, 0, sizeof(tensor));
   for (uint32_t d = 0; d < 4; ++d) tensor.dims[d] = tensor.strides[d] = 1;
-  return dnn_maker_tensor(&b->maker, &tensor, 4, type, uid, DNN_TENSOR_BY_VALUE, out);
+  return dnn_maker_tensor(b->maker, &tensor, 4, type, uid, DNN_TENSOR_BY_VALUE, out);
 }
 
 // y = mode(x, other, select), in |compute|; *out is the new value of |type|.
@@ -59,7 +59,7 @@ static trivet_status_t pointwise(build_t* b, cudnnPointwiseMode_t mode, cudnnDat
   dnn_pointwise_how_t how = {.mode = mode, .compute = compute, .axis = axis};
   dnn_operands_t operands = {.x = x, .b = other, .t = select};
   TRY(between(b, type, false, &operands.y));
-  TRY(dnn_maker_pointwise(&b->maker, &how, &operands, &b->ops[b->op_count]));
+  TRY(dnn_maker_pointwise(b->maker, &how, &operands, &b->ops[b->op_count]));
   ++b->op_count;
   *out = operands.y;
   return TRIVET_OK;
@@ -90,7 +90,7 @@ static trivet_status_t hide(build_t* b, cudnnBackendDescriptor_t* scores) {
 static trivet_status_t reduce(build_t* b, cudnnReduceTensorOp_t kind, cudnnBackendDescriptor_t x,
                               cudnnBackendDescriptor_t* out) {
   TRY(between(b, CUDNN_DATA_FLOAT, true, out));
-  TRY(dnn_maker_reduction(&b->maker, kind, x, *out, &b->ops[b->op_count]));
+  TRY(dnn_maker_reduction(b->maker, kind, x, *out, &b->ops[b->op_count]));
   ++b->op_count;
   return TRIVET_OK;
 }
@@ -101,12 +101,12 @@ static trivet_status_t row_statistics(build_t* b, cudnnBackendDescriptor_t large
   dnn_pointwise_how_t how = {.mode = CUDNN_POINTWISE_LOG, .compute = CUDNN_DATA_FLOAT};
   dnn_operands_t operands = {.x = sum};
   TRY(between(b, CUDNN_DATA_FLOAT, true, &operands.y));
-  TRY(dnn_maker_pointwise(&b->maker, &how, &operands, &b->ops[b->op_count]));
+  TRY(dnn_maker_pointwise(b->maker, &how, &operands, &b->ops[b->op_count]));
   ++b->op_count;
   operands = (dnn_operands_t){.x = largest, .b = operands.y};
   how.mode = CUDNN_POINTWISE_ADD;
   TRY(between(b, CUDNN_DATA_FLOAT, true, &operands.y));
-  TRY(dnn_maker_pointwise(&b->maker, &how, &operands, &b->ops[b->op_count]));
+  TRY(dnn_maker_pointwise(b->maker, &how, &operands, &b->ops[b->op_count]));
   ++b->op_count;
   return TRIVET_OK;
 }
@@ -125,15 +125,14 @@ static trivet_status_t softmax(build_t* b, cudnnBackendDescriptor_t x,
 
 static trivet_status_t product(build_t* b, cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t y,
                                cudnnBackendDescriptor_t z) {
-  TRY(dnn_maker_matmul(&b->maker, x, y, z, &b->ops[b->op_count]));
+  TRY(dnn_maker_matmul(b->maker, x, y, z, &b->ops[b->op_count]));
   ++b->op_count;
   return TRIVET_OK;
 }
 
-static trivet_status_t make_graph(build_t* b) {
+static trivet_status_t make_operations(build_t* b) {
   cudnnBackendDescriptor_t q = NULL, k = NULL, v = NULL, result = NULL, scale = NULL;
   cudnnBackendDescriptor_t scores = NULL, weights = NULL, mask = NULL;
-  TRY(dnn_maker_begin(&b->maker));
   TRY(operand(b, DNN_Q, &q));
   TRY(operand(b, DNN_K, &k));
   TRY(operand(b, DNN_V, &v));
@@ -149,46 +148,24 @@ static trivet_status_t make_graph(build_t* b) {
   if (b->problem->has_upper) TRY(hide(b, &scores));
   TRY(softmax(b, scores, &weights));
   TRY(product(b, weights, v, result));
-  return dnn_maker_graph(&b->maker, b->ops, b->op_count);
+  return dnn_maker_graph(b->maker, b->ops, b->op_count);
 }
 
-static void begin(build_t* b, const dnn_library_t* dnn, const dnn_attention_t* problem,
-                  const dnn_attention_shape_t* shape, const dnn_device_choice_t* device) {
-  memset(b, 0, sizeof(*b));
-  b->maker.dnn = dnn;
-  b->maker.device = device;
-  b->problem = problem;
-  b->shape = shape;
-  b->next_uid = DNN_UID_BETWEEN;
+static trivet_status_t make_graph(dnn_maker_t* m, const void* problem, const void* shape) {
+  build_t b = {.maker = m,
+               .problem = (const dnn_attention_t*)problem,
+               .shape = (const dnn_attention_shape_t*)shape,
+               .next_uid = DNN_UID_BETWEEN};
+  return make_operations(&b);
 }
 
-trivet_status_t dnn_attention_candidates(const dnn_library_t* dnn, const dnn_attention_t* problem,
-                                         const dnn_attention_shape_t* shape,
-                                         const dnn_device_choice_t* device, uint32_t* out_count) {
-  build_t b;
-  begin(&b, dnn, problem, shape, device);
-  trivet_status_t status = make_graph(&b);
-  uint32_t count = b.maker.config_count;
-  dnn_maker_destroy(&b.maker);
-  if (trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
-    trivet_status_free(status);
-    status = TRIVET_OK;
-    count = 0;
-  }
-  if (!status) *out_count = count;
-  return status;
-}
-
-trivet_status_t dnn_attention_plan(const dnn_library_t* dnn, const dnn_attention_t* problem,
-                                   const dnn_attention_shape_t* shape,
-                                   const dnn_device_choice_t* device, trivet_allocator_t allocator,
-                                   char** out_text, uint64_t* out_size) {
-  build_t b;
-  begin(&b, dnn, problem, shape, device);
-  trivet_status_t status = make_graph(&b);
-  if (!status) {
-    status = dnn_maker_plan(&b.maker, problem->candidate, allocator, out_text, out_size);
-  }
-  dnn_maker_destroy(&b.maker);
-  return status;
+dnn_graph_t dnn_attention_graph(const dnn_attention_t* problem,
+                                const dnn_attention_shape_t* shape) {
+  dnn_graph_t graph = {.make = make_graph,
+                       .problem = problem,
+                       .shape = shape,
+                       .problem_size = sizeof(*problem),
+                       .candidate = problem->candidate};
+  dnn_attention_key(problem, shape, graph.key);
+  return graph;
 }

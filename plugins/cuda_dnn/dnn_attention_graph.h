@@ -15,15 +15,6 @@
 #define DNN_UID_UPPER 22     // i32, host
 #define DNN_UID_BETWEEN 40   // virtual tensors
 
-// How many ways the library offers (0: it cannot compute the problem).
-trivet_status_t dnn_attention_candidates(const dnn_library_t* dnn, const dnn_attention_t* problem,
-                                         const dnn_attention_shape_t* shape,
-                                         const dnn_device_choice_t* device, uint32_t* out_count);
-// A serialised plan by candidate |problem->candidate|, or the next one that can be built.
-// UNIMPLEMENTED: none can.
-trivet_status_t dnn_attention_plan(const dnn_library_t* dnn, const dnn_attention_t* problem,
-                                   const dnn_attention_shape_t* shape,
-                                   const dnn_device_choice_t* device, trivet_allocator_t allocator,
-                                   char** out_text, uint64_t* out_size);
+dnn_graph_t dnn_attention_graph(const dnn_attention_t* problem, const dnn_attention_shape_t* shape);
 
 #endif  // TRIVET_PLUGINS_CUDA_DNN_DNN_ATTENTION_GRAPH_H_

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Build half. propose prices what cuDNN is known to compute, and asks its heuristic only where the
-// form is unusual, since that takes long; emit packs constant weights channels last and builds the
-// plan, for a device that is described: none has to be there.
-#include "plugins/cuda_dnn/dnn_build.h"
-
-#include <stdio.h>
+// What the library is asked for convolutions, for the shapes to optimise for: nothing where it is
+// known to compute the form, since the heuristic takes long. Constant weights are packed channels
+// last.
 #include <string.h>
 
-#include "core/base/allocator.h"
+#include "core/base/arena.h"
 #include "core/base/dtype.h"
 #include "core/base/status.h"
 #include "core/target/anchor_match.h"
 #include "plugins/cuda_dnn/dnn_graph.h"
-#include "plugins/cuda_dnn/dnn_offline.h"
+#include "plugins/cuda_dnn/dnn_kind.h"
+#include "plugins/cuda_dnn/dnn_match.h"
 
 #define PROPOSALS 4u
 
@@ -22,8 +20,6 @@ typedef struct asked_s {
   trivet_operand_t operands[DNN_MAX_OPERANDS];
   const void* weights;  // constant bytes to pack; NULL: they are read as they lie
   dnn_tensor_t tensors[DNN_MAX_OPERANDS];
-  const char* properties;  // of the device
-  const char* reason;      // why not
 } asked_t;
 
 // Operands for the shapes to optimise for. False: an extent is not known.
@@ -111,52 +107,6 @@ static bool is_exact_form(const dnn_problem_t* p) {
          relu->op == TVI_POST_RELU && relu->alpha == 0;
 }
 
-static trivet_status_t ask(const trivet_region_t* region, tvi_arena_t* arena, asked_t* a) {
-  a->properties = dnn_target_properties(region->target);
-  if (!a->properties) {
-    a->reason = "the properties of this architecture are not known";
-    return TRIVET_OK;
-  }
-  TRIVET_RETURN_IF_ERROR(dnn_match_region(region, arena, &a->match, &a->reason));
-  if (a->reason) return TRIVET_OK;
-  if (!concrete(region, a)) {
-    a->reason = "an extent depends on data, or is 0";
-    return TRIVET_OK;
-  }
-  TRIVET_RETURN_IF_ERROR(dnn_describe(&a->match.problem, a->operands, a->tensors));
-  plan_packing(a);
-  TRIVET_RETURN_IF_ERROR(dnn_describe(&a->match.problem, a->operands, a->tensors));
-  a->reason = layout_reason(a);
-  const dnn_problem_t* p = &a->match.problem;
-  if (!a->reason && p->dtype == TRIVET_DTYPE_F32 && !p->allows_tf32 &&
-      (!is_usual(a) || a->match.groups != 1 || !is_exact_form(p))) {
-    a->reason = "in f32 only convolutions with nothing, or a bias and relu, behind them";
-  }
-  return TRIVET_OK;
-}
-
-// --- Proposal ---------------------------------------------------------------------------
-
-// Whether cuDNN computes the problem; *out_reason says why not, in |text|.
-static trivet_status_t check_offered(const asked_t* a, trivet_allocator_t allocator,
-                                     char text[DNN_REASON_SIZE], const char** out_reason) {
-  dnn_library_t library;
-  trivet_status_t status = dnn_offline_open(allocator, &library);
-  if (status) {
-    *out_reason = dnn_offline_reason(status, text);
-    return TRIVET_OK;
-  }
-  if (!is_usual(a)) {
-    dnn_device_choice_t device = {a->properties, NULL};
-    uint32_t count = 0;
-    status = dnn_graph_candidates(&library, &a->match.problem, a->tensors, &device, &count);
-    if (!status && count == 0) *out_reason = "cuDNN offers no way to compute it";
-    if (status) *out_reason = dnn_offline_reason(status, text);
-  }
-  dnn_library_close(&library);
-  return TRIVET_OK;
-}
-
 static double bytes_of(const dnn_problem_t* p, const dnn_tensor_t* tensor) {
   double bytes = tvi_dtype_bytes(tensor->dtype);
   for (uint32_t d = 0; d < p->rank; ++d) bytes *= (double)tensor->dims[d];
@@ -198,46 +148,10 @@ static double price(const asked_t* a) {
   return 2500 + (busy > latency ? busy : latency);
 }
 
-static trivet_status_t propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                               trivet_proposal_t* proposal, tvi_arena_t* arena, asked_t* a) {
-  char text[DNN_REASON_SIZE];
-  TRIVET_RETURN_IF_ERROR(ask(region, arena, a));
-  if (!a->reason) {
-    TRIVET_RETURN_IF_ERROR(check_offered(a, region->graph->allocator, text, &a->reason));
-  }
-  if (a->reason) {
-    proposal->decline(proposal->self, kernel, "%s", a->reason);
-    return TRIVET_OK;
-  }
-  for (uint32_t i = 0; i < PROPOSALS; ++i) {
-    tvi_tactic_t tactic;
-    memset(&tactic, 0, sizeof(tactic));
-    tactic.kernel = kernel;
-    tactic.id = i;
-    // The heuristic orders its proposals: a later one must win by time.
-    tactic.price = price(a) * (1 + 0.02 * i);
-    snprintf(tactic.name, sizeof(tactic.name), "cudnn %u", i);
-    TRIVET_RETURN_IF_ERROR(proposal->add(proposal->self, &tactic));
-  }
-  return TRIVET_OK;
-}
-
-trivet_status_t dnn_propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                            trivet_proposal_t* proposal) {
-  asked_t asked;
-  memset(&asked, 0, sizeof(asked));
-  tvi_arena_t arena;
-  tvi_arena_init(&arena, region->graph->allocator, 1 << 14);
-  trivet_status_t status = propose(kernel, region, proposal, &arena, &asked);
-  tvi_arena_deinit(&arena);
-  return status;
-}
-
-// --- Emission ---------------------------------------------------------------------------
-
 // Constants lie dense in the order of their dimensions; packed ones channels last.
-static trivet_status_t pack(const trivet_region_t* region, const asked_t* a,
+static trivet_status_t pack(const void* self, const trivet_region_t* region,
                             trivet_emission_t* emission) {
+  const asked_t* a = (const asked_t*)self;
   const dnn_problem_t* p = &a->match.problem;
   const trivet_operand_t* source = &a->operands[1];
   const dnn_tensor_t* target = &a->tensors[1];
@@ -281,44 +195,34 @@ static trivet_status_t pack(const trivet_region_t* region, const asked_t* a,
   return emission->add_packed(emission->self, &packed);
 }
 
-static trivet_status_t build_plan(void* self, const dnn_library_t* library,
-                                  trivet_allocator_t allocator, char** out_text,
-                                  uint64_t* out_size) {
-  const asked_t* a = (const asked_t*)self;
-  dnn_device_choice_t device = {a->properties, NULL};
-  return dnn_graph_plan(library, &a->match.problem, a->tensors, &device, allocator, out_text,
-                        out_size);
-}
-
-static trivet_status_t set_blob(const trivet_region_t* region, asked_t* a,
-                                trivet_emission_t* emission) {
+trivet_status_t dnn_convolution_ask(const trivet_region_t* region, tvi_arena_t* arena,
+                                    uint32_t candidate, dnn_asked_t* out) {
+  asked_t* a;
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_zeroed(arena, sizeof(*a), &a));
   dnn_problem_t* p = &a->match.problem;
-  tvi_hash128_t problem = tvi_hash128(p, sizeof(*p), DNN_MAGIC);
-  dnn_tensors_key(p, a->tensors, p->plan_key);
-  const uint64_t parts[4] = {problem.low, problem.high, p->plan_key[0], p->plan_key[1]};
-  dnn_offline_blob_t blob = {
-      .self = a, .self_size = sizeof(*a), .build = build_plan, .head = p, .head_size = sizeof(*p)};
-  blob.plan_size = &p->plan_size;
-  blob.key = tvi_hash128(parts, sizeof(parts), strlen(a->properties));
-  return dnn_offline_set_blob(region, &blob, emission);
-}
-
-trivet_status_t dnn_emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
-                         uint64_t tactic, trivet_emission_t* emission) {
-  (void)kernel;
-  asked_t a;
-  memset(&a, 0, sizeof(a));
-  TRIVET_RETURN_IF_ERROR(ask(region, emission->arena, &a));
-  if (a.reason) return TRIVET_STATUS(INTERNAL, "cuDNN took this region before: %s", a.reason);
-  a.match.problem.candidate = tactic < DNN_MAX_CANDIDATES ? (uint32_t)tactic : 0;
-  for (uint32_t i = 0; i < a.match.problem.operand_count; ++i) {
-    bool is_collecting = region->code_cache && region->code_cache->is_collecting;
-    if (i == 1 && a.match.problem.is_packed) {
-      if (!is_collecting) TRIVET_RETURN_IF_ERROR(pack(region, &a, emission));
-    } else {
-      TRIVET_RETURN_IF_ERROR(emission->add_operand(emission->self, a.match.region_operands[i]));
-    }
+  TRIVET_RETURN_IF_ERROR(dnn_match_region(region, arena, &a->match, &out->reason));
+  if (out->reason) return TRIVET_OK;
+  if (!concrete(region, a)) {
+    out->reason = "an extent depends on data, or is 0";
+    return TRIVET_OK;
   }
-  TRIVET_RETURN_IF_ERROR(emission->require(emission->self, "plugin:cuda_dnn"));
-  return set_blob(region, &a, emission);
+  TRIVET_RETURN_IF_ERROR(dnn_describe(p, a->operands, a->tensors));
+  plan_packing(a);
+  TRIVET_RETURN_IF_ERROR(dnn_describe(p, a->operands, a->tensors));
+  out->reason = layout_reason(a);
+  if (!out->reason && p->dtype == TRIVET_DTYPE_F32 && !p->allows_tf32 &&
+      (!is_usual(a) || a->match.groups != 1 || !is_exact_form(p))) {
+    out->reason = "in f32 only convolutions with nothing, or a bias and relu, behind them";
+  }
+  if (out->reason) return TRIVET_OK;
+  p->candidate = candidate;
+  out->graph = dnn_convolution_graph(p, a->tensors);
+  out->price = price(a);
+  out->question = is_usual(a) ? DNN_ASK_NOTHING : DNN_ASK_WHETHER;
+  out->most = PROPOSALS;
+  out->operand_count = p->operand_count;
+  out->operands = a->match.region_operands;
+  out->pack = p->is_packed ? pack : NULL;
+  out->self = a;
+  return TRIVET_OK;
 }

@@ -15,7 +15,7 @@
 #define TRY(call) TRIVET_RETURN_IF_ERROR(call)
 
 typedef struct build_s {
-  dnn_maker_t maker;
+  dnn_maker_t* maker;
   const dnn_problem_t* problem;
   const dnn_tensor_t* tensors;
 } build_t;
@@ -133,7 +133,7 @@ uint32_t dnn_pointwise_list(const dnn_problem_t* problem,
 
 static trivet_status_t make_operand(build_t* b, uint32_t operand, cudnnBackendDescriptor_t* out) {
   const dnn_tensor_t* tensor = &b->tensors[operand];
-  return dnn_maker_tensor(&b->maker, tensor, b->problem->rank, dnn_data_type(tensor->dtype),
+  return dnn_maker_tensor(b->maker, tensor, b->problem->rank, dnn_data_type(tensor->dtype),
                           DNN_UID_OPERAND + operand, 0, out);
 }
 
@@ -142,13 +142,13 @@ static trivet_status_t make_result(build_t* b, bool is_last, int64_t uid,
                                    cudnnBackendDescriptor_t* out) {
   uint32_t result = b->problem->operand_count - 1;
   if (is_last) return make_operand(b, result, out);
-  return dnn_maker_tensor(&b->maker, &b->tensors[result], b->problem->rank, CUDNN_DATA_FLOAT, uid,
+  return dnn_maker_tensor(b->maker, &b->tensors[result], b->problem->rank, CUDNN_DATA_FLOAT, uid,
                           DNN_TENSOR_VIRTUAL, out);
 }
 
 static trivet_status_t make_convolution(build_t* b, cudnnBackendDescriptor_t y,
                                         cudnnBackendDescriptor_t* out) {
-  dnn_maker_t* m = &b->maker;
+  dnn_maker_t* m = b->maker;
   const dnn_problem_t* p = b->problem;
   const dnn_tensor_t *x = &b->tensors[0], *w = &b->tensors[1];
   const dnn_tensor_t* result = &b->tensors[p->operand_count - 1];
@@ -226,16 +226,15 @@ static trivet_status_t make_pointwise(build_t* b, const dnn_pointwise_t* from,
   if (from->mode == CUDNN_POINTWISE_ELU_FWD) {
     add_setting(&how, CUDNN_ATTR_POINTWISE_ELU_ALPHA, from->parameter);
   }
-  return dnn_maker_pointwise(&b->maker, &how, operands, out);
+  return dnn_maker_pointwise(b->maker, &how, operands, out);
 }
 
-static trivet_status_t make_graph(build_t* b) {
+static trivet_status_t make_operations(build_t* b) {
   const dnn_problem_t* p = b->problem;
   dnn_pointwise_t list[DNN_MAX_POINTWISE];
   uint32_t count = dnn_pointwise_list(p, list);
   cudnnBackendDescriptor_t ops[DNN_MAX_POINTWISE + 1];
   cudnnBackendDescriptor_t inputs[DNN_MAX_POINTWISE + 1];  // of each pointwise operation
-  TRY(dnn_maker_begin(&b->maker));
   TRY(make_result(b, count == 0, DNN_UID_VIRTUAL, &inputs[0]));
   TRY(make_convolution(b, inputs[0], &ops[0]));
   for (uint32_t i = 0; i < count; ++i) {
@@ -243,7 +242,7 @@ static trivet_status_t make_graph(build_t* b) {
     if (list[i].with == DNN_WITH_OPERAND) {
       TRY(make_operand(b, list[i].operand, &operands.b));
     } else if (list[i].with == DNN_WITH_NUMBER) {
-      TRY(dnn_maker_number(&b->maker, p->rank, DNN_UID_NUMBER + i, &operands.b));
+      TRY(dnn_maker_number(b->maker, p->rank, DNN_UID_NUMBER + i, &operands.b));
     } else if (list[i].with == DNN_WITH_SAVED) {
       operands.b = inputs[list[i].saved];
     }
@@ -251,44 +250,24 @@ static trivet_status_t make_graph(build_t* b) {
     operands.y = inputs[i + 1];
     TRY(make_pointwise(b, &list[i], &operands, &ops[i + 1]));
   }
-  return dnn_maker_graph(&b->maker, ops, count + 1);
+  return dnn_maker_graph(b->maker, ops, count + 1);
 }
 
-static build_t begin(const dnn_library_t* dnn, const dnn_problem_t* problem,
-                     const dnn_tensor_t* tensors, const dnn_device_choice_t* device) {
-  build_t b = {.problem = problem, .tensors = tensors};
-  b.maker.dnn = dnn;
-  b.maker.device = device;
-  b.maker.exact = problem->dtype == TRIVET_DTYPE_F32 && !problem->allows_tf32;
-  return b;
+static trivet_status_t make_graph(dnn_maker_t* m, const void* problem, const void* shape) {
+  build_t b = {
+      .maker = m, .problem = (const dnn_problem_t*)problem, .tensors = (const dnn_tensor_t*)shape};
+  return make_operations(&b);
 }
 
-trivet_status_t dnn_graph_candidates(const dnn_library_t* dnn, const dnn_problem_t* problem,
-                                     const dnn_tensor_t* tensors, const dnn_device_choice_t* device,
-                                     uint32_t* out_count) {
-  build_t b = begin(dnn, problem, tensors, device);
-  trivet_status_t status = make_graph(&b);
-  uint32_t count = b.maker.config_count;
-  dnn_maker_destroy(&b.maker);
-  if (trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
-    trivet_status_free(status);
-    status = TRIVET_OK;
-    count = 0;
-  }
-  if (!status) *out_count = count;
-  return status;
-}
-
-trivet_status_t dnn_graph_plan(const dnn_library_t* dnn, const dnn_problem_t* problem,
-                               const dnn_tensor_t* tensors, const dnn_device_choice_t* device,
-                               trivet_allocator_t allocator, char** out_text, uint64_t* out_size) {
-  build_t b = begin(dnn, problem, tensors, device);
-  trivet_status_t status = make_graph(&b);
-  if (!status) {
-    status = dnn_maker_plan(&b.maker, problem->candidate, allocator, out_text, out_size);
-  }
-  dnn_maker_destroy(&b.maker);
-  return status;
+dnn_graph_t dnn_convolution_graph(const dnn_problem_t* problem, const dnn_tensor_t* tensors) {
+  dnn_graph_t graph = {.make = make_graph,
+                       .problem = problem,
+                       .shape = tensors,
+                       .problem_size = sizeof(*problem),
+                       .candidate = problem->candidate,
+                       .exact = problem->dtype == TRIVET_DTYPE_F32 && !problem->allows_tf32};
+  dnn_tensors_key(problem, tensors, graph.key);
+  return graph;
 }
 
 const char* dnn_device_properties(const char* architecture) {

@@ -37,14 +37,7 @@ uint32_t dnn_pointwise_list(const dnn_problem_t* problem,
 // The properties of an architecture ("sm_90"), NULL where they are not known.
 const char* dnn_device_properties(const char* architecture);
 
-// How many ways the library offers (0: it cannot compute the problem).
-trivet_status_t dnn_graph_candidates(const dnn_library_t* dnn, const dnn_problem_t* problem,
-                                     const dnn_tensor_t* tensors, const dnn_device_choice_t* device,
-                                     uint32_t* out_count);
-// A serialised plan by candidate |problem->candidate|, or the next one that can be built.
-// UNIMPLEMENTED: none can.
-trivet_status_t dnn_graph_plan(const dnn_library_t* dnn, const dnn_problem_t* problem,
-                               const dnn_tensor_t* tensors, const dnn_device_choice_t* device,
-                               trivet_allocator_t allocator, char** out_text, uint64_t* out_size);
+// |tensors|: of the step's operands.
+dnn_graph_t dnn_convolution_graph(const dnn_problem_t* problem, const dnn_tensor_t* tensors);
 
 #endif  // TRIVET_PLUGINS_CUDA_DNN_DNN_GRAPH_H_

@@ -218,15 +218,6 @@ static trivet_status_t ask_heuristic(dnn_maker_t* m, cudnnBackendHeurMode_t mode
   return TRIVET_OK;
 }
 
-trivet_status_t dnn_maker_begin(dnn_maker_t* m) {
-  if (!m->device->json) return TRIVET_OK;
-  TRY(dnn_maker_add(m, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &m->properties));
-  TRY(dnn_maker_set(m, m->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                    (int64_t)strlen(m->device->json) + 1, m->device->json,
-                    "properties of a device"));
-  return dnn_maker_finish(m, m->properties, "properties of a device");
-}
-
 trivet_status_t dnn_maker_graph(dnn_maker_t* m, const cudnnBackendDescriptor_t* ops,
                                 uint32_t op_count) {
   TRY(dnn_maker_add(m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &m->graph));
@@ -287,8 +278,8 @@ static trivet_status_t write_plan(dnn_maker_t* m, cudnnBackendDescriptor_t confi
   return TRIVET_OK;
 }
 
-trivet_status_t dnn_maker_plan(dnn_maker_t* m, uint32_t candidate, trivet_allocator_t allocator,
-                               char** out_text, uint64_t* out_size) {
+static trivet_status_t make_plan(dnn_maker_t* m, uint32_t candidate, trivet_allocator_t allocator,
+                                 char** out_text, uint64_t* out_size) {
   uint32_t count = m->config_count;
   trivet_status_t status = TRIVET_OK;
   if (!count) return TRIVET_STATUS(UNIMPLEMENTED, "cuDNN offers no way to compute it");
@@ -297,5 +288,52 @@ trivet_status_t dnn_maker_plan(dnn_maker_t* m, uint32_t candidate, trivet_alloca
     status = write_plan(m, m->configs[(candidate + i) % count], allocator, out_text, out_size);
     if (!status) break;
   }
+  return status;
+}
+
+// --- Graphs -----------------------------------------------------------------------------
+
+static trivet_status_t set_device(dnn_maker_t* m) {
+  if (!m->device->json) return TRIVET_OK;
+  TRY(dnn_maker_add(m, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &m->properties));
+  TRY(dnn_maker_set(m, m->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                    (int64_t)strlen(m->device->json) + 1, m->device->json,
+                    "properties of a device"));
+  return dnn_maker_finish(m, m->properties, "properties of a device");
+}
+
+// |m| has to be destroyed after an error, too.
+static trivet_status_t begin(const dnn_library_t* dnn, const dnn_graph_t* graph,
+                             const dnn_device_choice_t* device, dnn_maker_t* m) {
+  memset(m, 0, sizeof(*m));
+  m->dnn = dnn;
+  m->device = device;
+  m->exact = graph->exact;
+  TRY(set_device(m));
+  return graph->make(m, graph->problem, graph->shape);
+}
+
+trivet_status_t dnn_graph_candidates(const dnn_library_t* dnn, const dnn_graph_t* graph,
+                                     const dnn_device_choice_t* device, uint32_t* out_count) {
+  dnn_maker_t m;
+  trivet_status_t status = begin(dnn, graph, device, &m);
+  uint32_t count = m.config_count;
+  dnn_maker_destroy(&m);
+  if (trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
+    trivet_status_free(status);
+    status = TRIVET_OK;
+    count = 0;
+  }
+  if (!status) *out_count = count;
+  return status;
+}
+
+trivet_status_t dnn_graph_plan(const dnn_library_t* dnn, const dnn_graph_t* graph,
+                               const dnn_device_choice_t* device, trivet_allocator_t allocator,
+                               char** out_text, uint64_t* out_size) {
+  dnn_maker_t m;
+  trivet_status_t status = begin(dnn, graph, device, &m);
+  if (!status) status = make_plan(&m, graph->candidate, allocator, out_text, out_size);
+  dnn_maker_destroy(&m);
   return status;
 }

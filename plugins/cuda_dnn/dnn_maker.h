@@ -17,17 +17,32 @@ typedef struct dnn_device_choice_s {
   cudnnHandle_t handle;
 } dnn_device_choice_t;
 
-typedef struct dnn_maker_s {
+typedef struct dnn_maker_s dnn_maker_t;
+
+// A problem for one shape, and how it becomes a graph. It owns nothing: it is of use while problem
+// and shape are.
+typedef struct dnn_graph_s {
+  // Adds the operations, and ends with dnn_maker_graph.
+  trivet_status_t (*make)(dnn_maker_t* m, const void* problem, const void* shape);
+  const void* problem;  // its last member is a dnn_stored_plan_t
+  const void* shape;
+  uint64_t problem_size;  // bytes
+  uint64_t key[2];        // of the shape: what a stored plan has to be for
+  uint32_t candidate;     // which of the heuristic's proposals
+  bool exact;             // only ways that do not round f32 operands
+} dnn_graph_t;
+
+struct dnn_maker_s {
   const dnn_library_t* dnn;
   const dnn_device_choice_t* device;
-  bool exact;  // only ways that do not round f32 operands
+  bool exact;
   cudnnBackendDescriptor_t made[DNN_MAX_DESCRIPTORS];
   uint32_t made_count;
   cudnnBackendDescriptor_t properties;  // of the device that is described
   cudnnBackendDescriptor_t graph;
   cudnnBackendDescriptor_t configs[DNN_MAX_CANDIDATES];
   uint32_t config_count;
-} dnn_maker_t;
+};
 
 // A descriptor, which the maker owns; its attributes; its end. |what| stands in errors.
 trivet_status_t dnn_maker_add(dnn_maker_t* m, cudnnBackendDescriptorType_t type,
@@ -75,14 +90,17 @@ trivet_status_t dnn_maker_reduction(dnn_maker_t* m, cudnnReduceTensorOp_t op,
                                     cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t y,
                                     cudnnBackendDescriptor_t* out);
 
-// The device's properties, first.
-trivet_status_t dnn_maker_begin(dnn_maker_t* m);
 // The graph of |ops| and the heuristic's proposals for it: configs, config_count.
 trivet_status_t dnn_maker_graph(dnn_maker_t* m, const cudnnBackendDescriptor_t* ops,
                                 uint32_t op_count);
-// A serialised plan by proposal |candidate|, or the next one that can be built. UNIMPLEMENTED:
-// none.
-trivet_status_t dnn_maker_plan(dnn_maker_t* m, uint32_t candidate, trivet_allocator_t allocator,
+
+// How many ways the library offers (0: it cannot compute the problem).
+trivet_status_t dnn_graph_candidates(const dnn_library_t* dnn, const dnn_graph_t* graph,
+                                     const dnn_device_choice_t* device, uint32_t* out_count);
+// A serialised plan, of |allocator|, by the graph's candidate or the next one that can be built.
+// UNIMPLEMENTED: none can.
+trivet_status_t dnn_graph_plan(const dnn_library_t* dnn, const dnn_graph_t* graph,
+                               const dnn_device_choice_t* device, trivet_allocator_t allocator,
                                char** out_text, uint64_t* out_size);
 
 #endif  // TRIVET_PLUGINS_CUDA_DNN_DNN_MAKER_H_

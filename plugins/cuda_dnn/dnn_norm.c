@@ -5,6 +5,7 @@
 #include "plugins/cuda_dnn/dnn_norm.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "core/base/hash.h"
@@ -20,9 +21,13 @@ uint32_t dnn_norm_operand_kind(const dnn_norm_t* p, uint32_t index) {
   return index == 2 && !p->has_shift ? DNN_NORM_RESULT : index;
 }
 
-trivet_status_t dnn_norm_verify(const dnn_norm_t* p, uint64_t blob_size) {
+_Static_assert(offsetof(dnn_norm_t, plan) + sizeof(dnn_stored_plan_t) == sizeof(dnn_norm_t),
+               "the plan that follows is described by the last member");
+
+trivet_status_t dnn_norm_verify(const void* problem, uint64_t blob_size) {
+  const dnn_norm_t* p = (const dnn_norm_t*)problem;
   if (blob_size < sizeof(*p) || p->magic != DNN_NORM_MAGIC || p->version != DNN_NORM_VERSION ||
-      p->plan_size != blob_size - sizeof(*p)) {
+      p->plan.size != blob_size - sizeof(*p)) {
     return TRIVET_STATUS(DATA_LOSS, "cuDNN normalisation: a blob of %llu bytes that is no problem",
                          (unsigned long long)blob_size);
   }

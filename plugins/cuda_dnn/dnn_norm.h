@@ -31,8 +31,7 @@ typedef struct dnn_norm_s {
   uint32_t channels_last;  // planes: the channels of a pixel lie together
   uint32_t candidate;      // which of the heuristic's proposals
   double epsilon;
-  uint64_t plan_size;    // bytes behind this struct; 0: none
-  uint64_t plan_key[2];  // dnn_norm_key of the shape that it is for
+  dnn_stored_plan_t plan;  // its key: dnn_norm_key
 } dnn_norm_t;
 
 // What is computed for given parameters. Tensors have rank 4: row or image, channel, pixel, one.
@@ -44,8 +43,8 @@ typedef struct dnn_norm_shape_s {
 uint32_t dnn_norm_operand_count(const dnn_norm_t* problem);
 // Which of DNN_NORM_X, ... operand |index| of the step is.
 uint32_t dnn_norm_operand_kind(const dnn_norm_t* problem, uint32_t index);
-// Checks the head of a blob that comes from a plan.
-trivet_status_t dnn_norm_verify(const dnn_norm_t* problem, uint64_t blob_size);
+// Checks the head of a blob, a dnn_norm_t, that comes from a plan.
+trivet_status_t dnn_norm_verify(const void* problem, uint64_t blob_size);
 // |alignments|: bytes that the address of each operand is a multiple of; 0: of any that it may.
 // Refuses numbers that do not fit.
 trivet_status_t dnn_norm_describe(const dnn_norm_t* problem, const int64_t* parameters,

@@ -4,8 +4,6 @@
 // knows cuDNN's interface and no region.
 #include "plugins/cuda_dnn/dnn_norm_graph.h"
 
-#include <string.h>
-
 #include "core/base/status.h"
 
 #define TRY(call) TRIVET_RETURN_IF_ERROR(call)
@@ -19,14 +17,14 @@ static trivet_status_t set_operand(dnn_maker_t* m, const dnn_norm_shape_t* shape
                        "tensor of a normalisation");
 }
 
-static trivet_status_t make_graph(dnn_maker_t* m, const dnn_norm_t* p,
-                                  const dnn_norm_shape_t* shape) {
+static trivet_status_t make_graph(dnn_maker_t* m, const void* problem, const void* of) {
+  const dnn_norm_t* p = (const dnn_norm_t*)problem;
+  const dnn_norm_shape_t* shape = (const dnn_norm_shape_t*)of;
   cudnnBackendDescriptor_t op = NULL, epsilon = NULL;
   cudnnBackendNormFwdPhase_t phase = CUDNN_NORM_FWD_INFERENCE;
   cudnnBackendNormMode_t mode = p->kind == DNN_NORM_LAYER ? CUDNN_LAYER_NORM
                                 : p->kind == DNN_NORM_RMS ? CUDNN_RMS_NORM
                                                           : CUDNN_INSTANCE_NORM;
-  TRY(dnn_maker_begin(m));
   TRY(dnn_maker_add(m, CUDNN_BACKEND_OPERATION_NORM_FORWARD_DESCRIPTOR, &op));
   TRY(dnn_maker_set(m, op, CUDNN_ATTR_OPERATION_NORM_FWD_MODE, CUDNN_TYPE_NORM_MODE, 1, &mode,
                     "kind of a normalisation"));
@@ -45,36 +43,12 @@ static trivet_status_t make_graph(dnn_maker_t* m, const dnn_norm_t* p,
   return dnn_maker_graph(m, &op, 1);
 }
 
-static void begin(dnn_maker_t* m, const dnn_library_t* dnn, const dnn_device_choice_t* device) {
-  memset(m, 0, sizeof(*m));
-  m->dnn = dnn;
-  m->device = device;
-}
-
-trivet_status_t dnn_norm_candidates(const dnn_library_t* dnn, const dnn_norm_t* problem,
-                                    const dnn_norm_shape_t* shape,
-                                    const dnn_device_choice_t* device, uint32_t* out_count) {
-  dnn_maker_t m;
-  begin(&m, dnn, device);
-  trivet_status_t status = make_graph(&m, problem, shape);
-  uint32_t count = m.config_count;
-  dnn_maker_destroy(&m);
-  if (trivet_status_code(status) == TRIVET_STATUS_UNIMPLEMENTED) {
-    trivet_status_free(status);
-    status = TRIVET_OK;
-    count = 0;
-  }
-  if (!status) *out_count = count;
-  return status;
-}
-
-trivet_status_t dnn_norm_plan(const dnn_library_t* dnn, const dnn_norm_t* problem,
-                              const dnn_norm_shape_t* shape, const dnn_device_choice_t* device,
-                              trivet_allocator_t allocator, char** out_text, uint64_t* out_size) {
-  dnn_maker_t m;
-  begin(&m, dnn, device);
-  trivet_status_t status = make_graph(&m, problem, shape);
-  if (!status) status = dnn_maker_plan(&m, problem->candidate, allocator, out_text, out_size);
-  dnn_maker_destroy(&m);
-  return status;
+dnn_graph_t dnn_norm_graph(const dnn_norm_t* problem, const dnn_norm_shape_t* shape) {
+  dnn_graph_t graph = {.make = make_graph,
+                       .problem = problem,
+                       .shape = shape,
+                       .problem_size = sizeof(*problem),
+                       .candidate = problem->candidate};
+  dnn_norm_key(problem, shape, graph.key);
+  return graph;
 }

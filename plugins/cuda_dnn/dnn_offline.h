@@ -1,42 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The library as build halves use it: for a device that is described, on machines with no driver,
-// too. Equal layers share one plan.
+// The build half of every kernel here, as callbacks of trivet_kernel_t: the library is asked for a
+// device that is described, on machines with no driver, too. Equal layers share one plan.
 #ifndef TRIVET_PLUGINS_CUDA_DNN_DNN_OFFLINE_H_
 #define TRIVET_PLUGINS_CUDA_DNN_DNN_OFFLINE_H_
 
 #include "core/target/target.h"
-#include "plugins/cuda_dnn/dnn_library.h"
+#include "plugins/cuda_dnn/dnn_maker.h"
 
-#define DNN_REASON_SIZE 160u
+// What the heuristic is asked before tactics are proposed.
+typedef enum dnn_question_e {
+  DNN_ASK_NOTHING = 0,  // the library is known to compute it: |most| tactics
+  DNN_ASK_WHETHER,      // |most| tactics where it offers any way
+  DNN_ASK_HOW_MANY,     // as many tactics as it offers ways, at most |most|
+} dnn_question_t;
 
-// The properties of the architecture that |target| ("cuda:sm_90") names; NULL: they are not known.
-const char* dnn_target_properties(const char* target);
+// What a kernel asks the library for, for one region.
+typedef struct dnn_asked_s {
+  const char* reason;  // why it asks for nothing; NULL: it does
+  dnn_graph_t graph;   // its problem without a plan
+  double price;        // nanoseconds, of the first tactic
+  dnn_question_t question;
+  uint32_t most;
+  uint32_t operand_count, parameter_count;
+  const uint32_t* operands;        // of the region, for each of the step's
+  const trivet_dim_t* parameters;  // of the step
+  // Optional: NULL means that all operands are read as they lie. Adds the packed operand 1.
+  trivet_status_t (*pack)(const void* self, const trivet_region_t* region,
+                          trivet_emission_t* emission);
+  const void* self;  // pack's
+} dnn_asked_t;
 
-// Opens the library where it can ask a driver.
-trivet_status_t dnn_offline_open(trivet_allocator_t allocator, dnn_library_t* out_library);
+// What trivet_kernel_t asks for. emit sets a blob: the problem with its plan behind it, which is
+// built once for equal problems of one build of a network; without a plan where cuDNN cannot build
+// it here, and then the device's machine does.
+trivet_status_t dnn_offline_propose(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                    trivet_proposal_t* proposal);
+trivet_status_t dnn_offline_emit(const trivet_kernel_t* kernel, const trivet_region_t* region,
+                                 uint64_t tactic, trivet_emission_t* emission);
 
-// Writes the message of |status| into |text|, frees it, and gives |text|: what a kernel declines
-// by.
-const char* dnn_offline_reason(trivet_status_t status, char text[DNN_REASON_SIZE]);
-
-// Builds a plan: its text, of |allocator|.
-typedef trivet_status_t (*dnn_plan_builder_t)(void* self, const dnn_library_t* library,
-                                              trivet_allocator_t allocator, char** out_text,
-                                              uint64_t* out_size);
-// Sets the emission's blob: |head| with the plan that |build| makes behind it, which is built once
-// for equal |key|s of one build of a network. Without a plan where cuDNN cannot build it here, and
-// then the device's machine does.
-typedef struct dnn_offline_blob_s {
-  void* self;
-  uint64_t self_size;  // it is copied where the plan is built later, beside others
-  dnn_plan_builder_t build;
-  tvi_hash128_t key;
-  void* head;
-  uint64_t head_size;
-  uint64_t* plan_size;  // in the head
-} dnn_offline_blob_t;
-trivet_status_t dnn_offline_set_blob(const trivet_region_t* region, const dnn_offline_blob_t* blob,
-                                     trivet_emission_t* emission);
+// Numbers for the shapes to optimise for. False: one of |dims| is not known when a plan is built.
+bool dnn_offline_evaluate(const trivet_region_t* region, const trivet_dim_t* dims, uint32_t count,
+                          int64_t* out_numbers);
 
 #endif  // TRIVET_PLUGINS_CUDA_DNN_DNN_OFFLINE_H_

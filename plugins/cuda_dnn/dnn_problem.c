@@ -4,6 +4,7 @@
 // Problems come out of plans: every field is checked before the library sees it.
 #include "plugins/cuda_dnn/dnn_problem.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -34,9 +35,13 @@ static bool post_holds(const dnn_problem_t* p, const dnn_post_t* post) {
   return known && numbers && operand && maps_hold(post->dims);
 }
 
-trivet_status_t dnn_problem_verify(const dnn_problem_t* p, uint64_t blob_size) {
+_Static_assert(offsetof(dnn_problem_t, plan) + sizeof(dnn_stored_plan_t) == sizeof(dnn_problem_t),
+               "the plan that follows is described by the last member");
+
+trivet_status_t dnn_problem_verify(const void* problem, uint64_t blob_size) {
+  const dnn_problem_t* p = (const dnn_problem_t*)problem;
   if (blob_size < sizeof(*p) || p->magic != DNN_MAGIC || p->version != DNN_VERSION ||
-      p->plan_size != blob_size - sizeof(*p)) {
+      p->plan.size != blob_size - sizeof(*p)) {
     return TRIVET_STATUS(DATA_LOSS, "cuDNN step: a blob of %llu bytes that is no problem",
                          (unsigned long long)blob_size);
   }

@@ -23,6 +23,17 @@ extern "C" {
 #define DNN_MAX_OPERANDS (DNN_MAX_POSTS + 3)
 #define DNN_MAX_CANDIDATES 16u
 
+// The last member of every problem: the serialised plan that may follow it in the blob.
+typedef struct dnn_stored_plan_s {
+  uint64_t size;    // bytes behind the problem; 0: none
+  uint64_t key[2];  // of the shape that it is for
+} dnn_stored_plan_t;
+
+// The last member of |problem|.
+static inline const dnn_stored_plan_t* dnn_stored_plan(const void* problem, uint64_t problem_size) {
+  return (const dnn_stored_plan_t*)((const uint8_t*)problem + problem_size) - 1;
+}
+
 typedef struct dnn_post_s {
   uint32_t op;       // tvi_post_function_t or tvi_post_binary_t
   uint32_t operand;  // of the step, where op is binary
@@ -49,8 +60,7 @@ typedef struct dnn_problem_s {
   int64_t weight_dims[DNN_MAX_RANK];
   uint8_t x_dims[DNN_MAX_RANK], w_dims[DNN_MAX_RANK], y_dims[DNN_MAX_RANK], padding[1];
   dnn_post_t posts[DNN_MAX_POSTS];
-  uint64_t plan_size;    // bytes behind this struct; 0: none
-  uint64_t plan_key[2];  // dnn_tensors_key of the tensors that it is for
+  dnn_stored_plan_t plan;  // its key: dnn_tensors_key
 } dnn_problem_t;
 
 // A tensor in the primitive's order of dimensions.
@@ -61,8 +71,8 @@ typedef struct dnn_tensor_s {
   int64_t strides[DNN_MAX_RANK];
 } dnn_tensor_t;
 
-// Checks the head of a blob that comes from a plan.
-trivet_status_t dnn_problem_verify(const dnn_problem_t* problem, uint64_t blob_size);
+// Checks the head of a blob, a dnn_problem_t, that comes from a plan.
+trivet_status_t dnn_problem_verify(const void* problem, uint64_t blob_size);
 
 // The tensors of the step's operands, in their order. Refuses operands that do not fit.
 trivet_status_t dnn_describe(const dnn_problem_t* problem, const trivet_operand_t* operands,

@@ -133,7 +133,7 @@ TEST(DnnAttention, BlobsAreChecked) {
   REFUSED(has_mask, 1);  // of no type
   REFUSED(has_upper, 2);
   REFUSED(candidate, DNN_MAX_CANDIDATES);
-  REFUSED(plan_size, 8);
+  REFUSED(plan.size, 8);
 #undef REFUSED
 }
 

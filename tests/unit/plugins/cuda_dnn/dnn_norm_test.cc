@@ -180,7 +180,7 @@ TEST(DnnNormProblem, BlobsAreChecked) {
   EXPECT_TRUE(refuses([](dnn_norm_t* p) { p->has_shift = 2; }));
   EXPECT_TRUE(refuses([](dnn_norm_t* p) { p->candidate = DNN_MAX_CANDIDATES; }));
   EXPECT_TRUE(refuses([](dnn_norm_t* p) { p->epsilon = NAN; }));
-  EXPECT_TRUE(refuses([](dnn_norm_t* p) { p->plan_size = 8; }));
+  EXPECT_TRUE(refuses([](dnn_norm_t* p) { p->plan.size = 8; }));
 }
 
 }  // namespace

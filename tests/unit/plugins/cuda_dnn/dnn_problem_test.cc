@@ -82,10 +82,10 @@ TEST(DnnProblem, WrongNumbersAreRefused) {
   EXPECT_EQ(Take(dnn_problem_verify(&p, sizeof(p))), "");
   EXPECT_NE(Take(dnn_problem_verify(&p, sizeof(p) + 1)), "");
   EXPECT_NE(Take(dnn_problem_verify(&p, 8)), "");
-  p.plan_size = 100;
+  p.plan.size = 100;
   EXPECT_EQ(Take(dnn_problem_verify(&p, sizeof(p) + 100)), "");
   EXPECT_NE(Take(dnn_problem_verify(&p, sizeof(p) + 99)), "");
-  p.plan_size = UINT64_MAX;
+  p.plan.size = UINT64_MAX;
   EXPECT_NE(Take(dnn_problem_verify(&p, sizeof(p) - 1)), "");
 #define REFUSED(field, wrong)                                         \
   do {                                                                \
