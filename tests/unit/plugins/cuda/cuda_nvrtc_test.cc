@@ -22,20 +22,35 @@ namespace {
 
 const char* const kArchitectures[] = {"sm_80", "sm_90a", "sm_100"};
 
-// The text of a program, or an exception.
-std::string print(Program& p) {
+// The text that |make| generates, or an exception. make(options, arena, code) gives a status.
+template <typename Make>
+std::string text_of(Make make) {
   tvi_cuda_code_options_t options = {};
   options.name = "test";
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};
-  trivet_status_t status =
-      tvi_cuda_code_make(p.get(), &options, &arena, trivet_allocator_system(), &code);
+  trivet_status_t status = make(&options, &arena, &code);
   tvi_arena_deinit(&arena);
   check(status);
   std::string text(code.source.data, code.source.size);
   tvi_cuda_code_deinit(&code);
   return text;
+}
+
+std::string print(Program& p) {
+  return text_of([&](tvi_cuda_code_options_t* options, tvi_arena_t* arena, tvi_cuda_code_t* code) {
+    return tvi_cuda_code_make(p.get(), options, arena, trivet_allocator_system(), code);
+  });
+}
+
+// A product by the tile of that number, its sums in |splits| parts.
+std::string print_product(Program& p, uint32_t tile, uint32_t splits, bool allows_tf32 = false) {
+  return text_of([&](tvi_cuda_code_options_t* options, tvi_arena_t* arena, tvi_cuda_code_t* code) {
+    options->allows_tf32 = allows_tf32;
+    return tvi_cuda_matmul_code(p.get(), options, &tvi_cuda_matmul_tiles[tile], splits, arena,
+                                trivet_allocator_system(), code);
+  });
 }
 
 class Compile : public ::testing::Test {
@@ -177,19 +192,9 @@ TEST_F(Compile, MatrixProducts) {
     Ref x = s.load(a, {s.index(0), s.index(2)}), w = s.load(b, {s.index(2), s.index(1)});
     s.finish({y}, {s.op(TVI_KIR_MUL, F32, s.op(TVI_KIR_CAST, F32, x), s.op(TVI_KIR_CAST, F32, w))},
              p.monoid(TVI_KIR_SUM, F32));
-    tvi_cuda_code_options_t options = {};
-    options.name = "test";
-    tvi_arena_t arena;
-    tvi_arena_init(&arena, trivet_allocator_system(), 0);
-    tvi_cuda_code_t code = {};
     const bool can_split = !is_wide || tvi_cuda_matmul_can_share(&tvi_cuda_matmul_tiles[tile]);
     const uint32_t splits = turned && can_split ? 2 : 1;
-    trivet_status_t status = tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile],
-                                                  splits, &arena, trivet_allocator_system(), &code);
-    tvi_arena_deinit(&arena);
-    check(status);
-    const std::string text(code.source.data, code.source.size);
-    tvi_cuda_code_deinit(&code);
+    const std::string text = print_product(p, tile, splits);
     SCOPED_TRACE("tile " + std::to_string(tile));
     expect_text_compiles(text, tile == 3, is_wide ? "sm_90a" : nullptr);
     if (HasFailure()) return;
@@ -206,17 +211,7 @@ TEST_F(Compile, MatrixProductsOfWholeNumbers) {
     Ref x = s.op(TVI_KIR_CAST, I32, s.load(a, {s.index(0), s.index(2)}));
     Ref y = s.op(TVI_KIR_CAST, I32, s.load(b, {s.index(1), s.index(2)}));
     s.finish({c}, {s.op(TVI_KIR_MUL, I32, x, y)}, p.monoid(TVI_KIR_SUM, I32));
-    tvi_cuda_code_options_t options = {};
-    options.name = "matmul";
-    tvi_arena_t arena;
-    tvi_arena_init(&arena, trivet_allocator_system(), 0);
-    tvi_cuda_code_t code = {};
-    trivet_status_t status = tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile],
-                                                  1, &arena, trivet_allocator_system(), &code);
-    tvi_arena_deinit(&arena);
-    check(status);
-    const std::string text(code.source.data, code.source.size);
-    tvi_cuda_code_deinit(&code);
+    const std::string text = print_product(p, tile, 1);
     SCOPED_TRACE("tile " + std::to_string(tile));
     expect_text_compiles(text, tile == 3, is_wide ? "sm_90a" : nullptr);
     if (HasFailure()) return;
@@ -239,19 +234,7 @@ TEST_F(Compile, MatrixProductsOfTf32) {
     Ref x = s.load(a, a_turned ? std::vector<Ref>{k, i} : std::vector<Ref>{i, k});
     Ref w = s.load(b, b_turned ? std::vector<Ref>{j, k} : std::vector<Ref>{k, j});
     s.finish({y}, {s.op(TVI_KIR_MUL, F32, x, w)}, p.monoid(TVI_KIR_SUM, F32));
-    tvi_cuda_code_options_t options = {};
-    options.name = "test";
-    options.allows_tf32 = true;
-    tvi_arena_t arena;
-    tvi_arena_init(&arena, trivet_allocator_system(), 0);
-    tvi_cuda_code_t code = {};
-    trivet_status_t status =
-        tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile], tile % 3 + 1, &arena,
-                             trivet_allocator_system(), &code);
-    tvi_arena_deinit(&arena);
-    check(status);
-    const std::string text(code.source.data, code.source.size);
-    tvi_cuda_code_deinit(&code);
+    const std::string text = print_product(p, tile, tile % 3 + 1, true);
     SCOPED_TRACE("tile " + std::to_string(tile));
     expect_text_compiles(text, tile < 4, nullptr);
     if (HasFailure()) return;
@@ -277,17 +260,7 @@ TEST_F(Compile, MatrixProductsOfComputedFactors) {
                  s.load(w, {s.index(2), s.index(1)}))},
            p.monoid(TVI_KIR_SUM, F16));
   for (uint32_t tile : {0u, 3u}) {
-    tvi_cuda_code_options_t options = {};
-    options.name = "test";
-    tvi_arena_t arena;
-    tvi_arena_init(&arena, trivet_allocator_system(), 0);
-    tvi_cuda_code_t code = {};
-    trivet_status_t status = tvi_cuda_matmul_code(p.get(), &options, &tvi_cuda_matmul_tiles[tile],
-                                                  1, &arena, trivet_allocator_system(), &code);
-    tvi_arena_deinit(&arena);
-    check(status);
-    const std::string text(code.source.data, code.source.size);
-    tvi_cuda_code_deinit(&code);
+    const std::string text = print_product(p, tile, 1);
     expect_text_compiles(text, true, nullptr);
   }
 }
@@ -345,18 +318,10 @@ std::string print_convolution(int64_t channels, bool is_depthwise, uint32_t dtyp
   Ref b = is_depthwise ? s.load(w, {s.index(5), s.index(6), s.index(4), s.index(3)})
                        : s.load(w, {s.index(3), s.index(5), s.index(6), s.index(4)});
   s.finish({y}, {s.op(TVI_KIR_MUL, dtype, a, b)}, p.monoid(TVI_KIR_SUM, dtype));
-  tvi_cuda_code_options_t options = {};
-  options.name = "test";
-  tvi_arena_t arena;
-  tvi_arena_init(&arena, trivet_allocator_system(), 0);
-  tvi_cuda_code_t code = {};
-  trivet_status_t status =
-      tvi_cuda_convolution_code(p.get(), &options, &form, &arena, trivet_allocator_system(), &code);
-  tvi_arena_deinit(&arena);
-  check(status);
-  const std::string text(code.source.data, code.source.size);
-  tvi_cuda_code_deinit(&code);
-  return text;
+  return text_of([&](tvi_cuda_code_options_t* options, tvi_arena_t* arena, tvi_cuda_code_t* code) {
+    return tvi_cuda_convolution_code(p.get(), options, &form, arena, trivet_allocator_system(),
+                                     code);
+  });
 }
 
 TEST_F(Compile, Convolutions) {
