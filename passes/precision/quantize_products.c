@@ -136,19 +136,27 @@ static const char* read_product(const trivet_graph_t* graph, const tvi_node_t* n
   return NULL;
 }
 
-// Weights that lie the other way round, computed now: a kernel is asked about what it will get.
+// Replaces |value|, the output of a node over constants, by what it computes: a kernel is asked
+// about what it will get.
+static trivet_status_t settle(tvi_edit_t* edit, tvi_value_id_t* value) {
+  const tvi_node_id_t at = edit->graph->values[*value]->producer;
+  const tvi_node_t* node = at != 0 ? edit->graph->nodes[at] : NULL;
+  if (node == NULL || node->output_count != 1) return TRIVET_OK;
+  for (uint32_t i = 0; i < node->input_count; ++i)
+    if (node->inputs[i] != 0 && !tvi_match_constant(edit->graph, node->inputs[i])) return TRIVET_OK;
+  return tvi_graph_evaluate_node(edit->graph, at, value);
+}
+
+// Weights that lie the other way round.
 static trivet_status_t turn(tvi_edit_t* edit, tvi_value_id_t codes, tvi_value_id_t* out_codes) {
   static const int64_t exchanged[] = {1, 0};
   const trivet_attribute_t perm = tvi_edit_i64s("perm", exchanged, 2);
   tvi_node_id_t node;
   TRIVET_RETURN_IF_ERROR(tvi_edit_node(edit, "std.Transpose", &codes, 1, &perm, 1, 1, &node));
   *out_codes = tvi_match_output(edit->graph->nodes[node]);
-  if (!tvi_match_constant(edit->graph, codes)) return TRIVET_OK;
-  tvi_value_id_t value = 0;
-  TRIVET_RETURN_IF_ERROR(tvi_graph_evaluate_node(edit->graph, node, &value));
-  TRIVET_RETURN_IF_ERROR(tvi_edit_sweep(edit, node, 0));
-  *out_codes = value;
-  return TRIVET_OK;
+  TRIVET_RETURN_IF_ERROR(settle(edit, out_codes));
+  const bool is_settled = *out_codes != tvi_match_output(edit->graph->nodes[node]);
+  return is_settled ? tvi_edit_sweep(edit, node, 0) : TRIVET_OK;
 }
 
 // The same codes, 128 less, as i8.
@@ -183,6 +191,7 @@ static trivet_status_t multiply(tvi_edit_t* edit, const tvi_node_t* node, produc
   const trivet_attribute_t type = {"to", TRIVET_ATTR_DTYPE, 0, 1, &to};
   *out_value = 0;
   if (p->a.is_unsigned) TRIVET_RETURN_IF_ERROR(make_signed(edit, &p->a));
+  TRIVET_RETURN_IF_ERROR(settle(edit, &p->b.codes));  // weights that the graph quantises
   tvi_value_id_t factors[2] = {p->a.codes, p->b.codes};
   tvi_node_id_t product, cast;
   if (p->b.is_turned) TRIVET_RETURN_IF_ERROR(turn(edit, factors[1], &factors[1]));

@@ -21,6 +21,7 @@ import tempfile
 
 import numpy as np
 
+KINDS = {"float32": 1, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
 BARS = {"f32": 5e-6, "f16": 2e-3, "bf16": 1.6e-2}
 
 
@@ -33,7 +34,7 @@ class Network:
     def input(self, *dims, kind="float32"):
         from onnx import helper
         name = f"x{len(self.inputs)}"
-        self.inputs.append(helper.make_tensor_value_info(name, {"float32": 1, "int64": 7, "bool": 9}[kind], dims))
+        self.inputs.append(helper.make_tensor_value_info(name, KINDS[kind], dims))
         return name
 
     def constant(self, array):
@@ -59,7 +60,7 @@ class Network:
 
     def out(self, name, kind="float32"):
         from onnx import helper
-        self.outputs.append(helper.make_tensor_value_info(name, {"float32": 1, "int64": 7, "bool": 9}[kind], None))
+        self.outputs.append(helper.make_tensor_value_info(name, KINDS[kind], None))
 
     def save(self, path):
         import onnx
@@ -140,9 +141,26 @@ def products(n):
     n.out(n.do("Einsum", n.input(4, 24, 40), n.input(4, 56, 40), equation="bik,bjk->bij"))
 
 
-def large(n):  # the largest tiles, and blocks that take turns
+def large(n):  # the largest tiles, blocks that take turns or finish tiles late, clusters that share a sum
     n.out(n.do("Relu", n.do("Gemm", n.input(2304, 128), n.weight(128, 2304), n.weight(2304))))
     n.out(n.do("MatMul", n.input(3072, 256), n.weight(256, 1536)))
+    n.out(n.do("Relu", n.do("MatMul", n.input(3072, 512), n.weight(512, 3072))))
+    n.out(n.do("Relu", n.do("MatMul", n.input(4096, 128), n.weight(128, 4096))))
+    n.out(n.do("Relu", n.do("MatMul", n.input(384, 2048), n.weight(2048, 384))))
+
+
+def quantized(n):  # sums in whole numbers, scaled where they end
+    def rounded(value, scale):
+        scale, zero = n.constant(np.float32(scale)), n.constant(np.int8(0))
+        return n.do("DequantizeLinear", n.do("QuantizeLinear", value, scale, zero), scale, zero)
+
+    for m, k, width in ((50, 96, 48), (512, 256, 1024), (16, 2048, 64)):
+        product = n.do("MatMul", rounded(n.input(m, k), 0.03), rounded(n.weight(k, width), 0.002))
+        n.out(n.do("Relu", n.do("Add", product, n.weight(width))))
+    n.out(n.do("MatMulInteger", n.input(64, 128, kind="int8"), n.constant(np.arange(128 * 96, dtype=np.int64).astype(np.int8).reshape(128, 96))), "int32")
+    x = rounded(n.input(2, 32, 14, 14), 0.03)
+    y = n.do("Relu", n.do("Conv", x, rounded(n.weight(64, 32, 3, 3), 0.002), n.weight(64), pads=[1] * 4))
+    n.out(n.do("Conv", rounded(y, 0.02), rounded(n.weight(48, 64, 1, 1), 0.003), strides=[2, 2]))
 
 
 def convolutions(n):
@@ -174,7 +192,7 @@ def attention(n):
         n.out(n.do("MatMul", n.do("Softmax", s, axis=-1), v))
 
 
-FAMILIES = {f.__name__: f for f in (maps, movement, rows, columns, scans, products, large, convolutions, attention)}
+FAMILIES = {f.__name__: f for f in (maps, movement, rows, columns, scans, products, large, quantized, convolutions, attention)}
 
 
 def run(line, seconds=300):

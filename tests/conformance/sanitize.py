@@ -2,18 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every kernel of ours under compute-sanitizer: the families with every tactic, and the operators of the conformance tests.
 
-    sanitize.py [--tools A,B] [--families A,B] [--precisions A,B] [--within SECONDS] [--folder DIR]
+    sanitize.py [--tools A,B] [--families A,B] [--precisions A,B] [--within SECONDS] [--seen FILE] [--folder DIR]
 
 Plans are built first and run once without a tool, which says what there is to watch: the ways of a step, each a kernel or some.
 Beside the networks of kernel_families.py, "operators" are the cases of operator_sweep.py and "nodes" the node tests of the
 package onnx, many in one network. Then `trivet tune --once` runs under the tools, some tactics a process, long ones first; what
 has findings, fails or does not end is cut in two until the finding has a name. The libraries' kernels are left out: they are not
-ours to keep clean. What has not been seen clean when time is up is printed as missing, and is a failure.
+ours to keep clean. What is not clean is printed when it is known. What has not been seen clean when time is up is printed as
+missing, and is a failure; --seen keeps what was seen clean of each plan, so that the next call goes on with the rest.
 """
 import argparse
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import heapq
 import itertools
@@ -204,11 +206,16 @@ def prepare(folder, target, families, precisions):
     return units, cases.refused, failed
 
 
+@functools.cache
+def digest(plan):
+    return hashlib.sha256(plan.read_bytes()).hexdigest()
+
+
 def different(units):
     """Without the units of a plan that is another one's again, as in tf32 where nothing may be rounded."""
     first = {}
     for unit in sorted(units, key=lambda unit: unit.name):
-        first.setdefault(hashlib.sha256(unit.plan.read_bytes()).digest(), unit.plan)
+        first.setdefault(digest(unit.plan), unit.plan)
     return [unit for unit in units if unit.plan in first.values()]
 
 
@@ -229,13 +236,33 @@ def verdict(text, returned):
     return "failed", (last[-1] if last else text[-200:].strip())[:200]
 
 
+class Seen:
+    """Ways of plans that a tool has found clean, kept in a file: {tool: {hash of the plan: [way]}}."""
+
+    def __init__(self, path):
+        self.path = path and pathlib.Path(path)
+        kept = json.loads(self.path.read_text()) if self.path and self.path.exists() else {}
+        self.ways = {tool: {plan: {tuple(way) for way in ways} for plan, ways in plans.items()} for tool, plans in kept.items()}
+
+    def has(self, tool, unit):
+        return unit.fixed | unit.free <= self.ways.get(tool, {}).get(digest(unit.plan), set())
+
+    def add(self, tool, unit, ways):
+        self.ways.setdefault(tool, {}).setdefault(digest(unit.plan), set()).update(ways)
+        if self.path and ways:
+            fresh = self.path.with_suffix(".new")
+            fresh.write_text(json.dumps({t: {plan: sorted(ways) for plan, ways in plans.items()} for t, plans in self.ways.items()}))
+            fresh.replace(self.path)
+
+
 class Watch:
     """Units under tools, |jobs| processes at once, |seconds| for each, until |end|."""
 
-    def __init__(self, folder, seconds, end):
+    def __init__(self, folder, seconds, end, seen):
         self.program = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-        self.folder, self.seconds, self.end, self.count = folder, seconds, end, itertools.count()
+        self.folder, self.seconds, self.end, self.seen, self.count = folder, seconds, end, seen, itertools.count()
         self.wanted, self.clean = collections.defaultdict(set), collections.defaultdict(set)  # ways by tool
+        self.last = time.monotonic()
         self.notes, self.spent = [], []  # of what cannot be cut: (tool, unit, word, details); (seconds, tool, unit)
 
     def smaller(self, unit):
@@ -255,7 +282,14 @@ class Watch:
         if word != "clean":
             (self.folder / f"{number}_{tool}_{unit.name}.log").write_text(done.stdout + done.stderr)
         seen = unit.fixed | (unit.free & timed(done.stdout)) if word == "clean" else set()
-        return word, details, {(unit.name, *way) for way in seen}, self.smaller(unit) if word != "clean" else []
+        return word, details, seen, self.smaller(unit) if word != "clean" else []
+
+    def told(self):
+        """How far this is, every ten seconds."""
+        if time.monotonic() - self.last > 10:
+            self.last = time.monotonic()
+            print("  " + ", ".join(f"{tool} {len(self.clean[tool])} of {len(ways)}" for tool, ways in self.wanted.items())
+                  + f", {self.end - self.last:.0f} s left", flush=True)
 
     def all(self, units, tools, jobs):
         waiting, running = [], {}
@@ -265,7 +299,11 @@ class Watch:
             heapq.heappush(waiting, (TOOLS.index(tool), -unit.cost, next(self.count), tool, unit))
 
         for tool, unit in itertools.product(tools, units):
-            add(tool, unit)
+            if self.seen.has(tool, unit):
+                self.wanted[tool] |= unit.ways()
+                self.clean[tool] |= unit.ways()
+            else:
+                add(tool, unit)
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             while waiting or running:
                 while waiting and len(running) < jobs and time.monotonic() < self.end - 2:
@@ -276,13 +314,16 @@ class Watch:
                 for future in concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED).done:
                     tool, unit = running.pop(future)
                     word, details, seen, parts = future.result()
-                    self.clean[tool] |= seen
+                    self.clean[tool] |= {(unit.name, *way) for way in seen}
+                    self.seen.add(tool, unit, seen)
                     if parts:
                         self.wanted[tool] -= unit.ways()
                     for part in parts:
                         add(tool, part)
                     if word != "clean" and not parts:
                         self.notes.append((tool, unit, word, details))
+                        print(f"{tool} {unit.name} {sorted({way[2] for way in unit.free}) or ''}: {word}, {details}", flush=True)
+                self.told()
 
 
 def report(watch, tools, refused, failed):
@@ -292,10 +333,7 @@ def report(watch, tools, refused, failed):
         print(f"FAILED {name} could not be prepared: {why}")
     if refused:
         print(f"{len(refused)} cases of operators are not for the target, or not alone: {' '.join(sorted(refused)[:8])} ...")
-    found, missing = 0, len(failed)
-    for tool, unit, word, details in watch.notes:
-        found += word == "findings"
-        print(f"{tool} {unit.name} {sorted({way[2] for way in unit.free}) or ''}: {word}, {details}")
+    found, missing = sum(word == "findings" for _, _, word, _ in watch.notes), len(failed)
     for tool in tools:
         lacking = collections.defaultdict(set)
         for name, step, kernel, tactic in watch.wanted[tool] - watch.clean[tool]:
@@ -320,6 +358,7 @@ def main():
     parser.add_argument("--families", default=",".join([*kernel_families.FAMILIES, *OPERATORS]))
     parser.add_argument("--precisions", default="f32,tf32,f16,bf16")
     parser.add_argument("--tools", default="memcheck,racecheck,initcheck")
+    parser.add_argument("--seen", metavar="FILE", help="what was seen clean, read and added to")
     parser.add_argument("--within", type=int, default=300, help="seconds for all of it (%(default)s)")
     parser.add_argument("--seconds", type=int, default=90, help="for one process (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -331,7 +370,7 @@ def main():
         units, refused, failed = prepare(folder, args.target, args.families.split(","), args.precisions.split(","))
         units = different(units)
         print(f"{len(units)} units, {sum(len(u.fixed | u.free) for u in units)} kernels, prepared in {time.monotonic() - start:.0f} s", flush=True)
-        watch = Watch(folder, args.seconds, start + args.within)
+        watch = Watch(folder, args.seconds, start + args.within, Seen(args.seen))
         watch.all(units, tools, args.jobs)
         good = report(watch, tools, refused, failed)
     sys.exit(0 if good else 1)

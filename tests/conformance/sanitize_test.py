@@ -59,13 +59,15 @@ class WatchTest(unittest.TestCase):
             (self.folder / name).chmod(stat.S_IRWXU)
         environment = {"TRIVET": str(self.folder / "trivet"), "PATH": f"{self.folder}:{os.environ['PATH']}"}
         self.enterContext(mock.patch.dict(os.environ, environment))
+        (self.folder / "net.plan").write_text("a plan")
+        sanitize.digest.cache_clear()
         self.unit = sanitize.look("net", self.folder / "net.plan")
 
-    def watch(self, units, seconds=1, within=30):
-        watch = sanitize.Watch(self.folder, seconds, time.monotonic() + within)
-        watch.all(units, ["racecheck"], 4)
+    def watch(self, units, seconds=1, within=30, seen=None):
+        watch = sanitize.Watch(self.folder, seconds, time.monotonic() + within, sanitize.Seen(seen))
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
+            watch.all(units, ["racecheck"], 4)
             good = sanitize.report(watch, ["racecheck"], {}, {})
         return watch, good, out.getvalue()
 
@@ -97,6 +99,19 @@ class WatchTest(unittest.TestCase):
         self.assertFalse(good)
         self.assertIn("sanitize: racecheck 0 kernels clean; 0 findings, 9 missing", text)
         self.assertIn("missing: racecheck net, 9: ", text)
+
+    def test_the_next_call_goes_on_with_the_rest(self):
+        seen, units = self.folder / "seen.json", sanitize.cut(self.unit, 3)
+        first, _, _ = self.watch(units, seen=seen)
+        again, good, text = self.watch(units, within=1, seen=seen)  # no time for anything
+        self.assertFalse(good)
+        self.assertTrue(again.clean["racecheck"])
+        self.assertLessEqual(again.clean["racecheck"], first.clean["racecheck"])
+        self.unit.plan.write_text("another plan")
+        sanitize.digest.cache_clear()
+        other, _, text = self.watch(units, within=1, seen=seen)
+        self.assertIn("racecheck 0 kernels clean", text)
+        self.assertFalse(other.clean["racecheck"])
 
     def test_what_a_report_of_a_tool_means(self):
         clean = "========= ERROR SUMMARY: 0 errors"
