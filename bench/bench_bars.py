@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What is asked of the CUDA target beside speed, in one table: load to the first result, the host's time per run, two contexts at
-once, memory as it was said, errors after which one goes on, many runs of random shapes, and plans tuned on the device beside
-plans timed there. Runs on a machine with the device, from the GPU bundle (`run.sh bars`).
+once, memory as it was said, errors after which one goes on, many runs of random shapes, plans from a lock file equal to the byte, and
+plans tuned on the device beside plans timed there. Runs on a machine with the device, from the GPU bundle (`run.sh bars`).
 
     bench_bars.py [--runs N] [--timing-cache FILE] [--tune MODEL[,MODEL]] [--jobs N]
 
@@ -105,13 +105,23 @@ def other_architectures(digits):
         row(f"a plan for {other}", done.stderr.strip()[:60] if named else "WRONG", "an error that names it", named)
 
 
+def locked(name, source, plan, options):
+    """Beside |plan|, which wrote |plan|.lock; its timing cache is not asked again."""
+    lock = pathlib.Path(f"{plan}.lock")
+    size = pathlib.Path(f"{lock}.code").stat().st_size
+    again = [build(source, f"bars_locked{i}.plan", "--target", TARGET, "--precision", "f16", "--tactics", "locked", lock, *options) for i in range(2)]
+    equal = [pathlib.Path(p).read_bytes() == pathlib.Path(plan).read_bytes() for p in again]
+    row(f"{name}: two locked builds beside the timed one", f"{sum(equal)} of 2 equal", "byte for byte", all(equal))
+    row(f"{name}: code beside the lock file", f"{size * 1e-6:.1f} MB", "", None)
+
+
 def tuned_beside_timed(name, options, cache):
     """Two plans: with alternatives as if no device were there, and timed here with |cache|."""
     source = model(name)
     many = build(source, f"bars_{name}.many.plan", "--target", "cuda:sm_90", "--precision", "f16", "--alternatives", "32", *options)
     start = time.monotonic()
     timed = build(source, f"bars_{name}.timed.plan", "--target", TARGET, "--precision", "f16", "--tactics", "timed", *(("--timing-cache", cache) if cache else ()),
-                  *options)
+                  "--write-lock", f"bars_{name}.timed.plan.lock", *options)
     return name, many, timed, time.monotonic() - start
 
 
@@ -147,6 +157,7 @@ def main():
         pairs = list(pool.map(lambda name: tuned_beside_timed(name, shapes.get(name, ()), cached(name)), tune))
     for name, many, timed, seconds in pairs:
         tuned = many.replace("many", "tuned")
+        locked(name, model(name), timed, shapes.get(name, ()))
         done = run(TRIVET, "tune", many, "-o", tuned)
         if done.returncode:
             row(f"{name}: tune", done.stderr.strip()[-80:], "", False)

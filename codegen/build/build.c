@@ -35,7 +35,6 @@ typedef struct build_s {
   tvi_plan_moves_t moves;  // of the plan, once it is made
   tvi_shape_choice_t shapes;
   tvi_precision_policy_t precision;
-  char* code_path;            // file of compiled code, in |arena|; NULL: none
   tvi_device_list_t devices;  // where |has_devices|
   bool has_devices;
   const tvi_open_device_t* device;
@@ -174,15 +173,31 @@ static trivet_status_t open_target(build_t* b) {
   return open_device(b, options);
 }
 
-// Compiled code lies beside the times that chose it.
-static trivet_status_t load_code(build_t* b) {
-  const trivet_config_t* config = b->config;
-  if (!config->timing_cache || config->tactics != TRIVET_TACTICS_TIMED || !b->options.device)
+// Compiled code lies beside the times, or the lock file, that chose it. NULL: none does.
+static trivet_status_t code_path(build_t* b, const char* path, char** out_path) {
+  *out_path = NULL;
+  if (!path || b->config->tactics == TRIVET_TACTICS_HEURISTIC || !b->options.device)
     return TRIVET_OK;
-  const size_t size = strlen(config->timing_cache) + sizeof(".code");
-  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(&b->arena, size, 1, &b->code_path));
-  snprintf(b->code_path, size, "%s.code", config->timing_cache);
-  return tvi_code_cache_load(&b->tactics->code_cache, b->code_path);
+  const size_t size = strlen(path) + sizeof(".code");
+  TRIVET_RETURN_IF_ERROR(tvi_arena_alloc_array(&b->arena, size, 1, out_path));
+  snprintf(*out_path, size, "%s.code", path);
+  return TRIVET_OK;
+}
+
+static trivet_status_t load_code(build_t* b) {
+  char* path;
+  TRIVET_RETURN_IF_ERROR(code_path(b, b->config->timing_cache, &path));
+  return path ? tvi_code_cache_load(&b->tactics->code_cache, path) : TRIVET_OK;
+}
+
+static trivet_status_t save_code(build_t* b) {
+  const trivet_config_t* config = b->config;
+  char *shared, *own;
+  TRIVET_RETURN_IF_ERROR(code_path(b, config->timing_cache, &shared));
+  TRIVET_RETURN_IF_ERROR(code_path(b, config->lock_output, &own));
+  if (shared && config->tactics == TRIVET_TACTICS_TIMED)
+    TRIVET_RETURN_IF_ERROR(tvi_code_cache_save(&b->tactics->code_cache, shared));
+  return own ? tvi_code_cache_save_used(&b->tactics->code_cache, own) : TRIVET_OK;
 }
 
 static trivet_status_t open_tactics(build_t* b) {
@@ -258,8 +273,7 @@ static trivet_status_t save_times(build_t* b) {
   if (config->tactics == TRIVET_TACTICS_TIMED && config->timing_cache) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save(b->cache, config->timing_cache));
   }
-  if (b->code_path)
-    TRIVET_RETURN_IF_ERROR(tvi_code_cache_save(&b->tactics->code_cache, b->code_path));
+  TRIVET_RETURN_IF_ERROR(save_code(b));
   if (config->tactics != TRIVET_TACTICS_HEURISTIC && config->lock_output) {
     TRIVET_RETURN_IF_ERROR(tvi_timing_cache_save_winners(b->cache, config->lock_output));
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See code_cache.h. A build has some hundred entries: they are searched one by one.
-// It lives as long as one build and decides nothing: equal requests get the same bytes.
+// It lives as long as one build and decides nothing: equal requests get equal code.
 #include "core/target/code_cache.h"
 
 #include <stdatomic.h>
@@ -27,20 +27,23 @@ void tvi_code_cache_deinit(tvi_code_cache_t* cache) {
   tvi_vector_deinit(&cache->requests);
 }
 
-const tvi_cached_code_t* tvi_code_cache_find(tvi_code_cache_t* cache, tvi_hash128_t key) {
+static tvi_cached_code_t* find(const tvi_code_cache_t* cache, tvi_hash128_t key) {
   for (size_t i = 0; i < cache->items.count; ++i) {
-    tvi_cached_code_t* item = &cache->items.data[i];
-    if (!tvi_hash128_equal(item->key, key)) continue;
-    if (!cache->is_collecting && !cache->is_trying) item->is_used = true;
-    return item;
+    if (tvi_hash128_equal(cache->items.data[i].key, key)) return &cache->items.data[i];
   }
   return NULL;
+}
+
+const tvi_cached_code_t* tvi_code_cache_find(tvi_code_cache_t* cache, tvi_hash128_t key) {
+  tvi_cached_code_t* item = find(cache, key);
+  if (item && !cache->is_collecting && !cache->is_trying) item->is_used = true;
+  return item;
 }
 
 trivet_status_t tvi_code_cache_add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
                                    size_t size) {
   // Added by whoever needs it now; requests are not there yet.
-  tvi_cached_code_t item = {key, NULL, size, !cache->is_trying};
+  tvi_cached_code_t item = {key, NULL, size, !cache->is_trying, false};
   TRIVET_RETURN_IF_ERROR(tvi_alloc(cache->allocator, size, &item.data));
   if (size) memcpy(item.data, data, size);
   trivet_status_t status = tvi_vector_push(&cache->items, item);
@@ -127,21 +130,27 @@ trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path) {
     if (!end) end = tvi_byte_reader_u64(&reader, &hash.high);
     if (!end) end = tvi_byte_reader_bytes(&reader, bytes, &from);
     if (end || !tvi_hash128_equal(tvi_hash128(from, bytes, 0), hash)) break;
-    if (!tvi_code_cache_find(cache, key)) status = tvi_code_cache_add(cache, key, from, bytes);
+    tvi_cached_code_t* known = find(cache, key);
+    if (!known) status = tvi_code_cache_add(cache, key, from, bytes);
+    if (!known && !status) {
+      known = &cache->items.data[cache->items.count - 1];
+      known->is_used = false;
+    }
+    if (known) known->is_kept = true;
   }
   trivet_status_free(end);
   tvi_free(cache->allocator, data, size + 1);
   return status;
 }
 
-static trivet_status_t write_used(const tvi_code_cache_t* cache, const char* path) {
+static trivet_status_t write(const tvi_code_cache_t* cache, bool keeps, const char* path) {
   tvi_byte_writer_t writer;
   tvi_byte_writer_init(&writer, cache->allocator);
   tvi_byte_writer_u32(&writer, FILE_MAGIC);
   tvi_byte_writer_u32(&writer, FILE_VERSION);
   for (size_t i = 0; i < cache->items.count; ++i) {
     const tvi_cached_code_t* item = &cache->items.data[i];
-    if (!item->is_used) continue;
+    if (!item->is_used && !(keeps && item->is_kept)) continue;
     const tvi_hash128_t hash = tvi_hash128(item->data, item->size, 0);
     tvi_byte_writer_u64(&writer, item->key.low);
     tvi_byte_writer_u64(&writer, item->key.high);
@@ -161,7 +170,11 @@ static trivet_status_t write_used(const tvi_code_cache_t* cache, const char* pat
 trivet_status_t tvi_code_cache_save(tvi_code_cache_t* cache, const char* path) {
   int lock = tvi_directory_lock(path);
   trivet_status_t status = tvi_code_cache_load(cache, path);
-  if (!status) status = write_used(cache, path);
+  if (!status) status = write(cache, true, path);
   tvi_directory_unlock(lock);
   return status;
+}
+
+trivet_status_t tvi_code_cache_save_used(const tvi_code_cache_t* cache, const char* path) {
+  return write(cache, false, path);
 }

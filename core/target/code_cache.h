@@ -2,7 +2,9 @@
 //
 // Code that kernels generated during one build, by a hash of what it was generated from: equal
 // regions are compiled once, and a file keeps it for the next build. Belongs to the build; a plan
-// that is built with it has the same bytes as one that is built without.
+// that is built with it has the same bytes as one that is built without, as far as compilers make
+// the same bytes twice: libraries that do not (cuDNN writes addresses into its plans) are why a
+// lock file has such a file beside it.
 #ifndef TRIVET_CORE_TARGET_CODE_CACHE_H_
 #define TRIVET_CORE_TARGET_CODE_CACHE_H_
 
@@ -18,7 +20,8 @@ typedef struct tvi_cached_code_s {
   tvi_hash128_t key;
   uint8_t* data;
   size_t size;
-  bool is_used;  // by a step of the plan, or read from a file: worth keeping
+  bool is_used;  // by a step of the plan
+  bool is_kept;  // read from a file
 } tvi_cached_code_t;
 
 // Makes the code of a request; on any thread, beside others. |self| is what the request gave.
@@ -63,9 +66,11 @@ trivet_status_t tvi_code_cache_make_all(tvi_code_cache_t* cache, trivet_executor
 // Code that later builds find again: keys name everything that it was made from, compilers
 // included. A file that is missing, cut off or of another version gives nothing; that is no error.
 trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path);
-// What was used, with what is there meanwhile: builds that share the file lose nothing of each
-// other's.
+// What was used or read, with what is there meanwhile: builds that share the file lose nothing of
+// each other's.
 trivet_status_t tvi_code_cache_save(tvi_code_cache_t* cache, const char* path);
+// What the plan uses and nothing else, whatever was there.
+trivet_status_t tvi_code_cache_save_used(const tvi_code_cache_t* cache, const char* path);
 
 #ifdef __cplusplus
 }

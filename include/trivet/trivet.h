@@ -234,7 +234,10 @@ TRIVET_API trivet_status_t trivet_config_set_queues(trivet_config_t* config, uin
 TRIVET_API trivet_status_t trivet_config_set_timing_cache(trivet_config_t* config,
                                                           const char* path);
 // After a build: a lock file, the same form with the winners of this build only. A locked build
-// wants exactly these: a line of a region that the network does not have is an error too.
+// wants exactly these: a line of a region that the network does not have is an error too. Builds
+// for a device also write the code of the plan to |path|.code; where that lies beside the lock file
+// a locked build takes its code from there and compiles nothing again. Without it, plans with code
+// of libraries that never write the same bytes twice (cuDNN) differ from build to build.
 TRIVET_API trivet_status_t trivet_config_set_lock_output(trivet_config_t* config, const char* path);
 // Switches a pass, rewrite or fuser off by name; an unknown name is an error at build.
 TRIVET_API trivet_status_t trivet_config_disable_pass(trivet_config_t* config, const char* name);

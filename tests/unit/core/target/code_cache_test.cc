@@ -110,7 +110,24 @@ TEST_P(CodeCacheTest, AFileKeepsWhatWasUsed) {
   const tvi_cached_code_t* code = tvi_code_cache_find(&read, Key(1));
   ASSERT_NE(code, nullptr);
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(code->data), code->size), "used");
+  // A lock file's own has what the plan uses and nothing else, whatever was there.
+  const std::string own = path + ".own";
+  ASSERT_EQ(tvi_code_cache_add(&read, Key(4), "made now", 8), nullptr);
+  for (bool is_trying : {true, false}) {
+    read.items.data[0].is_used = false;
+    read.is_trying = is_trying;
+    EXPECT_NE(tvi_code_cache_find(&read, Key(1)), nullptr);
+    read.is_trying = false;
+    ASSERT_EQ(tvi_code_cache_save_used(&read, own.c_str()), nullptr);
+    tvi_code_cache_t locked;
+    tvi_code_cache_init(&locked, trivet_allocator_system());
+    ASSERT_EQ(tvi_code_cache_load(&locked, own.c_str()), nullptr);
+    EXPECT_EQ(locked.items.count, is_trying ? 1u : 2u);
+    EXPECT_NE(tvi_code_cache_find(&locked, Key(4)), nullptr);
+    tvi_code_cache_deinit(&locked);
+  }
   // What was read is kept, used or not, and so is what another build saved meanwhile.
+  read.items.data[0].is_used = false;
   tvi_code_cache_t other;
   tvi_code_cache_init(&other, trivet_allocator_system());
   ASSERT_EQ(tvi_code_cache_add(&other, Key(3), "other", 5), nullptr);
@@ -121,7 +138,7 @@ TEST_P(CodeCacheTest, AFileKeepsWhatWasUsed) {
   tvi_code_cache_deinit(&other);
   tvi_code_cache_init(&other, trivet_allocator_system());
   ASSERT_EQ(tvi_code_cache_load(&other, shared.c_str()), nullptr);
-  EXPECT_EQ(other.items.count, 2u);
+  EXPECT_EQ(other.items.count, 3u);
   EXPECT_NE(tvi_code_cache_find(&other, Key(1)), nullptr);
   EXPECT_NE(tvi_code_cache_find(&other, Key(3)), nullptr);
   tvi_code_cache_deinit(&other);

@@ -92,6 +92,8 @@ class Tactics:
         self.assertEqual(self.build("spaced.plan", "--tactics", f"locked {self.folder / 'lock'}"), timed)
         self.assertEqual(self.build("again.plan", "--tactics", "locked", "lock", "--write-lock", "lock2"), timed)
         self.assertEqual(self.read("lock2"), lock)
+        for name in ("lock", "lock2"):  # code of a device's kernels lies beside
+            self.assertEqual((self.folder / (name + ".code")).exists(), self.DEVICE.startswith(b"null"))
         # With all times in the file and the losers in front the winners are the same.
         self.assertEqual(self.build("whole.plan", "--tactics", "locked", "times"), timed)
 
