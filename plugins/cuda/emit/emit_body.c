@@ -649,10 +649,14 @@ void tvi_cuda_print_piece(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access
   const uint32_t stage = access->stage;
   const scope_t scope = {p->program->stages[stage].instrs, stage, false};
   if (access->is_direct) {
-    P(p, "tv_load<%u>(x%u%s, ", vector, access->array, at);
+    P(p, "tv_load%s<%u>(x%u%s, ", p->shape.is_shifted ? "_row" : "", vector, access->array, at);
     tvi_cuda_print_pointer(p, access->value);
     P(p, " + ");
     tvi_cuda_print_offset(p, access, loop);
+    if (p->shape.is_shifted) {
+      P(p, ", b%u, (%s)", loop, tvi_cuda_index_type(p));
+      tvi_cuda_print_dim(p, p->extents[loop]);
+    }
     P(p, ");\n");
     return;
   }

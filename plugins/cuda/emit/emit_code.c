@@ -327,6 +327,7 @@ static trivet_status_t print_launch(tvi_cuda_printer_t* p, uint32_t number) {
     bodies[1] = &p->body;
     tvi_string_builder_clear(&p->body);
     p->shape.chunks *= p->shape.vector;
+    p->shape.is_shifted = false;
     p->shape.vector = p->shape.columns = 1;
     launch.variants[1].alignment = 1;
     print_variant(p, number, &launch.variants[1]);

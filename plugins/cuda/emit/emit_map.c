@@ -59,8 +59,13 @@ static bool is_contiguous(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* 
       return false;
   }
   if (!divides(p, access->constant, vector)) return false;
+  const tvi_cuda_access_t* like =
+      p->shape.is_shifted ? &p->accesses.data[p->shape.shifted_as] : NULL;
   for (uint32_t l = 0; l < p->loop_count; ++l)
-    if (l != loop && !divides(p, access->coefficients[l], vector)) return false;
+    if (l != loop && !(like && like->coefficients[l] == access->coefficients[l]) &&
+        !(divides(p, access->coefficients[l], vector) &&
+          (!like || divides(p, like->coefficients[l], vector))))
+      return false;
   for (uint32_t k = 0; k < access->atom_count; ++k)
     if (!divides(p, access->atom_coefficients[k], vector)) return false;
   return true;
@@ -128,7 +133,7 @@ bool tvi_cuda_is_piece(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* acc
                        uint32_t vector) {
   if (!is_contiguous(p, access, loop, vector)) return false;
   if (access->is_direct) return true;
-  if (access->load == TVI_KIR_NONE) return false;
+  if (access->load == TVI_KIR_NONE || p->shape.is_shifted) return false;
   const tvi_kir_load_t* load = p->program->stages[access->stage].instrs[access->load].imm.load;
   uint32_t budget = 256;
   if (load->bounds == TVI_KIR_BOUNDS_PAD && depends_on(p, access->stage, load->pad, loop, &budget))
@@ -146,7 +151,7 @@ bool tvi_cuda_is_piece(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* acc
   return true;
 }
 
-uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop) {
+uint32_t tvi_cuda_widest_vector(const tvi_cuda_printer_t* p, uint32_t loop) {
   uint32_t bits = 0;
   for (size_t i = 0; i < p->accesses.count; ++i) {
     const tvi_cuda_access_t* access = &p->accesses.data[i];
@@ -155,8 +160,11 @@ uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop) {
     const uint32_t own = element_bits(p, access->value);
     if (bits == 0 || own < bits) bits = own;
   }
-  if (bits == 0) return 1;
-  uint32_t vector = bits >= 64 ? 2 : bits == 32 ? 4 : bits == 16 ? 8 : 16;
+  return bits == 0 ? 1 : bits >= 64 ? 2 : bits == 32 ? 4 : bits == 16 ? 8 : 16;
+}
+
+uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop) {
+  uint32_t vector = tvi_cuda_widest_vector(p, loop);
   for (; vector > 1; vector /= 2) {
     if (!divides(p, p->extents[loop], vector)) continue;
     // At least one of them must be whole.

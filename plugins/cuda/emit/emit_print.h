@@ -41,6 +41,11 @@ typedef struct tvi_cuda_shape_s {
   uint32_t lanes;   // threads of a row
   uint32_t rows;    // rows of a block
   uint32_t vector;  // elements that a thread takes at once
+  // Rows begin |shift| elements behind a multiple of |vector|, each at its own: threads take what
+  // lies between multiples of |vector| in memory, less at both ends of the row. All that walks the
+  // row is shifted as access |shifted_as| is.
+  bool is_shifted;
+  uint32_t shifted_as;
   // Neighbouring rows that a thread of a column has, along |column_loop|, read and written at once.
   // 0, 1: one
   uint32_t columns, column_loop;
@@ -166,7 +171,9 @@ void tvi_cuda_print_unravel(tvi_cuda_printer_t* p, uint32_t first, uint32_t last
 // "int" or "long long", and the unsigned one.
 const char* tvi_cuda_index_type(const tvi_cuda_printer_t* p);
 const char* tvi_cuda_count_type(const tvi_cuda_printer_t* p);
-// The most elements that direct accesses along |loop| can take at once.
+// The most elements that direct accesses along |loop| can take at once, and as many as fill 16
+// bytes of the smallest, whether they can or not.
+uint32_t tvi_cuda_widest_vector(const tvi_cuda_printer_t* p, uint32_t loop);
 uint32_t tvi_cuda_choose_vector(const tvi_cuda_printer_t* p, uint32_t loop);
 // Can |access| move |vector| elements along |loop| at once?
 bool tvi_cuda_is_vector(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access, uint32_t loop,

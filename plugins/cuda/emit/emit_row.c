@@ -22,6 +22,8 @@
 #define LEAST_WALKS 16
 // Bytes of states that a thread holds for neighbouring rows.
 #define MAX_STATES 128u
+// A row is cut at multiples of 16 bytes in memory where it has so many pieces of them.
+#define SHIFTED_PIECES 8
 
 static uint32_t outer_count(const tvi_cuda_printer_t* p) {
   uint32_t count = 0;
@@ -98,6 +100,31 @@ static uint32_t choose_columns(const tvi_cuda_printer_t* p, uint32_t loop, int64
   return columns;
 }
 
+// Rows of odd length: pieces that begin where memory is aligned, not where the row does. All that
+// walks the row must be cut at the same places.
+static void choose_shift(tvi_cuda_printer_t* p, uint32_t rows_end, int64_t row) {
+  tvi_cuda_shape_t* s = &p->shape;
+  const uint32_t last = p->loop_count - 1, vector = tvi_cuda_widest_vector(p, last);
+  if (rows_end != last || s->vector * 4 > vector || row < (int64_t)vector * SHIFTED_PIECES) return;
+  const uint32_t own = s->vector;
+  s->is_shifted = true;
+  s->shifted_as = TVI_CUDA_NONE;
+  s->vector = vector;
+  for (uint32_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    const uint32_t producer = p->program->values[access->value].stage;
+    if (!access->coefficients[last] && access->is_direct) continue;
+    if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
+    if (access->load != TVI_KIR_NONE && producer != TVI_KIR_NONE &&
+        &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
+      continue;
+    if (s->shifted_as == TVI_CUDA_NONE) s->shifted_as = i;
+    s->is_shifted &= tvi_cuda_is_vector(p, access, last, vector);
+  }
+  s->is_shifted &= s->shifted_as != TVI_CUDA_NONE;
+  if (!s->is_shifted) s->vector = own;
+}
+
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   memset(&p->shape, 0, sizeof(p->shape));
   const uint32_t rows_end = outer_count(p), last = p->loop_count - 1;
@@ -134,7 +161,8 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
     if (!s->is_column && s->lanes > 1) s->rows = 128 / s->lanes;
   } else {
     s->vector = tvi_cuda_choose_vector(p, last);
-    const int64_t pieces = (row + s->vector - 1) / s->vector;
+    choose_shift(p, rows_end, row);
+    const int64_t pieces = (row + s->vector - 1) / s->vector + s->is_shifted;
     while (s->lanes < 32 && s->lanes < pieces) s->lanes *= 2;
     const int64_t held = s->vector < 4 ? 16 / s->vector : 4;
     while (s->lanes < 1024 && pieces > (int64_t)s->lanes * held) s->lanes *= 2;
@@ -144,6 +172,7 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
     while (s->rows > 1 && s->rows * s->lanes > 32 && rows / s->rows < 132) s->rows /= 2;
   }
   const int64_t per_chunk = (int64_t)s->lanes * s->vector;
+  if (s->is_shifted && most <= INT64_MAX - s->vector) most += s->vector - 1;
   const int64_t chunks = most / per_chunk + (most % per_chunk != 0);
   if (chunks * s->vector <= MAX_HELD && (has_values || s->lanes > 1 || most <= 16))
     s->chunks = chunks ? (uint32_t)chunks : 1;
@@ -156,6 +185,7 @@ void tvi_cuda_choose_joining_shape(tvi_cuda_printer_t* p) {
   tvi_cuda_shape_t* s = &p->shape;
   const uint32_t most = s->is_column ? 16 : 256;
   s->is_joining = true;
+  s->is_shifted = false;
   s->vector = s->columns = 1;
   s->lanes = 1;
   while (s->lanes < most && s->lanes < s->parts) s->lanes *= 2;
@@ -174,10 +204,11 @@ static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
   const tvi_cuda_shape_t* s = &p->shape;
   const char* index = tvi_cuda_index_type(p);
   const trivet_dim_t length = tvi_cuda_extent_product(p, rows_end, p->loop_count);
+  const char* shift = s->is_shifted ? " - shift" : "";
   int64_t value;
   if (s->chunks) {
-    P(p, "TV_UNROLL\nfor (int c = 0; c < %u; ++c) {\nconst %s k = (c * %u + lane) * %u;\n",
-      s->chunks, index, s->lanes, s->vector);
+    P(p, "TV_UNROLL\nfor (int c = 0; c < %u; ++c) {\nconst %s k = (c * %u + lane) * %u%s;\n",
+      s->chunks, index, s->lanes, s->vector, shift);
     if (tvi_dim_is_constant(length, &value) && value == (int64_t)s->chunks * s->lanes * s->vector) {
       P(p, "{\n");
     } else {
@@ -187,15 +218,17 @@ static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
     }
   } else {
     const bool shares = s->parts > 1;
-    P(p, "{\n%sfor (%s k = %s * %u; k < ",
+    P(p, "{\n%sfor (%s k = %s * %u%s; k < ",
       s->is_column ? "_Pragma(\"unroll 8\")\n"
       : shares     ? "_Pragma(\"unroll 4\")\n"
                    : "",
-      index, shares ? "place" : "lane", s->vector);
+      index, shares ? "place" : "lane", s->vector, shift);
     tvi_cuda_print_dim(p, length);
     P(p, "; k += %u) {\n", s->lanes * s->vector * (shares ? s->parts : 1));
   }
-  if (rows_end < p->loop_count) {
+  if (s->is_shifted) {
+    P(p, "const %s b%u = k;\n", index, rows_end);
+  } else if (rows_end < p->loop_count) {
     P(p, "%s r = (%s)k%s;\n", tvi_cuda_count_type(p), tvi_cuda_count_type(p),
       s->vector == 1   ? ""
       : s->vector == 2 ? " / 2u"
@@ -207,9 +240,23 @@ static void open_points(tvi_cuda_printer_t* p, uint32_t rows_end) {
 }
 
 static void open_elements(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  const uint32_t last = p->loop_count - 1;
   P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", p->shape.vector);
-  if (rows_end < p->loop_count)
-    P(p, "const %s q%u = b%u + e;\n", tvi_cuda_index_type(p), p->loop_count - 1, p->loop_count - 1);
+  if (p->shape.is_shifted) {
+    P(p, "const %s q%u = tv_within<%s>(b%u + e, ", tvi_cuda_index_type(p), last,
+      tvi_cuda_index_type(p), last);
+    tvi_cuda_print_dim(p, p->extents[last]);
+    P(p, ");\n");
+  } else if (rows_end < p->loop_count) {
+    P(p, "const %s q%u = b%u + e;\n", tvi_cuda_index_type(p), last, last);
+  }
+}
+
+// Before what only elements of the row take part in: beside those that a thread has of a shifted
+// row may be some that are none.
+static void print_only_within(tvi_cuda_printer_t* p) {
+  const uint32_t last = p->loop_count - 1;
+  if (p->shape.is_shifted) P(p, "if (q%u == b%u + e) ", last, last);
 }
 
 static void print_array_load(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
@@ -406,13 +453,21 @@ static void print_moments(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_e
   tvi_cuda_print_body(p, stage);
   P(p, "points%u[c * %u + e] = ", stage, vector);
   tvi_cuda_print_ref(p, stage, s->results[0]);
-  P(p, ";\nsums%u[(c * %u + e) %% 4] += points%u[c * %u + e];\n}\ns%u.m2 += %u;\n}\n}\n", stage,
-    vector, stage, vector, stage, vector);
+  P(p, ";\n");
+  print_only_within(p);
+  P(p, "sums%u[(c * %u + e) %% 4] += points%u[c * %u + e]%s", stage, vector, stage, vector,
+    p->shape.is_shifted ? ", " : ";\n}\n");
+  P(p, p->shape.is_shifted ? "s%u.m2 += 1;\n}\n}\n}\n" : "s%u.m2 += %u;\n}\n}\n", stage, vector);
   P(p, "if (s%u.m2 != 0) s%u.m0 = (sums%u[0] + sums%u[1] + (sums%u[2] + sums%u[3])) / s%u.m2;\n",
     stage, stage, stage, stage, stage, stage, stage);
   open_points(p, rows_end);
-  P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", vector);
+  if (p->shape.is_shifted) {
+    open_elements(p, rows_end);
+  } else {
+    P(p, "TV_UNROLL\nfor (int e = 0; e < %u; ++e) {\n", vector);
+  }
   P(p, "const %s d = points%u[c * %u + e] - s%u.m0;\n", type, stage, vector, stage);
+  print_only_within(p);
   P(p, "squares%u[(c * %u + e) %% 4] = tv_fma(d, d, squares%u[(c * %u + e) %% 4]);\n}\n}\n}\n",
     stage, vector, stage, vector);
   P(p, "s%u.m1 = squares%u[0] + squares%u[1] + (squares%u[2] + squares%u[3]);\n", stage, stage,
@@ -442,6 +497,7 @@ static void print_reduction(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows
     print_piece_loads(p, stage, rows_end);
     open_elements(p, rows_end);
     tvi_cuda_print_body(p, stage);
+    print_only_within(p);
     tvi_cuda_print_join(p, stage);
     P(p, "}\n}\n}\n");
     print_lane_join(p, stage);
@@ -633,11 +689,16 @@ static void print_row_map(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_e
   }
   P(p, "}\n");
   if (is_written && whole) {
-    P(p, "if (is_live) tv_store<%u>(", vector);
+    P(p, "if (is_live) tv_store%s<%u>(", p->shape.is_shifted ? "_row" : "", vector);
     tvi_cuda_print_pointer(p, value);
     P(p, " + ");
     tvi_cuda_print_offset(p, store, p->loop_count - 1);
-    P(p, is_kept ? ", v%u + c * %u);\n" : ", v%u);\n", value, vector);
+    P(p, is_kept ? ", v%u + c * %u" : ", v%u", value, vector);
+    if (p->shape.is_shifted) {
+      P(p, ", b%u, (%s)", p->loop_count - 1, tvi_cuda_index_type(p));
+      tvi_cuda_print_dim(p, p->extents[p->loop_count - 1]);
+    }
+    P(p, ");\n");
   }
   P(p, "}\n}\n");
 }
@@ -687,6 +748,11 @@ static trivet_dim_t print_rows(tvi_cuda_printer_t* p, uint32_t rows_end) {
     tvi_cuda_print_unravel(p, 0, rows_end, s->columns, true);
   } else {
     tvi_cuda_print_unravel(p, 0, rows_end, 1, false);
+  }
+  if (s->is_shifted) {
+    P(p, "int shift;\n{\nconst int q%u = 0;\nshift = (int)((", rows_end);
+    tvi_cuda_print_offset(p, &p->accesses.data[s->shifted_as], TVI_CUDA_NONE);
+    P(p, ") & %u);\n}\n", s->vector - 1);
   }
   return rows;
 }

@@ -263,6 +263,31 @@ TV_DEVICE void tv_store(T* p, const R* in) {
   for (int i = 0; i < (int)(sizeof(pack) / sizeof(pack.whole[0])); ++i)
     ((typename tv_pack<N, T>::piece*)p)[i] = pack.whole[i];
 }
+// The same where some of the elements lie outside of a row: the first of N is element |at| of
+// |count|, maybe before the row's first. In place of those outside stand the nearest inside.
+template <class I>
+TV_DEVICE I tv_within(I at, I count) { return at < 0 ? 0 : at < count ? at : count - 1; }
+template <int N, class I>
+TV_DEVICE bool tv_is_within(I at, I count) { return at >= 0 && at + N <= count; }
+template <int N, class T, class R, class I>
+TV_DEVICE void tv_load_row(R* out, const T* p, I at, I count) {
+  if (tv_is_within<N>(at, count)) {
+    tv_load<N>(out, p);
+  } else {
+    TV_UNROLL
+    for (int i = 0; i < N; ++i) out[i] = tv_get(p[tv_within(at + i, count) - at]);
+  }
+}
+template <int N, class T, class R, class I>
+TV_DEVICE void tv_store_row(T* p, const R* in, I at, I count) {
+  if (tv_is_within<N>(at, count)) {
+    tv_store<N>(p, in);
+  } else {
+    TV_UNROLL
+    for (int i = 0; i < N; ++i)
+      if (tv_is_within<1>(at + i, count)) tv_put(p[i], in[i]);
+  }
+}
 // N elements as they are; the target may be aligned for one alone.
 template <int N, class T>
 TV_DEVICE void tv_move(T* out, const T* p) {

@@ -113,6 +113,38 @@ TEST(CudaShapes, FunctionsWithCode) {
   }
 }
 
+// Rows of odd length begin at odd addresses, each at another: in registers and too long for them,
+// with a sum that elements outside of the row would spoil, and means with squares of differences.
+TEST(CudaShapes, OddRows) {
+  for (uint32_t dtype : {F16, F32}) {
+    for (int64_t n : {65, 197, 1023, 33001}) {
+      Program p;
+      const int64_t rows = n > 30000 ? 70 : 11;
+      auto x = p.input(dtype, {rows, n}), y = p.output(dtype, {rows, n});
+      auto sum = p.temp(F32, {rows}), mean = p.output(F32, {rows}), m2 = p.output(F32, {rows});
+      {
+        Stage s = p.reduce({rows}, {n});
+        s.finish(
+            {sum},
+            {s.op(TVI_KIR_EXP, F32, s.op(TVI_KIR_CAST, F32, s.load(x, {s.index(0), s.index(1)})))},
+            p.monoid(TVI_KIR_SUM, F32));
+      }
+      {
+        Stage s = p.reduce({rows}, {n});
+        s.finish({mean, m2, TVI_KIR_NONE},
+                 {s.op(TVI_KIR_CAST, F32, s.load(x, {s.index(0), s.index(1)}))},
+                 p.monoid(TVI_KIR_WELFORD, F32));
+      }
+      Stage s = p.map({rows, n});
+      s.finish({y}, {s.op(TVI_KIR_CAST, dtype,
+                          s.op(TVI_KIR_DIV, F32,
+                               s.op(TVI_KIR_EXP, F32, s.op(TVI_KIR_CAST, F32, s.at(x))),
+                               s.load(sum, {s.index(0)})))});
+      expect_same(p, {}, {{x, random_tensor(dtype, {rows, n})}});
+    }
+  }
+}
+
 TEST(CudaShapes, FewLongRows) {
   Program p;
   auto x = p.input(F32, {2, 40000}), y = p.output(F32, {2, 40000}), m = p.temp(F32, {2});
