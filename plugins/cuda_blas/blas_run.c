@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Run half. load checks the blob and finds the library; prepare describes the matrices for the
-// shapes at hand and asks for an algorithm; run sets addresses and launches.
+// shapes at hand and asks for an algorithm; run sets addresses and launches, or has launched what
+// was recorded.
 #include "plugins/cuda_blas/blas_run.h"
 
 #include <string.h>
@@ -18,10 +19,13 @@
 
 typedef struct loaded_s {
   blas_problem_t problem;
+  tvi_cuda_device_t* device;
   const blas_library_t* blas;
 } loaded_t;
 
 typedef struct prepared_s {
+  tvi_cuda_device_t* device;
+  tvi_cuda_recorder_t* recorder;
   const blas_library_t* blas;
   blas_problem_t problem;
   blas_geometry_t geometry;
@@ -42,7 +46,8 @@ trivet_status_t blas_load(const trivet_kernel_t* kernel, const trivet_kernel_loa
   loaded_t* loaded;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*load->allocator, sizeof(*loaded), &loaded));
   loaded->problem = problem;
-  trivet_status_t status = blas_library_get((tvi_cuda_device_t*)load->device, &loaded->blas);
+  loaded->device = (tvi_cuda_device_t*)load->device;
+  trivet_status_t status = blas_library_get(loaded->device, &loaded->blas);
   if (status) {
     tvi_free(*load->allocator, loaded, sizeof(*loaded));
     return status;
@@ -243,6 +248,7 @@ trivet_status_t blas_prepare(const trivet_kernel_t* kernel, void* pointer,
   TRIVET_RETURN_IF_ERROR(check_operands(&loaded->problem, prepare));
   prepared_t* s;
   TRIVET_RETURN_IF_ERROR(tvi_alloc_zeroed(*prepare->allocator, sizeof(*s), &s));
+  s->device = loaded->device;
   s->blas = loaded->blas;
   s->problem = loaded->problem;
   const char* reason = NULL;
@@ -267,6 +273,10 @@ trivet_status_t blas_prepare(const trivet_kernel_t* kernel, void* pointer,
   }
   if (!status) status = choose(s, prepare->operands, preference);
   if (preference) (void)s->blas->cublasLtMatmulPreferenceDestroy(preference);
+  if (!status) {
+    status = s->device->recorder_create(s->device, *prepare->allocator, prepare->operand_count,
+                                        &s->recorder);
+  }
   if (status) {
     blas_release(kernel, s, prepare->allocator);
     return status;
@@ -281,6 +291,7 @@ void blas_release(const trivet_kernel_t* kernel, void* pointer,
   (void)kernel;
   prepared_t* s = (prepared_t*)pointer;
   if (!s) return;
+  s->device->recorder_destroy(s->recorder);
   cublasLtMatrixLayout_t layouts[] = {s->first, s->second, s->result, s->residual};
   for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); ++i) {
     if (layouts[i]) (void)s->blas->cublasLtMatrixLayoutDestroy(layouts[i]);
@@ -293,9 +304,7 @@ static const char* element(const void* address, int64_t offset, uint32_t dtype) 
   return (const char*)address + offset * (int64_t)tvi_dtype_bytes(dtype);
 }
 
-trivet_status_t blas_run(const trivet_kernel_t* kernel, void* pointer,
-                         const trivet_kernel_launch_t* launch) {
-  (void)kernel;
+static trivet_status_t multiply(void* pointer, const trivet_kernel_launch_t* launch) {
   prepared_t* s = (prepared_t*)pointer;
   const blas_library_t* blas = s->blas;
   const blas_problem_t* p = &s->problem;
@@ -338,4 +347,11 @@ trivet_status_t blas_run(const trivet_kernel_t* kernel, void* pointer,
                              (cudaStream_t)launch->stream));
   }
   return TRIVET_OK;
+}
+
+trivet_status_t blas_run(const trivet_kernel_t* kernel, void* pointer,
+                         const trivet_kernel_launch_t* launch) {
+  (void)kernel;
+  prepared_t* s = (prepared_t*)pointer;
+  return s->device->recorder_run(s->recorder, launch, multiply, s);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Addresses for a plan, and its execution on a stream.
-// Run takes no memory but the pack that new addresses need.
+// Run takes no memory but the pack that new addresses need; old ones go past the library.
 #include "plugins/cuda_dnn/dnn_launch.h"
 
 #include <sched.h>
@@ -37,8 +37,11 @@ uint64_t dnn_launch_workspace(const dnn_launch_t* l) {
 }
 
 void dnn_launch_deinit(dnn_launch_t* l) {
+  // First: its kernels may be the plan's.
+  l->cuda->recorder_destroy(l->recorder);
   if (l->pack) (void)l->device->library.cudnnBackendDestroyDescriptor(l->pack);
   if (l->plan) dnn_plan_release(l->cuda, l->device, l->plan);
+  l->recorder = NULL;
   l->pack = NULL;
   l->plan = NULL;
 }
@@ -79,7 +82,8 @@ static trivet_status_t make_pack(dnn_launch_t* l) {
   return TRIVET_OK;
 }
 
-trivet_status_t dnn_launch_run(dnn_launch_t* l, const trivet_kernel_launch_t* launch) {
+static trivet_status_t execute(void* self, const trivet_kernel_launch_t* launch) {
+  dnn_launch_t* l = (dnn_launch_t*)self;
   dnn_device_t* device = l->device;
   const dnn_library_t* dnn = &device->library;
   uintptr_t workspace = ((uintptr_t)launch->workspace + WORKSPACE_ALIGNMENT - 1) /
@@ -104,4 +108,8 @@ trivet_status_t dnn_launch_run(dnn_launch_t* l, const trivet_kernel_launch_t* la
   }
   atomic_flag_clear_explicit(&device->is_busy, memory_order_release);
   return dnn_check(dnn, result, "execution");
+}
+
+trivet_status_t dnn_launch_run(dnn_launch_t* l, const trivet_kernel_launch_t* launch) {
+  return l->cuda->recorder_run(l->recorder, launch, execute, l);
 }

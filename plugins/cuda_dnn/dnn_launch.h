@@ -14,6 +14,7 @@ typedef struct dnn_launch_s {
   tvi_cuda_device_t* cuda;
   dnn_device_t* device;
   dnn_plan_t* plan;
+  tvi_cuda_recorder_t* recorder;
   uint32_t pointer_count;
   int64_t uids[DNN_MAX_POINTERS];
   uint32_t operands[DNN_MAX_POINTERS];  // of the step; UINT32_MAX: a number

@@ -77,6 +77,10 @@ trivet_status_t dnn_step_prepare(const trivet_kernel_t* kernel, void* loaded,
   launch->cuda = step->cuda;
   launch->device = step->device;
   trivet_status_t status = step->kind->prepare(step, step + 1, prepare, launch);
+  if (!status) {
+    status = step->cuda->recorder_create(step->cuda, *prepare->allocator, prepare->operand_count,
+                                         &launch->recorder);
+  }
   if (status) {
     dnn_step_release(kernel, launch, prepare->allocator);
     return status;

@@ -101,6 +101,7 @@ static trivet_status_t device_open(const trivet_device_t* definition, uint32_t o
   s->allocator = *allocator;
   s->device.allocator = &s->allocator;
   s->device.check = check;
+  cuda_record_init(s);
   trivet_status_t status = cuda_shared_init(s);
   if (status) {
     tvi_free(*allocator, s, sizeof(*s));

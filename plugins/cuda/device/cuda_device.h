@@ -26,20 +26,29 @@ extern "C" {
   X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamWaitEvent)                \
   X(cuStreamGetCtx)                                                                               \
   X(cuEventCreate) X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) \
-  X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuGraphInstantiateWithFlags)                    \
+  X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuStreamIsCapturing)                            \
+  X(cuGraphInstantiateWithFlags) X(cuGraphGetRootNodes) X(cuGraphNodeGetType)                     \
+  X(cuGraphKernelNodeGetParams) X(cuGraphKernelNodeGetAttribute)                                  \
   X(cuGraphDestroy) X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphUpload)                       \
   X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute)              \
   X(cuFuncGetAttribute) X(cuOccupancyMaxActiveBlocksPerMultiprocessor)                            \
   X(cuLaunchKernelEx) X(cuTensorMapEncodeTiled)
+// Those that the oldest drivers have not; NULL there.
+#define TVI_CUDA_DRIVER_LATER_FUNCTIONS(X) X(cuGraphNodeGetDependentNodes)
 // clang-format on
 
 typedef struct tvi_cuda_driver_s {
 #define TVI_CUDA_DRIVER_MEMBER(name) __typeof__(name)* name;
   TVI_CUDA_DRIVER_FUNCTIONS(TVI_CUDA_DRIVER_MEMBER)
+  TVI_CUDA_DRIVER_LATER_FUNCTIONS(TVI_CUDA_DRIVER_MEMBER)
 #undef TVI_CUDA_DRIVER_MEMBER
 } tvi_cuda_driver_t;
 
 typedef struct tvi_cuda_device_s tvi_cuda_device_t;
+// Of a prepared step that calls a library: the kernels that the call launched, by its addresses.
+typedef struct tvi_cuda_recorder_s tvi_cuda_recorder_t;
+// Calls the library for |launch|, on launch->stream.
+typedef trivet_status_t (*tvi_cuda_call_t)(void* self, const trivet_kernel_launch_t* launch);
 
 // An open device. Immutable but for what stands behind |module| and |resource|, which take a lock:
 // for load and prepare, never for run.
@@ -66,6 +75,18 @@ struct tvi_cuda_device_s {
                                                         void** out_object),
                               void (*destroy)(tvi_cuda_device_t* device, void* object),
                               void** out_object);
+  // For steps that call a library, whose way to a launch takes the host several times what the
+  // launch takes. create: in prepare; the caller owns it; it keeps |allocator|. run: |call|, or the
+  // kernels that it launched when it was given the same addresses of operands and workspace, which
+  // are as good: so a call must follow from these and what prepare knows alone. Errors are those of
+  // |call| and of launches. A recorder is for one thread at a time; run takes nothing of the
+  // allocator. destroy accepts NULL.
+  trivet_status_t (*recorder_create)(tvi_cuda_device_t* device, trivet_allocator_t allocator,
+                                     uint64_t operand_count, tvi_cuda_recorder_t** out_recorder);
+  trivet_status_t (*recorder_run)(tvi_cuda_recorder_t* recorder,
+                                  const trivet_kernel_launch_t* launch, tvi_cuda_call_t call,
+                                  void* self);
+  void (*recorder_destroy)(tvi_cuda_recorder_t* recorder);
 };
 
 // The definition of the device for target "cuda". |self| of a copy may name another driver library

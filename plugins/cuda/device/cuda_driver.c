@@ -41,6 +41,13 @@ static trivet_status_t find_all(cuda_state_t* state) {
   TRIVET_RETURN_IF_ERROR(find(state->library, version, NAME_TEXT(name), &state->driver.name));
   TVI_CUDA_DRIVER_FUNCTIONS(FIND)
 #undef FIND
+#define TRY(name)                                                            \
+  {                                                                          \
+    void* address = tvi_library_try_symbol(state->library, NAME_TEXT(name)); \
+    memcpy(&state->driver.name, &address, sizeof(address));                  \
+  }
+  TVI_CUDA_DRIVER_LATER_FUNCTIONS(TRY)
+#undef TRY
   state->device.driver = &state->driver;
   state->device.driver_version = version;
   return TRIVET_OK;

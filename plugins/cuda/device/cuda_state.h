@@ -48,4 +48,7 @@ trivet_status_t cuda_shared_init(cuda_state_t* state);
 // Destroys resources, the newest first, then modules.
 void cuda_shared_deinit(cuda_state_t* state);
 
+// Sets the functions of the device that record.
+void cuda_record_init(cuda_state_t* state);
+
 #endif  // TRIVET_PLUGINS_CUDA_DEVICE_CUDA_STATE_H_

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/plugins/cuda/fake_libcuda.h"
+
 #define EXPORT __attribute__((visibility("default")))
 
 static struct {
@@ -17,12 +19,16 @@ static struct {
   int loads;  // modules ever loaded
   int launches;
   int capturing;
-} fake = {1, 13000, "", CUDA_SUCCESS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  const char* graph;  // what graphs of captures are, set by the test: see cuGraphGetRootNodes
+  fake_cuda_launch_t last;
+} fake = {.devices = 1, .version = 13000, .fails = "", .graph = ""};
 
 EXPORT void fake_cuda_set(int devices, int version, const char* fails, int with);
 EXPORT int fake_cuda_live(void);
 EXPORT int fake_cuda_loads(void);
 EXPORT int fake_cuda_launches(void);
+EXPORT void fake_cuda_graph(const char* graph);
+EXPORT const fake_cuda_launch_t* fake_cuda_last_launch(void);
 
 void fake_cuda_set(int devices, int version, const char* fails, int with) {
   fake.devices = devices;
@@ -36,6 +42,8 @@ int fake_cuda_live(void) {
 }
 int fake_cuda_loads(void) { return fake.loads; }
 int fake_cuda_launches(void) { return fake.launches; }
+void fake_cuda_graph(const char* graph) { fake.graph = graph; }
+const fake_cuda_launch_t* fake_cuda_last_launch(void) { return &fake.last; }
 
 #define FAIL_IF_ASKED() \
   if (strncmp(__func__, fake.fails, strlen(fake.fails)) == 0 && fake.fails[0]) return fake.with
@@ -220,6 +228,69 @@ EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
   fake.capturing = 0;
   MAKE(graphs, graph);
 }
+EXPORT CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
+  (void)stream;
+  *status = fake.capturing ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+  return CUDA_SUCCESS;
+}
+// Nodes are numbers from 1. A letter each: 'k', 'e' kernels, the second of which begins early; 'm'
+// is no kernel; 'f' is a second one behind the first.
+EXPORT CUresult cuGraphGetRootNodes(CUgraph graph, CUgraphNode* nodes, size_t* count) {
+  (void)graph;
+  FAIL_IF_ASKED();
+  if (nodes && *count) nodes[0] = (CUgraphNode)(uintptr_t)1;
+  *count = fake.graph[0] != '\0';
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType* type) {
+  *type = fake.graph[(uintptr_t)node - 1] == 'm' ? CU_GRAPH_NODE_TYPE_MEMSET
+                                                 : CU_GRAPH_NODE_TYPE_KERNEL;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphKernelNodeGetParams(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS* params) {
+  static int numbers[8] = {0, 10, 20, 30, 40, 50, 60, 70};
+  static void* arguments[8];
+  FAIL_IF_ASKED();
+  uintptr_t at = (uintptr_t)node;
+  arguments[at] = &numbers[at];
+  memset(params, 0, sizeof(*params));
+  // Of two kernels one is known by its name in a library only.
+  if (at % 2) {
+    params->func = (CUfunction)(100 + at);
+  } else {
+    params->kern = (CUkernel)(100 + at);
+  }
+  params->gridDimX = (unsigned int)at + 5;
+  params->sharedMemBytes = (unsigned int)at + 7;
+  params->kernelParams = &arguments[at];
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID id,
+                                              CUkernelNodeAttrValue* value) {
+  FAIL_IF_ASKED();
+  // As a driver that does not know the newest ones.
+  if (id == CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION) return CUDA_ERROR_INVALID_VALUE;
+  memset(value, 0, sizeof(*value));
+  if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION && (uintptr_t)node == 2) value->clusterDim.x = 2;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode* nodes,
+                                             CUgraphEdgeData* edges, size_t* count) {
+  FAIL_IF_ASKED();
+  uintptr_t at = (uintptr_t)node;
+  size_t given = 0;
+  while (given < *count && fake.graph[at + given] &&
+         (given == 0 || fake.graph[at + given] == 'f')) {
+    nodes[given] = (CUgraphNode)(at + given + 1);
+    if (fake.graph[at + given] == 'e') {
+      edges[given].type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC;
+      edges[given].from_port = CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC;
+    }
+    ++given;
+  }
+  *count = given;
+  return CUDA_SUCCESS;
+}
 EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph,
                                             unsigned long long flags) {
   (void)graph, (void)flags;
@@ -266,8 +337,23 @@ EXPORT CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunct
 }
 EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** params,
                                  void** extra) {
-  (void)config, (void)function, (void)params, (void)extra;
+  FAIL_IF_ASKED();
+  (void)extra;
+  if (fake.capturing) return CUDA_SUCCESS;
   ++fake.launches;
+  memset(&fake.last, 0, sizeof(fake.last));
+  fake.last.function = (uintptr_t)function;
+  fake.last.grid = config->gridDimX;
+  fake.last.shared_bytes = config->sharedMemBytes;
+  fake.last.stream = config->hStream;
+  fake.last.argument = params ? *(const int*)params[0] : 0;
+  for (unsigned int i = 0; i < config->numAttrs; ++i) {
+    const CUlaunchAttribute* attribute = &config->attrs[i];
+    if (attribute->id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+      fake.last.cluster = attribute->value.clusterDim.x;
+    }
+    fake.last.is_early |= attribute->id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+  }
   return CUDA_SUCCESS;
 }
 #ifndef FAKE_IS_OLD

@@ -49,6 +49,7 @@ class DnnStep : public ::testing::Test {
   void TearDown() override {
     if (loaded_) kernel_->unload(kernel_, loaded_, &allocator_);
     EXPECT_EQ(fake_->descriptors, 0);
+    EXPECT_EQ(fake_->recorders, 0);
   }
   trivet_status_t Load(const trivet_kernel_t* kernel, void** out) {
     trivet_kernel_load_t load = {};
@@ -144,6 +145,9 @@ TEST_F(DnnStep, RunsMakeAPackOnlyForOtherAddresses) {
   EXPECT_EQ(fake_->packs, 2);
   EXPECT_EQ(fake_->pointers[0], &memory[4]);
   EXPECT_EQ(fake_->executions, 3);
+  // All of them by the recorder, which knows calls by all of these addresses.
+  EXPECT_EQ(fake_->recorders, 1);
+  EXPECT_EQ(fake_->recorded_operands, 4u);
   Release(prepared);
 }
 

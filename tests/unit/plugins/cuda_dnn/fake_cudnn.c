@@ -129,6 +129,25 @@ static trivet_status_t resource(tvi_cuda_device_t* device, const char* name,
   return TRIVET_OK;
 }
 
+static trivet_status_t recorder_create(tvi_cuda_device_t* device, trivet_allocator_t allocator,
+                                       uint64_t operand_count, tvi_cuda_recorder_t** out_recorder) {
+  (void)device;
+  (void)allocator;
+  ++fake.recorders;
+  fake.recorded_operands = operand_count;
+  *out_recorder = (tvi_cuda_recorder_t*)&fake;
+  return TRIVET_OK;
+}
+
+static trivet_status_t recorder_run(tvi_cuda_recorder_t* recorder,
+                                    const trivet_kernel_launch_t* launch, tvi_cuda_call_t call,
+                                    void* self) {
+  if (recorder != (tvi_cuda_recorder_t*)&fake) return TRIVET_STATUS(INTERNAL, "no recorder");
+  return call(self, launch);
+}
+
+static void recorder_destroy(tvi_cuda_recorder_t* recorder) { fake.recorders -= recorder != NULL; }
+
 fake_cudnn_t* fake_cudnn_begin(void) {
   memset(&fake, 0, sizeof(fake));
   return &fake;
@@ -140,5 +159,8 @@ void* fake_cudnn_device(void) {
   allocator = trivet_allocator_system();
   device.allocator = &allocator;
   device.resource = resource;
+  device.recorder_create = recorder_create;
+  device.recorder_run = recorder_run;
+  device.recorder_destroy = recorder_destroy;
   return &device;
 }

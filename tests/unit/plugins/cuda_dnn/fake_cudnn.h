@@ -14,12 +14,14 @@ extern "C" {
 #define FAKE_CUDNN_WORKSPACE 100  // bytes, of every plan
 
 typedef struct fake_cudnn_s {
-  int descriptors;    // that live
-  int graphs;         // that were finished
-  int packs;          // of addresses, that were finished
-  int executions;     // of plans
-  int refuses_plans;  // set by the test: texts of plans are not understood
-  char plan[64];      // the text that was read last
+  int descriptors;             // that live
+  int graphs;                  // that were finished
+  int packs;                   // of addresses, that were finished
+  int executions;              // of plans
+  int recorders;               // that live
+  uint64_t recorded_operands;  // of the last recorder
+  int refuses_plans;           // set by the test: texts of plans are not understood
+  char plan[64];               // the text that was read last
   int64_t pointer_count;
   const void* pointers[64];  // of the last pack
   const void* stream;        // of the last execution
@@ -27,7 +29,7 @@ typedef struct fake_cudnn_s {
 
 // All zero. It stands until it is called again, which forgets everything.
 fake_cudnn_t* fake_cudnn_begin(void);
-// What load gets as its device.
+// What load gets as its device. Its recorders call each time.
 void* fake_cudnn_device(void);
 
 #ifdef __cplusplus
