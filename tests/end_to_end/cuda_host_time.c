@@ -2,8 +2,10 @@
 //
 // What a run costs the host on a CUDA device: with a graph for addresses seen before and for new
 // ones, and kernel by kernel beside the driver's own launches of the very same kernels with the
-// very same arguments, which are read from a capture. A program and no unit test, since it takes a
-// plan and a device. It looks past the runtime on purpose, to have something to compare with.
+// very same arguments, which are read from a capture. Results of both ways have to be the same to
+// the bit: calls of libraries are replaced by their kernels where they come again and again. A
+// program and no unit test, since it takes a plan and a device. It looks past the runtime on
+// purpose, to have something to compare with.
 //
 //   cuda_host_time PLAN [PLUGIN FOLDERS]
 #include <cuda.h>
@@ -48,6 +50,7 @@ typedef struct bench_s {
   trivet_tensor_info_t info[MAX_TENSORS];
   void* memory[SETS][MAX_TENSORS];
   uint64_t size[MAX_TENSORS];
+  void* results[MAX_TENSORS];  // of the runs by graph, on the host; NULL for inputs
 } bench_t;
 
 #define NAME_TEXT(name) #name
@@ -106,18 +109,33 @@ static trivet_status_t open_context(bench_t* b, uint32_t flags, uint32_t graphs)
   return trivet_context_prepare(b->context);
 }
 
+// Numbers from a half to 1; integers, which may be places in tables, are 0.
+static void fill(trivet_dtype_t dtype, uint8_t* bytes, uint64_t size) {
+  uint64_t each = dtype == TRIVET_DTYPE_F32 ? 4 : 2;
+  if (dtype != TRIVET_DTYPE_F32 && dtype != TRIVET_DTYPE_F16 && dtype != TRIVET_DTYPE_BF16) return;
+  uint32_t random = 1;
+  for (uint64_t i = 0; i + each <= size; i += each) {
+    random = random * 1664525u + 1013904223u;
+    uint32_t bits = dtype == TRIVET_DTYPE_F32   ? 0x3f000000u | random >> 9
+                    : dtype == TRIVET_DTYPE_F16 ? 0x3800u | random >> 22
+                                                : 0x3f00u | random >> 25;
+    memcpy(bytes + i, &bits, each);
+  }
+}
+
 static trivet_status_t make_memory(bench_t* b) {
   for (uint32_t t = 0; t < b->count; ++t) {
     uint64_t size = 0;
     RETURN_IF_ERROR(trivet_context_tensor_size(b->context, b->info[t].name, &size));
     b->size[t] = size;
-    void* zeros = calloc(1, size + 1);
-    if (zeros == NULL) return FAIL("no memory on the host");
+    void* bytes = calloc(1, size + 1);
+    if (bytes == NULL) return FAIL("no memory on the host");
+    if (b->info[t].mode == TRIVET_TENSOR_INPUT) fill(b->info[t].dtype, (uint8_t*)bytes, size);
     for (int s = 0; s < SETS; ++s) {
       RETURN_IF_ERROR(trivet_engine_allocate(b->engine, size, &b->memory[s][t]));
-      RETURN_IF_ERROR(trivet_engine_copy(b->engine, b->memory[s][t], zeros, size));
+      RETURN_IF_ERROR(trivet_engine_copy(b->engine, b->memory[s][t], bytes, size));
     }
-    free(zeros);
+    free(bytes);
   }
   return NULL;
 }
@@ -135,6 +153,41 @@ static trivet_status_t time_runs(bench_t* b, int sets, double* out_us) {
   }
   qsort(times, RUNS, sizeof(times[0]), compare);
   *out_us = times[RUNS / 2];
+  return NULL;
+}
+
+// Keeps the results of the first set of addresses, which are then zero.
+static trivet_status_t keep_results(bench_t* b) {
+  for (uint32_t t = 0; t < b->count; ++t) {
+    if (b->info[t].mode == TRIVET_TENSOR_INPUT) continue;
+    void* zeros = calloc(1, b->size[t] + 1);
+    b->results[t] = malloc(b->size[t] + 1);
+    trivet_status_t status = NULL;
+    if (zeros == NULL || b->results[t] == NULL) status = FAIL("no memory on the host");
+    if (!status) status = trivet_engine_copy(b->engine, b->results[t], b->memory[0][t], b->size[t]);
+    if (!status) status = trivet_engine_copy(b->engine, b->memory[0][t], zeros, b->size[t]);
+    free(zeros);
+    RETURN_IF_ERROR(status);
+  }
+  return NULL;
+}
+
+static trivet_status_t compare_results(bench_t* b) {
+  uint64_t bytes = 0;
+  for (uint32_t t = 0; t < b->count; ++t) {
+    if (b->results[t] == NULL) continue;
+    void* now = malloc(b->size[t] + 1);
+    if (now == NULL) return FAIL("no memory on the host");
+    trivet_status_t status = trivet_engine_copy(b->engine, now, b->memory[0][t], b->size[t]);
+    if (!status && memcmp(now, b->results[t], b->size[t]) != 0) {
+      printf("WRONG: '%s' differs without a graph\n", b->info[t].name);
+      status = FAIL("'%s' differs without a graph", b->info[t].name);
+    }
+    free(now);
+    RETURN_IF_ERROR(status);
+    bytes += b->size[t];
+  }
+  printf("ok: without a graph the same %llu bytes\n", (unsigned long long)bytes);
   return NULL;
 }
 
@@ -223,11 +276,13 @@ static trivet_status_t measure(bench_t* b, const char* plan, const char* folders
   RETURN_IF_ERROR(open_context(b, 0, 4));
   RETURN_IF_ERROR(make_memory(b));
   RETURN_IF_ERROR(time_runs(b, 1, &same));
+  RETURN_IF_ERROR(keep_results(b));
   RETURN_IF_ERROR(wrong_stream(b));
   RETURN_IF_ERROR(open_context(b, 0, 4));
   RETURN_IF_ERROR(time_runs(b, SETS, &renewed));
   RETURN_IF_ERROR(open_context(b, TRIVET_CONTEXT_NO_GRAPH, 1));
   RETURN_IF_ERROR(time_runs(b, 1, &single));
+  RETURN_IF_ERROR(compare_results(b));
   RETURN_IF_ERROR(time_driver(b, &kernels, &driver));
   double more = kernels != 0 ? (single - driver) / (double)kernels : 0;
   printf(
@@ -252,6 +307,7 @@ int main(int argc, char** argv) {
     for (uint32_t t = 0; t < b.count; ++t)
       trivet_engine_release(b.engine, b.memory[s][t], b.size[t]);
   }
+  for (uint32_t t = 0; t < b.count; ++t) free(b.results[t]);
   trivet_engine_destroy(b.engine);
   trivet_runtime_destroy(b.runtime);
   int failed = trivet_status_code(status) != 0;
