@@ -148,7 +148,7 @@ static void print_wide(tvi_cuda_printer_t* p, const tvi_cuda_window_t* w,
 }
 
 // What the form for Hopper does where addresses are not multiples of 16 bytes.
-static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0, 0};
 
 // How much of a window is kept in a table; 0: it is too large, or an image's extent is.
 static int64_t table_depth(const tvi_cuda_printer_t* p, const tvi_cuda_window_t* w, uint32_t tile) {
@@ -307,7 +307,7 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[w->form->tile];
   if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8 || w->shape.a.is_made))
     return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
-  if (w->form->by_boxes ? !tvi_cuda_window_has_boxes(p, w) || tile->slab == 0 || tile->late
+  if (w->form->by_boxes ? !tvi_cuda_window_has_boxes(p, w) || tile->slab == 0 || tile->late || tile->even
                         : is_wide && !tvi_cuda_matmul_is_plain_wide(tile))
     return TRIVET_STATUS(UNIMPLEMENTED, "a tile that is not made for this convolution");
   tvi_cuda_matmul_set_workspace(p, &w->shape, splits);

@@ -208,7 +208,7 @@ static uint32_t enumerate(const asked_t* a, const char* target, candidate_t best
   }
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[tile];
-    if (t->late) continue;
+    if (t->late || t->even) continue;
     if (t->slab) {
       if (!tvi_cuda_is_hopper(target) || p->vector_a != 8 || p->vector_b != 8 || p->makes_a)
         continue;

@@ -18,17 +18,18 @@
 #define REDUCE_BLOCK 256u
 
 const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[] = {
-    {128, 128, 64, 2, 4, 3, 0, 0, 0},   {128, 64, 64, 4, 2, 4, 0, 0, 0},
-    {64, 128, 64, 2, 4, 4, 0, 0, 0},    {64, 64, 64, 2, 2, 4, 0, 0, 0},
-    {64, 32, 64, 4, 1, 5, 0, 0, 0},     {32, 64, 64, 2, 2, 5, 0, 0, 0},
-    {32, 32, 64, 2, 2, 6, 0, 0, 0},     {16, 64, 64, 1, 4, 6, 0, 0, 0},
-    {16, 128, 64, 1, 4, 5, 0, 0, 0},    {128, 128, 64, 8, 1, 5, 64, 0, 0},
-    {128, 256, 64, 8, 1, 4, 32, 0, 0},  {128, 128, 64, 8, 1, 5, 64, 1, 0},
-    {64, 64, 64, 4, 1, 6, 32, 0, 0},    {64, 128, 64, 4, 1, 7, 64, 0, 0},
-    {128, 192, 64, 8, 1, 5, 32, 0, 0},  {192, 192, 64, 12, 1, 4, 32, 0, 0},
-    {192, 128, 64, 12, 1, 4, 64, 0, 0}, {128, 64, 64, 8, 1, 6, 64, 1, 0},
-    {128, 256, 64, 8, 1, 3, 32, 0, 1},  {128, 192, 64, 8, 1, 4, 32, 0, 1},
-    {192, 192, 64, 12, 1, 3, 32, 0, 1},
+    {128, 128, 64, 2, 4, 3, 0, 0, 0, 0},   {128, 64, 64, 4, 2, 4, 0, 0, 0, 0},
+    {64, 128, 64, 2, 4, 4, 0, 0, 0, 0},    {64, 64, 64, 2, 2, 4, 0, 0, 0, 0},
+    {64, 32, 64, 4, 1, 5, 0, 0, 0, 0},     {32, 64, 64, 2, 2, 5, 0, 0, 0, 0},
+    {32, 32, 64, 2, 2, 6, 0, 0, 0, 0},     {16, 64, 64, 1, 4, 6, 0, 0, 0, 0},
+    {16, 128, 64, 1, 4, 5, 0, 0, 0, 0},    {128, 128, 64, 8, 1, 5, 64, 0, 0, 0},
+    {128, 256, 64, 8, 1, 4, 32, 0, 0, 0},  {128, 128, 64, 8, 1, 5, 64, 1, 0, 0},
+    {64, 64, 64, 4, 1, 6, 32, 0, 0, 0},    {64, 128, 64, 4, 1, 7, 64, 0, 0, 0},
+    {128, 192, 64, 8, 1, 5, 32, 0, 0, 0},  {192, 192, 64, 12, 1, 4, 32, 0, 0, 0},
+    {192, 128, 64, 12, 1, 4, 64, 0, 0, 0}, {128, 64, 64, 8, 1, 6, 64, 1, 0, 0},
+    {128, 256, 64, 8, 1, 3, 32, 0, 1, 0},  {128, 192, 64, 8, 1, 4, 32, 0, 1, 0},
+    {192, 192, 64, 12, 1, 3, 32, 0, 1, 0}, {128, 128, 64, 8, 1, 5, 64, 0, 0, 1},
+    {128, 256, 64, 8, 1, 4, 32, 0, 0, 1},  {128, 192, 64, 8, 1, 5, 32, 0, 0, 1},
 };
 const uint32_t tvi_cuda_matmul_tile_count =
     sizeof(tvi_cuda_matmul_tiles) / sizeof(tvi_cuda_matmul_tiles[0]);
@@ -59,11 +60,11 @@ const char* tvi_cuda_matmul_check_dtype(uint32_t dtype, uint32_t sum, bool allow
 }
 
 bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
-  return t->slab && t->wm == 8 && !t->turns && !t->late;
+  return t->slab && t->wm == 8 && !t->turns && !t->late && !t->even;
 }
 
 bool tvi_cuda_matmul_can_share(const tvi_cuda_matmul_tile_t* t) {
-  return t->slab && t->wm <= 8 && !t->turns && !t->late;
+  return t->slab && t->wm <= 8 && !t->turns && !t->late && !t->even;
 }
 
 typedef struct printing_s {
@@ -147,7 +148,7 @@ void tvi_cuda_matmul_set_grid(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape
 }
 
 // What the form for Hopper does where addresses are not as the copy engine wants them.
-static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0};
+static const tvi_cuda_matmul_tile_t plain_tile = {128, 64, 64, 4, 2, 4, 0, 0, 0, 0};
 
 // The program rounds the sums as the factors are before anything follows them.
 static bool is_narrow(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) {
@@ -308,7 +309,13 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
     return TRIVET_STATUS(UNIMPLEMENTED,
                          "factors of i8 that do not lie along the sum, or its parts");
   const bool joins = w->splits > 1 && !w->tile->slab;
-  tvi_cuda_matmul_set_workspace(p, &w->shape, joins ? w->splits : 1);
+  if (w->tile->even && w->shape.width > 1)
+    return TRIVET_STATUS(UNIMPLEMENTED, "factors of i8 in even shares");
+  if (w->tile->even) {
+    tvi_cuda_matmul_set_even_workspace(p, w->tile);
+  } else {
+    tvi_cuda_matmul_set_workspace(p, &w->shape, joins ? w->splits : 1);
+  }
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);
   if (w->tile->slab) {
     if ((w->splits > 1 && !tvi_cuda_matmul_can_share(w->tile)) ||
@@ -319,6 +326,9 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
       return TRIVET_STATUS(UNIMPLEMENTED, "sums that are not to be rounded");
     tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_wgmma_text);
   }
+  if (w->tile->even)
+    TRIVET_RETURN_IF_ERROR(
+        tvi_cuda_matmul_print_launch(p, &w->shape, 1, tvi_cuda_matmul_print_even_start, w->tile));
   TRIVET_RETURN_IF_ERROR(tvi_cuda_matmul_print_launch(p, &w->shape, 0, print_product, w));
   return joins ? tvi_cuda_matmul_print_launch(p, &w->shape, 1, print_sum, w) : TRIVET_OK;
 }

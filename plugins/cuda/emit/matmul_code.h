@@ -21,6 +21,7 @@ typedef struct tvi_cuda_matmul_tile_s {
   uint32_t slab;   // not 0: the form for Hopper, with the copy engine and wgmma (matmul_wide.c)
   uint32_t turns;  // 1: groups of four warps have tiles of their own and take turns
   uint32_t late;   // 1: a tile, rounded, is finished while the next one is multiplied
+  uint32_t even;   // 1: blocks have as many steps each, whatever tiles these are of (stream-K)
 } tvi_cuda_matmul_tile_t;
 
 extern const tvi_cuda_matmul_tile_t tvi_cuda_matmul_tiles[];

@@ -232,6 +232,8 @@ static bool has_next(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_t
 static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
+  // Not timed on a device yet: a lock file can name it.
+  if (t->even) return false;
   if (p->dtype == TRIVET_DTYPE_I8 && form->splits > 1) return false;
   if (t->slab)
     return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&
@@ -326,6 +328,7 @@ static trivet_status_t propose_in(const trivet_kernel_t* kernel, const trivet_re
              tile->bm, tile->bn,
              tile->turns  ? " turns"
              : tile->late ? " late"
+             : tile->even ? " stream-k"
                           : "",
              packed ? " packed" : "");
     if (best[i].form.splits > 1)

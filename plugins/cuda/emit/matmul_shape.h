@@ -82,6 +82,12 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
                                 const tvi_cuda_matmul_tile_t* tile, uint32_t splits,
                                 tvi_cuda_variant_t* variant);
 
+// Where blocks have even shares: the bytes of the sums that each block may leave to another one and
+// of the flags behind them, and the kernel ahead that lowers the flags; |tile|: the argument.
+void tvi_cuda_matmul_set_even_workspace(tvi_cuda_printer_t* p, const tvi_cuda_matmul_tile_t* tile);
+void tvi_cuda_matmul_print_even_start(tvi_cuda_printer_t* p, const void* tile,
+                                      tvi_cuda_variant_t* variant);
+
 // Prints the statements of a kernel, whose |variant| says what addresses are multiples of, and sets
 // its block, grid and shared memory.
 typedef void (*tvi_cuda_matmul_print_fn_t)(tvi_cuda_printer_t* p, const void* argument,

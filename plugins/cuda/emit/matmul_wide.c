@@ -11,6 +11,7 @@
 
 #define P TVI_CUDA_PRINT
 #define MULTIPROCESSORS 132
+#define START_BLOCK 256u
 
 bool tvi_cuda_factor_can_map(const tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
                              const tvi_cuda_factor_t* factor, const tvi_cuda_loops_t* x) {
@@ -73,15 +74,60 @@ static void print_tile(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s) 
 }
 
 // The statements that find a tile: the loop over those of this group, or of all groups.
-static void print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, uint32_t splits,
-                        bool takes_turns) {
-  if (splits > 1) {
+static void print_place(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                        const tvi_cuda_matmul_tile_t* t, uint32_t splits, bool takes_turns) {
+  if (t->even) {
+    P(p,
+      "for (tv_share share(tiles, whole); share.next();) {\n"
+      "const unsigned number = share.number;\n"
+      "const int first = share.first, steps = share.steps;\n");
+  } else if (splits > 1) {
     P(p, "{\nconst unsigned number = blockIdx.x / %uu;\n", splits);
   } else {
     P(p, "for (unsigned number = blockIdx.x%s; number < tiles; number += %sTV_GRID) {\n",
       takes_turns ? " + group * (TV_GRID)" : "", takes_turns ? "2 * " : "");
   }
   print_tile(p, s);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Even shares
+// ---------------------------------------------------------------------------------------------
+
+// Each block leaves at most one tile of sums, and a flag for each warp that has laid its part.
+static int64_t even_flags_at(const tvi_cuda_matmul_tile_t* t) {
+  return (int64_t)MULTIPROCESSORS * t->bm * t->bn * 4;
+}
+
+static uint32_t even_flag_count(const tvi_cuda_matmul_tile_t* t) { return MULTIPROCESSORS * t->wm; }
+
+// The addresses of both.
+static void print_even(tvi_cuda_printer_t* p, const tvi_cuda_matmul_tile_t* t) {
+  const uint32_t parts = tvi_cuda_parameter(p, tvi_cuda_number(p, 0));
+  const uint32_t flags = tvi_cuda_parameter(p, tvi_cuda_number(p, even_flags_at(t)));
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, parts);
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, flags);
+  P(p, "float* const parts = (float*)w%u;\nunsigned* const flags = (unsigned*)w%u;\n", parts,
+    flags);
+}
+
+void tvi_cuda_matmul_set_even_workspace(tvi_cuda_printer_t* p, const tvi_cuda_matmul_tile_t* t) {
+  p->code->workspace =
+      tvi_cuda_parameter(p, tvi_cuda_number(p, even_flags_at(t) + 4 * (int64_t)even_flag_count(t)));
+}
+
+void tvi_cuda_matmul_print_even_start(tvi_cuda_printer_t* p, const void* tile,
+                                      tvi_cuda_variant_t* variant) {
+  const tvi_cuda_matmul_tile_t* t = (const tvi_cuda_matmul_tile_t*)tile;
+  const uint32_t flags = tvi_cuda_parameter(p, tvi_cuda_number(p, even_flags_at(t)));
+  tvi_cuda_add_argument(p, TVI_CUDA_ARGUMENT_WORKSPACE, flags);
+  P(p,
+    "const unsigned at = blockIdx.x * %uu + threadIdx.x;\nif (at < %uu) ((unsigned*)w%u)[at] = "
+    "0;\n",
+    START_BLOCK, even_flag_count(t), flags);
+  variant->block = START_BLOCK;
+  variant->grid = tvi_cuda_parameter(
+      p, tvi_cuda_number(p, (even_flag_count(t) + START_BLOCK - 1) / START_BLOCK));
 }
 
 // No kernel of the plan writes it.
@@ -92,24 +138,30 @@ static bool is_ready(const tvi_cuda_printer_t* p, const tvi_cuda_factor_t* facto
 
 // The group that orders tiles. What no kernel of the plan writes is on its way before the kernels
 // ahead have ended.
-static void print_orders(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s, uint32_t splits,
-                         uint32_t map_a, uint32_t map_b) {
+static void print_orders(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s,
+                         const tvi_cuda_matmul_tile_t* t, uint32_t splits, uint32_t map_a,
+                         uint32_t map_b) {
   const bool early_a = is_ready(p, &s->a), early_b = is_ready(p, &s->b);
   P(p, "if (threadIdx.x == 0) {\n");
   if (early_a || early_b) {
-    P(p, "int early = steps < tile::STAGES ? steps : tile::STAGES;\n");
-    P(p, "{\nconst unsigned number = blockIdx.x / %uu;\n", splits);
-    print_tile(p, s);
+    P(p, "int early = 0;\n");
+    if (t->even) {
+      print_place(p, s, t, splits, false);
+    } else {
+      P(p, "{\nconst unsigned number = blockIdx.x / %uu;\n", splits);
+      print_tile(p, s);
+    }
     P(p,
-      "TV_UNROLL_BY(1)\nfor (int s = 0; s < early; ++s) {\nconst int k = (first + s) * tile::KT;\n"
+      "early = steps < tile::STAGES ? steps : tile::STAGES;\nTV_UNROLL_BY(1)\nfor (int s = 0; s < "
+      "early; ++s) {\nconst int k = (first + s) * tile::KT;\n"
       "unsigned char* const to = memory + s * tile::BYTES;\n"
       "unsigned char* const bar = work.full(s);\ntv_barrier_expect(bar, tile::BYTES);\n");
     if (early_a) print_copy(p, s, false, map_a);
     if (early_b) print_copy(p, s, true, map_b);
-    P(p, "}\n}\n");
+    P(p, "}\n%s}\n", t->even ? "break;\n" : "");
   }
   P(p, "TV_BEGIN();\n");
-  print_place(p, s, splits, false);
+  print_place(p, s, t, splits, false);
   P(p,
     "TV_UNROLL_BY(1)\nfor (int s = 0; s < steps; ++s) {\nconst int k = (first + s) * tile::KT;\n"
     "unsigned char* const to = work.data();\nunsigned char* const bar = work.full(work.stage);\n");
@@ -164,17 +216,21 @@ static void print_groups(tvi_cuda_printer_t* p, const tvi_cuda_matmul_shape_t* s
       "float sums[tile::FM][tile::FN][4] = {};\ntv_wide_matmul<tile>(sums, work, steps);\n"
       "tv_block_wait();\ntv_wide_lay<tile>(sums, memory);\n%s",
       moves ? "" : "}\n");
-    print_place(p, s, splits, false);
+    print_place(p, s, t, splits, false);
     tvi_cuda_matmul_print_put(p, s, s->vector);
     P(p, "tv_wide_join<tile, %u, %u, %u>(memory, rank, m0, n0, M, N, put);\n}\n%s", s->vector,
       splits, moves ? 128u : 0u, moves ? "}\n" : "");
   } else {
-    print_place(p, s, splits, t->turns != 0);
+    print_place(p, s, t, splits, t->turns != 0);
     tvi_cuda_matmul_print_put(p, s, s->vector);
     P(p, "tile::sum sums[tile::FM][tile::FN][4] = {};\n%s",
       t->turns ? "work.take_turn(group);\n" : "");
     P(p, "tv_wide_matmul<tile>(sums, work, steps);\n%s",
       t->turns ? "work.pass_turn(group, steps);\n" : "");
+    if (t->even)
+      P(p,
+        "if (!share.ends_tile()) {\ntv_share_give<tile>(sums, parts, flags);\ncontinue;\n}\n"
+        "tv_share_take<tile>(sums, share, parts, flags);\n");
     P(p, "tv_wide_finish<tile, %u>(sums, work, m0, n0, M, N, put);\n}\n}\n", s->vector);
   }
 }
@@ -202,12 +258,14 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
   } else {
     P(p, "const unsigned tiles = rows * columns * (unsigned)");
     tvi_cuda_print_dim(p, s->batches);
-    P(p, ";\nconst int first = 0, steps = (K + tile::KT - 1) / tile::KT;\n");
+    P(p, t->even ? ";\nconst int whole = K > 0 ? (K + tile::KT - 1) / tile::KT : 1;\n"
+                 : ";\nconst int first = 0, steps = (K + tile::KT - 1) / tile::KT;\n");
+    if (t->even) print_even(p, t);
   }
   P(p, "tv_wide_memory<tile> work = {memory, 0, 0, 0};\nwork.begin();\n");
   const bool moves = groups > 1;
   P(p, "if (threadIdx.x < 128) {\n%s", tvi_cuda_matmul_registers(groups, false));
-  print_orders(p, s, splits, map_a, map_b);
+  print_orders(p, s, t, splits, map_a, map_b);
   if (splits > 1)
     P(p, "tv_block_wait();\n%s", moves ? "tv_cluster_wait();\ntv_cluster_wait();\n" : "");
   if (t->late) {
@@ -224,6 +282,8 @@ void tvi_cuda_matmul_print_wide(tvi_cuda_printer_t* p, const tvi_cuda_matmul_sha
       tvi_dim_binary(dims, TRIVET_DIM_CEILDIV, s->columns, tvi_cuda_number(p, t->bn));
   trivet_dim_t tiles = rows && columns ? tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, columns) : NULL;
   if (tiles) tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, s->batches);
+  if (tiles && t->even)
+    tiles = tvi_dim_binary(dims, TRIVET_DIM_MUL, tiles, tvi_cuda_number(p, MULTIPROCESSORS));
   if (tiles && groups > 1 && splits == 1)
     tiles = tvi_dim_binary(dims, TRIVET_DIM_MIN, tiles, tvi_cuda_number(p, MULTIPROCESSORS));
   if (tiles && splits > 1)

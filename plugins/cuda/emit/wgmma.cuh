@@ -95,6 +95,16 @@ TV_DEVICE void tv_settle(float (&d)[4]) {
 TV_DEVICE void tv_settle(int (&d)[4]) {
   asm volatile("" : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])::"memory");
 }
+// A flag is raised by one thread for what its warp has written, and waited for by another block.
+TV_DEVICE void tv_flag_raise(unsigned* p) {
+  asm volatile("fence.acq_rel.gpu;\nst.release.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(1u)
+               : "memory");
+}
+TV_DEVICE void tv_flag_wait(const unsigned* p) {
+  unsigned v;
+  do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+  while (!v);
+}
 // The registers of 8, 16, 24 and 32 pieces of sums: their names in an instruction, and they.
 #define TV_NAMES_8 \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
@@ -417,4 +427,77 @@ TV_DEVICE void tv_wide_join(unsigned char* memory, int rank, int m0, int n0, int
   }
   // What others read of this block's memory must outlive it.
   tv_cluster_wait();
+}
+
+// Blocks share the steps of all tiles evenly (stream-K): each has steps that follow each other and
+// takes the last ones first. The block with the last step of a tile finishes it; the others, whose
+// numbers are lower, have begun with theirs and leave their sums to it: nobody waits in a chain, nor
+// for a block that begins later.
+struct tv_share {
+  unsigned begin, end;  // steps of this block, of all, that are to be done
+  unsigned tiles;
+  int whole;  // steps of a tile
+  unsigned number;
+  int first, steps;  // what this block does of tile |number|
+  TV_DEVICE tv_share(unsigned tiles_, int whole_) : tiles(tiles_), whole(whole_) {
+    begin = from(blockIdx.x);
+    end = from(blockIdx.x + 1);
+  }
+  TV_DEVICE unsigned from(unsigned block) const {
+    return (unsigned)((unsigned long long)tiles * (unsigned)whole * block / (TV_GRID));
+  }
+  TV_DEVICE bool next() {
+    if (begin == end) return false;
+    number = (end - 1) / (unsigned)whole;
+    const unsigned start = number * (unsigned)whole;
+    first = begin > start ? (int)(begin - start) : 0;
+    steps = (int)(end - start) - first;
+    end -= (unsigned)steps;
+    return true;
+  }
+  TV_DEVICE bool ends_tile() const { return first + steps == whole; }
+};
+
+// Where this thread has its sums in the part of a block, and the flag of its warp.
+template <class Tile>
+TV_DEVICE float* tv_part_of(float* parts, unsigned block) {
+  return parts + (unsigned long long)block * (Tile::BM * Tile::BN) + (threadIdx.x - 128) * 4;
+}
+template <class Tile>
+TV_DEVICE unsigned* tv_flag_of(unsigned* flags, unsigned block) {
+  return flags + block * (Tile::GROUPS * 4) + (threadIdx.x - 128) / 32;
+}
+template <class Tile>
+TV_DEVICE void tv_share_give(const float (&acc)[Tile::FM][Tile::FN][4], float* parts,
+                             unsigned* flags) {
+  float* const to = tv_part_of<Tile>(parts, blockIdx.x);
+  TV_UNROLL
+  for (int f = 0; f < Tile::FM; ++f)
+    TV_UNROLL
+    for (int i = 0; i < Tile::FN; ++i)
+      tv_store<4>(to + (f * Tile::FN + i) * (Tile::GROUPS * 512), acc[f][i]);
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) tv_flag_raise(tv_flag_of<Tile>(flags, blockIdx.x));
+}
+// Adds what the blocks before have left of the tile, from the next one down.
+template <class Tile>
+TV_DEVICE void tv_share_take(float (&acc)[Tile::FM][Tile::FN][4], const tv_share& share,
+                             float* parts, unsigned* flags) {
+  const unsigned start = share.number * (unsigned)share.whole;
+  TV_UNROLL_BY(1)
+  for (unsigned block = blockIdx.x; share.from(block) > start;) {
+    --block;
+    if (share.from(block) == share.from(block + 1)) continue;
+    tv_flag_wait(tv_flag_of<Tile>(flags, block));
+    const float* const at = tv_part_of<Tile>(parts, block);
+    TV_UNROLL
+    for (int f = 0; f < Tile::FM; ++f)
+      TV_UNROLL
+      for (int i = 0; i < Tile::FN; ++i) {
+        float other[4];
+        tv_load<4>(other, at + (f * Tile::FN + i) * (Tile::GROUPS * 512));
+        TV_UNROLL
+        for (int e = 0; e < 4; ++e) acc[f][i][e] += other[e];
+      }
+  }
 }

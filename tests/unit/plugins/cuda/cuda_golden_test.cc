@@ -65,11 +65,12 @@ std::string Print(const std::string& name) {
   // The names of matrix products and convolutions say which form they take.
   const bool is_matmul = name.find("matmul") == 0, is_convolution = name.find("convolution") == 0;
   const bool is_wide = name.find("wide") != std::string::npos;
+  const bool is_even = name.find("even") != std::string::npos;
   const uint32_t splits = name.find("split") == std::string::npos ? 1 : 4;
   if (!status && is_matmul) {
     const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[3];
     if (is_wide)
-      while (!tile->slab) ++tile;
+      while (!tile->slab || tile->even != (uint32_t)is_even) ++tile;
     status = tvi_cuda_matmul_code(program, &options, tile, splits, &arena,
                                   trivet_allocator_system(), &code);
   } else if (!status && is_convolution) {

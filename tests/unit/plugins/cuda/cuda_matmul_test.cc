@@ -375,7 +375,8 @@ TEST_F(MatmulWide, OrdersOfFactors) {
 
 TEST_F(MatmulWide, WholeNumbers) {
   for (uint32_t tile : tiles) {
-    if (tvi_cuda_matmul_tiles[tile].late) continue;  // rounds sums
+    // Rounds sums, or has no shares of these.
+    if (tvi_cuda_matmul_tiles[tile].late || tvi_cuda_matmul_tiles[tile].even) continue;
     // Emulated they take long.
     if (!Device::get().state && tile % 2) continue;
     use({tile, 1});
@@ -422,6 +423,24 @@ TEST_F(MatmulWide, TileAfterTile) {
     }
     most_blocks() = 0;
     if (HasFailure()) return;
+  }
+}
+
+// Three tiles of seven steps among blocks of which some have a part of one tile and some of two,
+// and among one more than there are steps; what lies in the workspace before does not matter.
+TEST_F(MatmulWide, EvenShares) {
+  for (uint32_t tile : tiles) {
+    const tvi_cuda_matmul_tile_t& t = tvi_cuda_matmul_tiles[tile];
+    if (!t.even) continue;
+    SCOPED_TRACE("tile " + std::to_string(tile));
+    for (unsigned blocks : {2u, 5u, 22u}) {
+      if (!Device::get().state && tile != tiles.back() && blocks != 5) continue;
+      use({tile, 1, blocks == 5});
+      most_blocks() = blocks;
+      check_product(blocks == 5 ? F16 : BF16, 2 * t.bm + 8, t.bn - 8, 440, false, blocks == 2);
+      most_blocks() = 0;
+      if (HasFailure()) return;
+    }
   }
 }
 
