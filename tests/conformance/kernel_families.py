@@ -147,6 +147,7 @@ def large(n):  # the largest tiles, blocks that take turns or finish tiles late,
     n.out(n.do("Relu", n.do("MatMul", n.input(3072, 512), n.weight(512, 3072))))
     n.out(n.do("Relu", n.do("MatMul", n.input(4096, 128), n.weight(128, 4096))))
     n.out(n.do("Relu", n.do("MatMul", n.input(384, 2048), n.weight(2048, 384))))
+    n.out(n.do("Relu", n.do("MatMul", n.input(2304, 3072), n.weight(3072, 1152))))  # shares of the sum
 
 
 def quantized(n):  # sums in whole numbers, scaled where they end

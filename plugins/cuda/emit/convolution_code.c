@@ -307,8 +307,9 @@ static trivet_status_t print_all(tvi_cuda_printer_t* p, void* argument) {
   const tvi_cuda_matmul_tile_t* tile = &tvi_cuda_matmul_tiles[w->form->tile];
   if (is_wide && (splits > 1 || w->vector_x != 8 || w->vector_w != 8 || w->shape.a.is_made))
     return TRIVET_STATUS(UNIMPLEMENTED, "operands that cannot be moved 16 bytes at once");
-  if (w->form->by_boxes ? !tvi_cuda_window_has_boxes(p, w) || tile->slab == 0 || tile->late || tile->even
-                        : is_wide && !tvi_cuda_matmul_is_plain_wide(tile))
+  if (w->form->by_boxes
+          ? !tvi_cuda_window_has_boxes(p, w) || tile->slab == 0 || tile->late || tile->even
+          : is_wide && !tvi_cuda_matmul_is_plain_wide(tile))
     return TRIVET_STATUS(UNIMPLEMENTED, "a tile that is not made for this convolution");
   tvi_cuda_matmul_set_workspace(p, &w->shape, splits);
   tvi_string_builder_append_cstr(&p->code->source, tvi_cuda_matmul_text);

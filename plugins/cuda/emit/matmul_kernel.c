@@ -207,6 +207,8 @@ double tvi_cuda_matmul_wide_price(const tvi_cuda_matmul_problem_t* p,
   const double bytes = p->factor_bytes + p->epilogue_bytes;
   double busy = waves * (product + rest);
   if (t->turns) busy = larger(waves * product + rest, waves / 2 * (product + 1.5 * rest));
+  // Every block has a part of a wave; sums of others are waited for and added, flags lowered.
+  if (t->even) busy = tiles / multiprocessors * product + waves * rest + 4000;
   // All but the last are finished while the next one is multiplied.
   if (t->late) busy = waves * (larger(product, rest) + size * 0.012) + rest;
   return 2500 + (splits > 1 ? 700 : 0) + larger(busy, bytes / 2500);
@@ -229,11 +231,18 @@ static bool has_next(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_t
              MULTIPROCESSORS;
 }
 
+// Blocks that take tiles end at about the same time: even shares of the steps would save nothing.
+static bool fills_waves(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_matmul_tile_t* t) {
+  const double tiles = tvi_cuda_parts(p->m, t->bm) * tvi_cuda_parts(p->n, t->bn);
+  const double waves = tiles * (double)p->batch / MULTIPROCESSORS;
+  return waves > 0.85 * (double)(int64_t)(waves + 0.999);
+}
+
 static bool is_candidate(const trivet_region_t* region, const tvi_cuda_matmul_problem_t* p,
                          const form_t* form) {
   const tvi_cuda_matmul_tile_t* t = &tvi_cuda_matmul_tiles[form->tile];
-  // Not timed on a device yet: a lock file can name it.
-  if (t->even) return false;
+  if (t->even && (form->splits > 1 || p->dtype == TRIVET_DTYPE_I8 || fills_waves(p, t)))
+    return false;
   if (p->dtype == TRIVET_DTYPE_I8 && form->splits > 1) return false;
   if (t->slab)
     return (form->splits == 1 || can_split_wide(p, form)) && tvi_cuda_is_hopper(region->target) &&

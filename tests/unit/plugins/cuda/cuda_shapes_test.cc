@@ -117,9 +117,9 @@ TEST(CudaShapes, FunctionsWithCode) {
 // with a sum that elements outside of the row would spoil, and means with squares of differences.
 TEST(CudaShapes, OddRows) {
   for (uint32_t dtype : {F16, F32}) {
-    for (int64_t n : {65, 197, 1023, 33001}) {
+    for (int64_t n : {197, 4099, 33001}) {  // the first one too short to be cut
       Program p;
-      const int64_t rows = n > 30000 ? 70 : 11;
+      const int64_t rows = n > 30000 ? 9 : 11;
       auto x = p.input(dtype, {rows, n}), y = p.output(dtype, {rows, n});
       auto sum = p.temp(F32, {rows}), mean = p.output(F32, {rows}), m2 = p.output(F32, {rows});
       {
