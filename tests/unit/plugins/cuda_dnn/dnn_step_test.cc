@@ -84,7 +84,7 @@ class DnnStep : public ::testing::Test {
   void Run(void* prepared, void* const* addresses, void* stream) {
     trivet_kernel_launch_t launch = {};
     launch.addresses = addresses;
-    launch.workspace = &launch;
+    launch.workspace = workspace_;
     launch.stream = stream;
     EXPECT_EQ(kernel_->run(kernel_, prepared, &launch), nullptr);
   }
@@ -97,6 +97,7 @@ class DnnStep : public ::testing::Test {
   std::vector<uint8_t> blob_;
   void* loaded_ = nullptr;
   uint64_t workspace_size_ = 0;
+  char workspace_[FAKE_CUDNN_WORKSPACE];
 };
 
 bool Refused(trivet_status_t status) {
