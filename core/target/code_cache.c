@@ -40,15 +40,20 @@ const tvi_cached_code_t* tvi_code_cache_find(tvi_code_cache_t* cache, tvi_hash12
   return item;
 }
 
-trivet_status_t tvi_code_cache_add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
-                                   size_t size) {
-  // Added by whoever needs it now; requests are not there yet.
-  tvi_cached_code_t item = {key, NULL, size, !cache->is_trying, false};
+static trivet_status_t add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
+                           size_t size, bool is_used, bool is_kept) {
+  tvi_cached_code_t item = {key, NULL, size, is_used, is_kept};
   TRIVET_RETURN_IF_ERROR(tvi_alloc(cache->allocator, size, &item.data));
   if (size) memcpy(item.data, data, size);
   trivet_status_t status = tvi_vector_push(&cache->items, item);
   if (status) tvi_free(cache->allocator, item.data, size);
   return status;
+}
+
+trivet_status_t tvi_code_cache_add(tvi_code_cache_t* cache, tvi_hash128_t key, const void* data,
+                                   size_t size) {
+  // By whoever needs it now; what was requested is not there yet.
+  return add(cache, key, data, size, !cache->is_trying, false);
 }
 
 trivet_status_t tvi_code_cache_request(tvi_code_cache_t* cache, tvi_hash128_t key,
@@ -95,8 +100,7 @@ trivet_status_t tvi_code_cache_make_all(tvi_code_cache_t* cache, trivet_executor
   for (size_t i = 0; i < cache->requests.count; ++i) {
     tvi_code_request_t* request = &cache->requests.data[i];
     if (!request->data) continue;
-    if (!status) status = tvi_code_cache_add(cache, request->key, request->data, request->size);
-    if (!status) cache->items.data[cache->items.count - 1].is_used = false;
+    if (!status) status = add(cache, request->key, request->data, request->size, false, false);
     tvi_free(cache->allocator, request->data, request->size);
   }
   cache->requests.count = 0;
@@ -131,19 +135,18 @@ trivet_status_t tvi_code_cache_load(tvi_code_cache_t* cache, const char* path) {
     if (!end) end = tvi_byte_reader_bytes(&reader, bytes, &from);
     if (end || !tvi_hash128_equal(tvi_hash128(from, bytes, 0), hash)) break;
     tvi_cached_code_t* known = find(cache, key);
-    if (!known) status = tvi_code_cache_add(cache, key, from, bytes);
-    if (!known && !status) {
-      known = &cache->items.data[cache->items.count - 1];
-      known->is_used = false;
+    if (known) {
+      known->is_kept = true;
+    } else {
+      status = add(cache, key, from, bytes, false, true);
     }
-    if (known) known->is_kept = true;
   }
   trivet_status_free(end);
   tvi_free(cache->allocator, data, size + 1);
   return status;
 }
 
-static trivet_status_t write(const tvi_code_cache_t* cache, bool keeps, const char* path) {
+static trivet_status_t write_items(const tvi_code_cache_t* cache, bool keeps, const char* path) {
   tvi_byte_writer_t writer;
   tvi_byte_writer_init(&writer, cache->allocator);
   tvi_byte_writer_u32(&writer, FILE_MAGIC);
@@ -170,11 +173,11 @@ static trivet_status_t write(const tvi_code_cache_t* cache, bool keeps, const ch
 trivet_status_t tvi_code_cache_save(tvi_code_cache_t* cache, const char* path) {
   int lock = tvi_directory_lock(path);
   trivet_status_t status = tvi_code_cache_load(cache, path);
-  if (!status) status = write(cache, true, path);
+  if (!status) status = write_items(cache, true, path);
   tvi_directory_unlock(lock);
   return status;
 }
 
 trivet_status_t tvi_code_cache_save_used(const tvi_code_cache_t* cache, const char* path) {
-  return write(cache, false, path);
+  return write_items(cache, false, path);
 }

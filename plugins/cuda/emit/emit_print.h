@@ -202,6 +202,8 @@ void tvi_cuda_print_map(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 void tvi_cuda_print_tiles(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
 void tvi_cuda_print_scan(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant);
+// How many loops, the first ones, go over rows; the others walk a row.
+uint32_t tvi_cuda_outer_count(const tvi_cuda_printer_t* p);
 // Chooses |p->shape| for a group with reductions, but for alignment.
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p);
 void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p);

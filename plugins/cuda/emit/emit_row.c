@@ -2,7 +2,8 @@
 //
 // Kernels with reductions: some lanes of a block walk a row together. Where a row fits their
 // registers it is read once and every stage works on what was read; otherwise it is walked again
-// for each stage. Scans are walked by one thread a row.
+// for each stage. Scans are walked by one thread a row. emit_row_shape.c divides rows among
+// threads.
 #include <stdio.h>
 #include <string.h>
 
@@ -13,189 +14,10 @@
 #include "plugins/cuda/emit/emit_print.h"
 
 #define P TVI_CUDA_PRINT
-// Elements of a row that a thread holds of each array.
-#define MAX_HELD 32
-#define ENOUGH_THREADS 67584
-// Threads that rows are shared among to use the whole bandwidth, and how often a thread must come
-// around for that.
-#define MANY_THREADS 270336
-#define LEAST_WALKS 16
-// Bytes of states that a thread holds for neighbouring rows.
-#define MAX_STATES 128u
-// A row is cut at multiples of 16 bytes in memory where it has so many pieces of them: both ends
-// cost more than whole vectors save in short ones (measured: rows of 197 take 1.6 times as long).
-#define SHIFTED_PIECES 512
-
-static uint32_t outer_count(const tvi_cuda_printer_t* p) {
-  uint32_t count = 0;
-  while (count < p->loop_count && !p->is_inner[count]) ++count;
-  return count;
-}
-
-static bool is_unit(trivet_dim_t dim) { return dim && tvi_dim_equals_constant(dim, 1); }
-
-// Do neighbouring rows lie nearer to each other in memory than neighbouring points?
-static bool prefers_columns(const tvi_cuda_printer_t* p, uint32_t rows_end) {
-  if (rows_end == 0 || rows_end == p->loop_count) return rows_end != 0;
-  uint32_t along_row = 0, across = 0;
-  for (size_t i = 0; i < p->accesses.count; ++i) {
-    const tvi_cuda_access_t* access = &p->accesses.data[i];
-    bool walks = false;
-    for (uint32_t l = rows_end; l < p->loop_count; ++l) walks |= access->coefficients[l] != NULL;
-    if (!walks) continue;
-    along_row += is_unit(access->coefficients[p->loop_count - 1]);
-    across += is_unit(access->coefficients[rows_end - 1]);
-  }
-  return across > along_row;
-}
-
-// Do all reductions of the group need nothing but what lies in memory, and has it no values of
-// points?
-static bool is_one_pass(const tvi_cuda_printer_t* p) {
-  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
-    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    if (p->schedule->stages[stage].has_inner) return false;
-    if (p->program->stages[stage].kind != TVI_KIR_REDUCE) continue;
-    for (uint32_t k = 0; k < p->program->stages[stage].instr_count; ++k) {
-      const tvi_kir_instr_t* instr = &p->program->stages[stage].instrs[k];
-      if (instr->opcode != TVI_KIR_LOAD) continue;
-      const uint32_t producer = p->program->values[instr->imm.load->value].stage;
-      if (producer != TVI_KIR_NONE &&
-          &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
-        return false;
-    }
-  }
-  return true;
-}
-
-// How many blocks share a row, where there are too few rows and the reductions need nothing but the
-// row itself: each thread keeps so much of it that the second kernel pays.
-static uint32_t choose_parts(const tvi_cuda_printer_t* p, int64_t rows, int64_t row) {
-  const tvi_cuda_shape_t* s = &p->shape;
-  if (!is_one_pass(p)) return 1;
-  const int64_t walks = row / ((int64_t)s->lanes * s->vector);
-  const int64_t pieces = rows / s->columns;
-  const int64_t threads = (pieces + s->rows - 1) / s->rows * s->rows * s->lanes;
-  if (walks < LEAST_WALKS || threads >= ENOUGH_THREADS) return 1;
-  // No more than run at once: a few blocks left over would take as long as all of them.
-  const int64_t wanted = MANY_THREADS / threads;
-  return (uint32_t)(wanted < walks / 4 ? wanted : walks / 4);
-}
-
-// How many neighbouring rows a thread takes, so that it moves 16 bytes at once; less where threads
-// would be too few.
-static uint32_t choose_columns(const tvi_cuda_printer_t* p, uint32_t loop, int64_t rows,
-                               int64_t row) {
-  if (!is_one_pass(p)) return 1;
-  uint32_t bytes = 1;
-  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
-    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    if (p->program->stages[stage].kind != TVI_KIR_REDUCE) continue;
-    const uint32_t own = tvi_cuda_state_bytes(p, stage);
-    bytes = own > bytes ? own : bytes;
-  }
-  uint32_t columns = tvi_cuda_choose_vector(p, loop);
-  while (columns > 1 && columns * bytes > MAX_STATES) columns /= 2;
-  const int64_t lanes = row < 16 ? 1 : row / 8 < 1024 ? row / 8 : 1024;  // of some blocks
-  while (columns > 1 && rows / columns * lanes < ENOUGH_THREADS / 4) columns /= 2;
-  return columns;
-}
-
-// Rows of odd length: pieces that begin where memory is aligned, not where the row does. All that
-// walks the row must be cut at the same places.
-static void choose_shift(tvi_cuda_printer_t* p, uint32_t rows_end, int64_t row) {
-  tvi_cuda_shape_t* s = &p->shape;
-  const uint32_t last = p->loop_count - 1, vector = tvi_cuda_widest_vector(p, last);
-  if (rows_end != last || s->vector * 4 > vector || row < (int64_t)vector * SHIFTED_PIECES) return;
-  const uint32_t own = s->vector;
-  s->is_shifted = true;
-  s->shifted_as = TVI_CUDA_NONE;
-  s->vector = vector;
-  for (uint32_t i = 0; i < p->accesses.count; ++i) {
-    const tvi_cuda_access_t* access = &p->accesses.data[i];
-    const uint32_t producer = p->program->values[access->value].stage;
-    if (!access->coefficients[last] && access->is_direct) continue;
-    if (access->load == TVI_KIR_NONE && !tvi_cuda_is_written(p, access->value)) continue;
-    if (access->load != TVI_KIR_NONE && producer != TVI_KIR_NONE &&
-        &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
-      continue;
-    if (s->shifted_as == TVI_CUDA_NONE) s->shifted_as = i;
-    s->is_shifted &= tvi_cuda_is_vector(p, access, last, vector);
-  }
-  s->is_shifted &= s->shifted_as != TVI_CUDA_NONE;
-  if (!s->is_shifted) s->vector = own;
-}
-
-void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
-  memset(&p->shape, 0, sizeof(p->shape));
-  const uint32_t rows_end = outer_count(p), last = p->loop_count - 1;
-  const trivet_dim_t length = tvi_cuda_extent_product(p, rows_end, p->loop_count);
-  const int64_t rows = tvi_cuda_printer_estimate(p, tvi_cuda_extent_product(p, 0, rows_end));
-  const int64_t row = tvi_cuda_printer_estimate(p, length);
-  int64_t low, most;
-  if (!length) return;
-  tvi_dim_range(p->program->dims, length, &low, &most);
-  bool has_values = false;  // kept per point
-  bool in_order = false;    // one lane walks the row: a join's sides must not be exchanged
-  for (uint32_t i = 0; i < p->group->stage_count; ++i) {
-    const uint32_t stage = p->schedule->order[p->group->stage_first + i];
-    const tvi_kir_stage_t* joined = &p->program->stages[stage];
-    has_values |= p->schedule->stages[stage].has_inner;
-    in_order |= joined->monoid != NULL && !tvi_kir_stage_is_commutative(joined);
-  }
-  tvi_cuda_shape_t* s = &p->shape;
-  s->vector = s->columns = 1;
-  s->lanes = 1;
-  s->is_column = prefers_columns(p, rows_end);
-  if (s->is_column && !in_order && rows_end > 0) {
-    s->column_loop = rows_end - 1;
-    s->columns = choose_columns(p, rows_end - 1, rows, row);
-  }
-  if (in_order) {
-    s->rows = 128;
-  } else if (s->is_column || row <= 8) {
-    const uint32_t most_lanes = s->is_column ? 128 : 8;
-    while (s->lanes < most_lanes && s->lanes * 8 <= row &&
-           rows / s->columns * s->lanes < ENOUGH_THREADS)
-      s->lanes *= 2;
-    s->rows = s->lanes == 1 ? 128 : s->lanes > 32 ? 1024 / s->lanes : 32;
-    if (!s->is_column && s->lanes > 1) s->rows = 128 / s->lanes;
-  } else {
-    s->vector = tvi_cuda_choose_vector(p, last);
-    choose_shift(p, rows_end, row);
-    const int64_t pieces = (row + s->vector - 1) / s->vector + s->is_shifted;
-    while (s->lanes < 32 && s->lanes < pieces) s->lanes *= 2;
-    const int64_t held = s->vector < 4 ? 16 / s->vector : 4;
-    while (s->lanes < 1024 && pieces > (int64_t)s->lanes * held) s->lanes *= 2;
-    while (s->lanes < 256 && pieces > s->lanes && rows * s->lanes < ENOUGH_THREADS / 4)
-      s->lanes *= 2;
-    s->rows = s->lanes >= 128 ? 1 : 128 / s->lanes;
-    while (s->rows > 1 && s->rows * s->lanes > 32 && rows / s->rows < 132) s->rows /= 2;
-  }
-  const int64_t per_chunk = (int64_t)s->lanes * s->vector;
-  if (s->is_shifted && most <= INT64_MAX - s->vector) most += s->vector - 1;
-  const int64_t chunks = most / per_chunk + (most % per_chunk != 0);
-  if (chunks * s->vector <= MAX_HELD && (has_values || s->lanes > 1 || most <= 16))
-    s->chunks = chunks ? (uint32_t)chunks : 1;
-  s->parts = s->chunks || in_order ? 1 : choose_parts(p, rows, row);
-  // Smaller blocks spread better over the device.
-  while (s->parts > 1 && !s->is_column && s->lanes > 256) s->lanes /= 2, s->parts *= 2;
-}
-
-void tvi_cuda_choose_joining_shape(tvi_cuda_printer_t* p) {
-  tvi_cuda_shape_t* s = &p->shape;
-  const uint32_t most = s->is_column ? 16 : 256;
-  s->is_joining = true;
-  s->is_shifted = false;
-  s->vector = s->columns = 1;
-  s->lanes = 1;
-  while (s->lanes < most && s->lanes < s->parts) s->lanes *= 2;
-  s->rows = s->is_column ? 32 : s->lanes < 128 ? 128 / s->lanes : 1;
-}
 
 trivet_dim_t tvi_cuda_states_size(tvi_cuda_printer_t* p, uint32_t stage) {
   tvi_dim_context_t* dims = p->program->dims;
-  const trivet_dim_t rows = tvi_cuda_extent_product(p, 0, outer_count(p));
+  const trivet_dim_t rows = tvi_cuda_extent_product(p, 0, tvi_cuda_outer_count(p));
   const int64_t bytes = (int64_t)p->shape.parts * tvi_cuda_state_bytes(p, stage);
   return tvi_dim_binary(dims, TRIVET_DIM_MUL, rows, tvi_dim_constant(dims, bytes));
 }
@@ -383,7 +205,7 @@ static bool is_moments(const tvi_cuda_printer_t* p, uint32_t stage) {
 // Has every lane as many elements of its row as it can hold?
 static bool is_even(tvi_cuda_printer_t* p) {
   const tvi_cuda_shape_t* s = &p->shape;
-  const trivet_dim_t length = tvi_cuda_extent_product(p, outer_count(p), p->loop_count);
+  const trivet_dim_t length = tvi_cuda_extent_product(p, tvi_cuda_outer_count(p), p->loop_count);
   int64_t value;
   return s->chunks != 0 && tvi_dim_is_constant(length, &value) &&
          value == (int64_t)s->chunks * s->lanes * s->vector;
@@ -779,7 +601,7 @@ static void print_shared(tvi_cuda_printer_t* p) {
 }
 
 void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
-  const uint32_t rows_end = outer_count(p);
+  const uint32_t rows_end = tvi_cuda_outer_count(p);
   const trivet_dim_t rows = print_rows(p, rows_end);
   print_shared(p);
   if (p->shape.columns > 1) {
@@ -803,7 +625,7 @@ void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
 }
 
 void tvi_cuda_print_scan(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
-  const uint32_t rows_end = outer_count(p), loop = p->loop_count - 1;
+  const uint32_t rows_end = tvi_cuda_outer_count(p), loop = p->loop_count - 1;
   const uint32_t stage = p->schedule->order[p->group->stage_first];
   const tvi_kir_stage_t* s = &p->program->stages[stage];
   memset(&p->shape, 0, sizeof(p->shape));

@@ -59,12 +59,12 @@ const char* tvi_cuda_matmul_check_dtype(uint32_t dtype, uint32_t sum, bool allow
   return sum == dtype || sum == TRIVET_DTYPE_F32 ? NULL : "a sum in another type";
 }
 
-bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
-  return t->slab && t->wm == 8 && !t->turns && !t->late && !t->even;
-}
-
 bool tvi_cuda_matmul_can_share(const tvi_cuda_matmul_tile_t* t) {
   return t->slab && t->wm <= 8 && !t->turns && !t->late && !t->even;
+}
+
+bool tvi_cuda_matmul_is_plain_wide(const tvi_cuda_matmul_tile_t* t) {
+  return tvi_cuda_matmul_can_share(t) && t->wm == 8;
 }
 
 typedef struct printing_s {
