@@ -383,6 +383,7 @@ static trivet_status_t device_capture_end(const trivet_device_t* definition, voi
   CUgraphExec exec = NULL;
   TRIVET_RETURN_IF_ERROR(make_current(s));
   TVI_CUDA_RETURN_IF_ERROR(&s->device, cuStreamEndCapture((CUstream)stream, &graph));
+  cuda_fill_by_kernels(s, graph);
   CUresult result = s->driver.cuGraphInstantiateWithFlags(&exec, graph, 0);
   (void)s->driver.cuGraphDestroy(graph);
   TRIVET_RETURN_IF_ERROR(check(&s->device, result, "cuGraphInstantiateWithFlags"));

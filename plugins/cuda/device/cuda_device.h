@@ -28,13 +28,16 @@ extern "C" {
   X(cuEventCreate) X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) \
   X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuStreamIsCapturing)                            \
   X(cuGraphInstantiateWithFlags) X(cuGraphGetRootNodes) X(cuGraphNodeGetType)                     \
-  X(cuGraphKernelNodeGetParams) X(cuGraphKernelNodeGetAttribute)                                  \
+  X(cuGraphKernelNodeGetParams) X(cuGraphKernelNodeGetAttribute) X(cuGraphMemsetNodeGetParams)    \
+  X(cuGraphGetNodes) X(cuGraphAddKernelNode) X(cuGraphDestroyNode)                                \
   X(cuGraphDestroy) X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuGraphUpload)                       \
   X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute)              \
   X(cuFuncGetAttribute) X(cuOccupancyMaxActiveBlocksPerMultiprocessor)                            \
   X(cuLaunchKernelEx) X(cuTensorMapEncodeTiled)
 // Those that the oldest drivers have not; NULL there.
-#define TVI_CUDA_DRIVER_LATER_FUNCTIONS(X) X(cuGraphNodeGetDependentNodes)
+#define TVI_CUDA_DRIVER_LATER_FUNCTIONS(X)                         \
+  X(cuGraphNodeGetDependencies) X(cuGraphNodeGetDependentNodes)    \
+  X(cuGraphAddDependencies)
 // clang-format on
 
 typedef struct tvi_cuda_driver_s {
@@ -51,7 +54,7 @@ typedef struct tvi_cuda_recorder_s tvi_cuda_recorder_t;
 typedef trivet_status_t (*tvi_cuda_call_t)(void* self, const trivet_kernel_launch_t* launch);
 
 // An open device. Immutable but for what stands behind |module| and |resource|, which take a lock:
-// for load and prepare, never for run.
+// for load, prepare and captures, never for a run that is replayed.
 struct tvi_cuda_device_s {
   const tvi_cuda_driver_t* driver;
   const trivet_allocator_t* allocator;

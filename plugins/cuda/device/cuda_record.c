@@ -207,6 +207,7 @@ static CUresult capture(tvi_cuda_recorder_t* r, const trivet_kernel_launch_t* la
   if (status && result == CUDA_SUCCESS) result = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
   // The call without a capture has its errors told.
   trivet_status_free(status);
+  if (result == CUDA_SUCCESS) cuda_fill_by_kernels((cuda_state_t*)r->device, *out_graph);
   return result;
 }
 

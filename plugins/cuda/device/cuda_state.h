@@ -48,6 +48,10 @@ trivet_status_t cuda_shared_init(cuda_state_t* state);
 // Destroys resources, the newest first, then modules.
 void cuda_shared_deinit(cuda_state_t* state);
 
+// Puts kernels in the place of memsets in |graph|, which has not been instantiated. Memsets that
+// cannot be replaced, or that the driver's version hides, stay.
+void cuda_fill_by_kernels(cuda_state_t* state, CUgraph graph);
+
 // Sets the functions of the device that record.
 void cuda_record_init(cuda_state_t* state);
 

@@ -33,6 +33,8 @@ class CudaRecord : public ::testing::Test {
     Find("fake_cuda_launches", &launches_);
     Find("fake_cuda_graph", &graph_);
     Find("fake_cuda_last_launch", &last_);
+    Find("fake_cuda_last_fill", &fill_);
+    Find("fake_cuda_nodes", &nodes_);
     set_(1, 13000, "", 0);
     graph_("k");
     definition_ = tvi_cuda_device_definition;
@@ -90,6 +92,8 @@ class CudaRecord : public ::testing::Test {
   int (*launches_)() = nullptr;
   void (*graph_)(const char*) = nullptr;
   const fake_cuda_launch_t* (*last_)() = nullptr;
+  const fake_cuda_fill_t* (*fill_)() = nullptr;
+  const char* (*nodes_)() = nullptr;
   trivet_device_t definition_;
   trivet_allocator_t allocator_ = tvi_allocator_or_system({});
   tvi_cuda_device_t* device_ = nullptr;
@@ -160,7 +164,7 @@ TEST_F(CudaRecord, KernelsComeInOrderWithWhatTheyWereToldBesides) {
 }
 
 TEST_F(CudaRecord, OtherGraphsStayWithTheLibrary) {
-  for (const char* graph : {"", "m", "km", "kkf", "kkkkk"}) {
+  for (const char* graph : {"", "n", "kb", "kkf", "kkkkk"}) {
     const int live = live_();
     graph_(graph);
     Repeat(&a_, &b_);
@@ -172,6 +176,58 @@ TEST_F(CudaRecord, OtherGraphsStayWithTheLibrary) {
     ASSERT_EQ(Take(device_->recorder_create(device_, allocator_, 2, &recorder_)), "");
     calls_ = 0;
   }
+}
+
+TEST_F(CudaRecord, MemsetsBecomeKernels) {
+  graph_("kmk");
+  Repeat(&a_, &b_);
+  const int launches = launches_();
+  EXPECT_TRUE(IsRecorded(&a_, &b_));
+  EXPECT_EQ(launches_(), launches + 3);
+  EXPECT_STREQ(nodes_(), "kzk");
+  EXPECT_EQ(fill_()->before, 1);
+  EXPECT_EQ(fill_()->after, 3);
+  EXPECT_EQ(fill_()->at, 4096u);
+  EXPECT_EQ(fill_()->count, 8u);  // 16 times two bytes
+  EXPECT_EQ(fill_()->value, 0xababababu);
+  EXPECT_GE(fill_()->threads, 8u);
+  EXPECT_NE(fill_()->function, 0u);
+}
+
+// Graphs of whole runs, at their ends as well; what is no row of words stays, as does all where the
+// driver has no way.
+TEST_F(CudaRecord, MemsetsOfRunsBecomeKernels) {
+  const int live = live_();
+  auto capture = [&](const char* graph) {
+    void* captured = nullptr;
+    graph_(graph);
+    EXPECT_EQ(Take(definition_.capture_begin(&definition_, device_, &own_)), "");
+    EXPECT_EQ(Take(definition_.capture_end(&definition_, device_, &own_, &captured)), "");
+    definition_.graph_destroy(&definition_, device_, captured);
+    return std::string(nodes_());
+  };
+  EXPECT_EQ(capture("kk"), "kk");
+  EXPECT_EQ(live_(), live);
+  EXPECT_EQ(capture("mknbkmkm"), "zknbkzkz");
+  EXPECT_EQ(fill_()->before, 7);
+  EXPECT_EQ(fill_()->after, 0);
+  EXPECT_EQ(live_(), live + 1);  // the module
+  for (const char* call : {"cuGraphGetNodes", "cuGraphMemsetNodeGetParams", "cuGraphAddKernelNode",
+                           "cuGraphAddDependencies", "cuGraphNodeGetDependencies"}) {
+    set_(1, 13000, call, CUDA_ERROR_UNKNOWN);
+    EXPECT_EQ(capture("kmk"), "kmk") << call;
+  }
+  set_(1, 13000, "", 0);
+  const_cast<tvi_cuda_driver_t*>(device_->driver)->cuGraphAddDependencies = nullptr;
+  EXPECT_EQ(capture("kmk"), "kmk");
+}
+
+TEST_F(CudaRecord, MemsetsStayWhereTheDriverCannotTranslate) {
+  graph_("kmk");
+  set_(1, 13000, "cuModuleLoadData", CUDA_ERROR_NO_BINARY_FOR_GPU);
+  Repeat(&a_, &b_);
+  EXPECT_FALSE(IsRecorded(&a_, &b_));
+  EXPECT_STREQ(nodes_(), "kmk");
 }
 
 TEST_F(CudaRecord, WhatFailsMeanwhileIsNoError) {

@@ -20,6 +20,8 @@ static struct {
   int launches;
   int capturing;
   const char* graph;  // what graphs of captures are, set by the test: see cuGraphGetRootNodes
+  char nodes[16];     // the last one that was captured
+  fake_cuda_fill_t fill;
   fake_cuda_launch_t last;
 } fake = {.devices = 1, .version = 13000, .fails = "", .graph = ""};
 
@@ -29,6 +31,8 @@ EXPORT int fake_cuda_loads(void);
 EXPORT int fake_cuda_launches(void);
 EXPORT void fake_cuda_graph(const char* graph);
 EXPORT const fake_cuda_launch_t* fake_cuda_last_launch(void);
+EXPORT const fake_cuda_fill_t* fake_cuda_last_fill(void);
+EXPORT const char* fake_cuda_nodes(void);
 
 void fake_cuda_set(int devices, int version, const char* fails, int with) {
   fake.devices = devices;
@@ -44,6 +48,8 @@ int fake_cuda_loads(void) { return fake.loads; }
 int fake_cuda_launches(void) { return fake.launches; }
 void fake_cuda_graph(const char* graph) { fake.graph = graph; }
 const fake_cuda_launch_t* fake_cuda_last_launch(void) { return &fake.last; }
+const fake_cuda_fill_t* fake_cuda_last_fill(void) { return &fake.fill; }
+const char* fake_cuda_nodes(void) { return fake.nodes; }
 
 #define FAIL_IF_ASKED() \
   if (strncmp(__func__, fake.fails, strlen(fake.fails)) == 0 && fake.fails[0]) return fake.with
@@ -226,6 +232,7 @@ EXPORT CUresult cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode) 
 EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
   (void)stream;
   fake.capturing = 0;
+  strncpy(fake.nodes, fake.graph, sizeof(fake.nodes) - 1);
   MAKE(graphs, graph);
 }
 EXPORT CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
@@ -234,17 +241,18 @@ EXPORT CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* stat
   return CUDA_SUCCESS;
 }
 // Nodes are numbers from 1. A letter each: 'k', 'e' kernels, the second of which begins early; 'm'
-// is no kernel; 'f' is a second one behind the first.
+// clears eight words to 0xabab, 'n' and 'b' clear rows and single bytes; 'f' is a second one behind
+// the first; 'z' is the kernel that replaces an 'm'.
 EXPORT CUresult cuGraphGetRootNodes(CUgraph graph, CUgraphNode* nodes, size_t* count) {
   (void)graph;
   FAIL_IF_ASKED();
   if (nodes && *count) nodes[0] = (CUgraphNode)(uintptr_t)1;
-  *count = fake.graph[0] != '\0';
+  *count = fake.nodes[0] != '\0';
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType* type) {
-  *type = fake.graph[(uintptr_t)node - 1] == 'm' ? CU_GRAPH_NODE_TYPE_MEMSET
-                                                 : CU_GRAPH_NODE_TYPE_KERNEL;
+  *type = strchr("mnb", fake.nodes[(uintptr_t)node - 1]) ? CU_GRAPH_NODE_TYPE_MEMSET
+                                                         : CU_GRAPH_NODE_TYPE_KERNEL;
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGraphKernelNodeGetParams(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS* params) {
@@ -279,16 +287,75 @@ EXPORT CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode* node
   FAIL_IF_ASKED();
   uintptr_t at = (uintptr_t)node;
   size_t given = 0;
-  while (given < *count && fake.graph[at + given] &&
-         (given == 0 || fake.graph[at + given] == 'f')) {
+  if (!nodes) {
+    *count = fake.nodes[at] ? 1 + (fake.nodes[at + 1] == 'f') : 0;
+    return CUDA_SUCCESS;
+  }
+  while (given < *count && fake.nodes[at + given] &&
+         (given == 0 || fake.nodes[at + given] == 'f')) {
     nodes[given] = (CUgraphNode)(at + given + 1);
-    if (fake.graph[at + given] == 'e') {
+    if (edges && fake.nodes[at + given] == 'e') {
       edges[given].type = CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC;
       edges[given].from_port = CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC;
     }
     ++given;
   }
   *count = given;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode* nodes, size_t* count) {
+  (void)graph;
+  FAIL_IF_ASKED();
+  *count = strlen(fake.nodes);
+  for (size_t i = 0; nodes && i < *count; ++i) nodes[i] = (CUgraphNode)(i + 1);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphNodeGetDependencies(CUgraphNode node, CUgraphNode* nodes,
+                                           CUgraphEdgeData* edges, size_t* count) {
+  (void)edges;
+  FAIL_IF_ASKED();
+  *count = (uintptr_t)node > 1;
+  if (nodes && *count) nodes[0] = (CUgraphNode)((uintptr_t)node - 1);
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphMemsetNodeGetParams(CUgraphNode node, CUDA_MEMSET_NODE_PARAMS* params) {
+  FAIL_IF_ASKED();
+  char kind = fake.nodes[(uintptr_t)node - 1];
+  memset(params, 0, sizeof(*params));
+  params->dst = 4096;
+  params->value = 0xabab;
+  params->elementSize = 2;
+  params->width = kind == 'b' ? 3 : 16;
+  params->height = kind == 'n' ? 2 : 1;
+  return CUDA_SUCCESS;
+}
+// Chains alone are kept: one node can be added, and then takes the place of one that goes.
+static const CUgraphNode kAdded = (CUgraphNode)1000;
+EXPORT CUresult cuGraphAddKernelNode(CUgraphNode* node, CUgraph graph, const CUgraphNode* before,
+                                     size_t count, const CUDA_KERNEL_NODE_PARAMS* params) {
+  (void)graph;
+  FAIL_IF_ASKED();
+  fake.fill.before = count ? (int)(uintptr_t)before[0] : 0;
+  fake.fill.after = 0;
+  fake.fill.function = (uintptr_t)params->func;
+  fake.fill.threads = params->gridDimX * params->blockDimX;
+  memcpy(&fake.fill.at, params->kernelParams[0], sizeof(fake.fill.at));
+  memcpy(&fake.fill.count, params->kernelParams[1], sizeof(fake.fill.count));
+  memcpy(&fake.fill.value, params->kernelParams[2], sizeof(fake.fill.value));
+  *node = kAdded;
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphAddDependencies(CUgraph graph, const CUgraphNode* from,
+                                       const CUgraphNode* to, const CUgraphEdgeData* edges,
+                                       size_t count) {
+  (void)graph, (void)edges;
+  FAIL_IF_ASKED();
+  if (count != 1 || from[0] != kAdded) return CUDA_ERROR_INVALID_VALUE;
+  fake.fill.after = (int)(uintptr_t)to[0];
+  return CUDA_SUCCESS;
+}
+EXPORT CUresult cuGraphDestroyNode(CUgraphNode node) {
+  if (node != kAdded) fake.nodes[(uintptr_t)node - 1] = 'z';
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec* exec, CUgraph graph,
