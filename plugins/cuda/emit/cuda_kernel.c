@@ -79,7 +79,8 @@ static trivet_status_t emit(const trivet_kernel_t* kernel, const trivet_region_t
   tvi_cuda_code_options_t options = {.name = name,
                                      .strides = strides,
                                      .symbols = region->symbols,
-                                     .symbol_count = region->symbol_count};
+                                     .symbol_count = region->symbol_count,
+                                     .shared_limit = tvi_cuda_shared_limit(region->target)};
   tvi_cuda_code_t code;
   memset(&code, 0, sizeof(code));
   TRIVET_RETURN_IF_ERROR(

@@ -5,6 +5,7 @@
 #include "plugins/cuda/emit/cuda_write.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/dtype.h"
@@ -96,6 +97,15 @@ trivet_status_t tvi_cuda_propose(const trivet_kernel_t* kernel, const trivet_reg
 bool tvi_cuda_is_hopper(const char* target) {
   const char* colon = target ? strchr(target, ':') : NULL;
   return !colon || strncmp(colon + 1, "sm_90", 5) == 0;
+}
+
+uint32_t tvi_cuda_shared_limit(const char* target) {
+  char architecture[32];
+  architecture_of(target, architecture, sizeof(architecture));
+  const long number = strncmp(architecture, "sm_", 3) == 0 ? strtol(architecture + 3, NULL, 10) : 0;
+  if (number < 80) return 0;
+  if (number >= 90 && number < 120) return 227u << 10;
+  return number == 80 || number == 87 ? 163u << 10 : 99u << 10;
 }
 
 trivet_status_t tvi_cuda_find_constants(const trivet_region_t* region,

@@ -37,6 +37,10 @@ trivet_status_t tvi_cuda_propose(const trivet_kernel_t* kernel, const trivet_reg
 // Has the target wgmma and the copy engine of Hopper? Without an architecture: yes.
 bool tvi_cuda_is_hopper(const char* target);
 
+// Bytes of shared memory that a block of the target may ask for, where it has copies to there that
+// go on while threads do; 0: it has not.
+uint32_t tvi_cuda_shared_limit(const char* target);
+
 // By value of |program|, the region's: whether it is an input whose bytes are known when the plan
 // is built.
 trivet_status_t tvi_cuda_find_constants(const trivet_region_t* region,

@@ -86,6 +86,9 @@ typedef struct tvi_cuda_code_options_s {
   // By value of the program: inputs whose bytes are the same in every run, which a kernel may ask
   // for before the kernels ahead of it have ended. NULL: none.
   const bool* is_constant;
+  // Bytes of shared memory that a block may ask for, where copies to it go on while threads do; 0:
+  // none beyond what every device has.
+  uint32_t shared_limit;
   bool keeps_factors;  // what a product or a convolution reads stays a stage of its own
   bool allows_tf32;    // products may round f32 factors to 10 bits behind the point
 } tvi_cuda_code_options_t;

@@ -33,6 +33,8 @@ typedef struct tvi_cuda_access_s {
   trivet_dim_t atom_coefficients[TVI_CUDA_MAX_ATOMS];
   uint32_t array;  // number of the array of registers that holds it; TVI_CUDA_NONE
   bool is_cached;  // the array holds the whole row
+  bool is_held;    // shared memory holds the whole row, from byte |held_at| on
+  uint32_t held_at;
 } tvi_cuda_access_t;
 
 // How the points of a row are spread over threads.
@@ -52,7 +54,10 @@ typedef struct tvi_cuda_shape_s {
   uint32_t chunks;  // times that a row is walked; 0: not known, it is walked in a loop
   uint32_t parts;   // blocks that share a row; a second kernel joins their states. 0, 1: no
   bool is_joining;  // that second kernel
-  bool is_tiled;    // a map that reads along |tile_loop| through tiles in shared memory
+  // Dynamic shared memory of a block that holds what several stages read of its row: each thread
+  // brings there what it reads later itself. 0: nothing is held
+  uint32_t held_bytes;
+  bool is_tiled;  // a map that reads along |tile_loop| through tiles in shared memory
   uint32_t tile_loop;
 } tvi_cuda_shape_t;
 
@@ -207,6 +212,11 @@ uint32_t tvi_cuda_outer_count(const tvi_cuda_printer_t* p);
 // Chooses |p->shape| for a group with reductions, but for alignment.
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p);
 void tvi_cuda_choose_map_shape(tvi_cuda_printer_t* p);
+// Does the access take elements of the row that lie in memory before the kernel begins, and which
+// other stages take from the same place?
+bool tvi_cuda_walks_row(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access);
+bool tvi_cuda_is_read_again(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access);
+bool tvi_cuda_is_same_address(const tvi_cuda_access_t* a, const tvi_cuda_access_t* b);
 // Makes the shape of a row that blocks share that of the kernel that joins their states.
 void tvi_cuda_choose_joining_shape(tvi_cuda_printer_t* p);
 // Bytes for the states of |stage| of all parts of all rows; NULL on overflow.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Kernels with reductions: some lanes of a block walk a row together. Where a row fits their
-// registers it is read once and every stage works on what was read; otherwise it is walked again
-// for each stage. Scans are walked by one thread a row. emit_row_shape.c divides rows among
-// threads.
+// registers, or else shared memory, it is read once and every stage works on what was read;
+// otherwise it is walked again for each stage. Scans are walked by one thread a row.
+// emit_row_shape.c divides rows among threads.
 #include <stdio.h>
 #include <string.h>
 
@@ -79,7 +79,11 @@ static void open_elements(tvi_cuda_printer_t* p, uint32_t rows_end) {
 // row may be some that are none.
 static void print_only_within(tvi_cuda_printer_t* p) {
   const uint32_t last = p->loop_count - 1;
-  if (p->shape.is_shifted) P(p, "if (q%u == b%u + e) ", last, last);
+  if (!p->shape.is_shifted) return;
+  P(p, "if (tv_is_within<1>(b%u + e, ", last);
+  P(p, "(%s)", tvi_cuda_index_type(p));
+  tvi_cuda_print_dim(p, p->extents[last]);
+  P(p, ")) ");
 }
 
 static void print_array_load(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access,
@@ -99,39 +103,21 @@ static void print_array_load(tvi_cuda_printer_t* p, const tvi_cuda_access_t* acc
   P(p, "]);\n}\n");
 }
 
-static bool same_address(const tvi_cuda_access_t* a, const tvi_cuda_access_t* b) {
-  return a->value == b->value && a->constant == b->constant && a->is_direct && b->is_direct &&
-         memcmp(a->coefficients, b->coefficients, sizeof(a->coefficients)) == 0;
-}
-
 // Which loads are held in arrays: whole rows that several stages read, and pieces of 16 bytes.
-static void assign_arrays(tvi_cuda_printer_t* p, uint32_t rows_end) {
+static void assign_arrays(tvi_cuda_printer_t* p) {
   uint32_t arrays = 0;
   for (size_t i = 0; i < p->accesses.count; ++i) {
     tvi_cuda_access_t* access = &p->accesses.data[i];
     access->array = TVI_CUDA_NONE;
     access->is_cached = false;
-    bool walks = false;
-    for (uint32_t l = rows_end; l < p->loop_count; ++l) walks |= access->coefficients[l] != NULL;
     const bool is_piece =
         p->shape.vector > 1 && tvi_cuda_is_piece(p, access, p->loop_count - 1, p->shape.vector);
-    if (access->load == TVI_KIR_NONE || !(access->is_direct || is_piece) || !walks ||
-        tvi_dtype_bits(p->program->values[access->value].dtype) < 8)
-      continue;
-    const uint32_t producer = p->program->values[access->value].stage;
-    if (producer != TVI_KIR_NONE &&
-        &p->schedule->groups[p->schedule->stages[producer].group] == p->group)
-      continue;
-    bool again = false;
-    for (size_t k = 0; k < p->accesses.count; ++k)
-      again |= p->accesses.data[k].load != TVI_KIR_NONE &&
-               p->accesses.data[k].stage != access->stage &&
-               same_address(&p->accesses.data[k], access);
-    access->is_cached = again && p->shape.chunks != 0;
-    if (!access->is_cached && !is_piece) continue;
+    if (!(access->is_direct || is_piece) || !tvi_cuda_walks_row(p, access)) continue;
+    access->is_cached = p->shape.chunks != 0 && tvi_cuda_is_read_again(p, access);
+    if (!access->is_cached && !is_piece && !access->is_held) continue;
     for (size_t k = 0; k < i && access->is_cached; ++k)
       if (p->accesses.data[k].array != TVI_CUDA_NONE && p->accesses.data[k].is_cached &&
-          same_address(&p->accesses.data[k], access))
+          tvi_cuda_is_same_address(&p->accesses.data[k], access))
         access->array = p->accesses.data[k].array;
     if (access->array == TVI_CUDA_NONE) access->array = arrays++;
   }
@@ -162,13 +148,58 @@ static void print_cached_loads(tvi_cuda_printer_t* p, uint32_t rows_end) {
   P(p, "}\n}\n");
 }
 
+// Where shared memory holds elements of this thread, from number k of the row on.
+static void print_held_at(tvi_cuda_printer_t* p, const tvi_cuda_access_t* access) {
+  P(p, "(%s*)(memory + %u) + k%s",
+    tvi_cuda_storage_type(tvi_cuda_stored_dtype(&p->program->values[access->value])),
+    access->held_at, p->shape.is_shifted ? " + shift" : "");
+}
+
+// Brings the rows that are held to shared memory. Whole pieces at the ends of shifted ones, too:
+// before the first element lie others of the tensor, behind the last one nothing is read.
+static void print_held_loads(tvi_cuda_printer_t* p, uint32_t rows_end) {
+  const uint32_t last = p->loop_count - 1, vector = p->shape.vector;
+  if (!p->shape.held_bytes) return;
+  P(p, "TV_MEMORY(memory);\n");
+  open_points(p, rows_end);
+  uint32_t next = 0;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    const tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (!access->is_held || access->held_at < next) continue;
+    next = access->held_at + 1;
+    const bool is_piece = vector > 1 && tvi_cuda_is_piece(p, access, last, vector);
+    if (!is_piece) open_elements(p, rows_end);
+    P(p, "tv_hold<%u>(", is_piece ? vector : 1);
+    print_held_at(p, access);
+    P(p, is_piece ? ", " : " + e, ");
+    tvi_cuda_print_pointer(p, access->value);
+    P(p, " + ");
+    tvi_cuda_print_offset(p, access, is_piece ? last : TVI_CUDA_NONE);
+    if (p->shape.is_shifted) {
+      P(p, ", (%s)", tvi_cuda_index_type(p));
+      tvi_cuda_print_dim(p, p->extents[last]);
+      P(p, " - b%u);\n", last);
+    } else {
+      P(p, ", %u);\n", is_piece ? vector : 1);
+    }
+    if (!is_piece) P(p, "}\n");
+  }
+  P(p, "}\n}\ntv_copy_commit();\ntv_copy_wait<0>();\n");
+}
+
 static void print_piece_loads(tvi_cuda_printer_t* p, uint32_t stage, uint32_t rows_end) {
   for (size_t i = 0; i < p->accesses.count; ++i) {
     const tvi_cuda_access_t* access = &p->accesses.data[i];
     if (access->stage != stage || access->array == TVI_CUDA_NONE || access->is_cached) continue;
     P(p, "%s x%u[%u];\n", tvi_cuda_register_type(p->program->values[access->value].dtype),
       access->array, p->shape.vector);
-    print_array_load(p, access, rows_end);
+    if (access->is_held) {
+      P(p, "tv_load<%u>(x%u, ", p->shape.vector, access->array);
+      print_held_at(p, access);
+      P(p, ");\n");
+    } else {
+      print_array_load(p, access, rows_end);
+    }
   }
 }
 
@@ -604,12 +635,14 @@ void tvi_cuda_print_row(tvi_cuda_printer_t* p, tvi_cuda_variant_t* variant) {
   const uint32_t rows_end = tvi_cuda_outer_count(p);
   const trivet_dim_t rows = print_rows(p, rows_end);
   print_shared(p);
+  variant->shared_bytes = p->shape.held_bytes;
   if (p->shape.columns > 1) {
     print_columns(p, rows_end);
     set_grid(p, rows, variant);
     return;
   }
-  assign_arrays(p, rows_end);
+  assign_arrays(p);
+  print_held_loads(p, rows_end);
   if (!p->shape.is_joining) print_cached_loads(p, rows_end);
   for (uint32_t i = 0; i < p->group->stage_count; ++i) {
     const uint32_t stage = p->schedule->order[p->group->stage_first + i];

@@ -4,6 +4,7 @@
 // takes at once and holds, blocks that share a row. emit_row.c prints them.
 #include <string.h>
 
+#include "core/base/dtype.h"
 #include "core/dimension/dimension.h"
 #include "core/kernel_ir/monoid.h"
 #include "plugins/cuda/emit/emit_print.h"
@@ -20,11 +21,38 @@
 // A row is cut at multiples of 16 bytes in memory where it has so many pieces of them: both ends
 // cost more than whole vectors save in short ones (measured: rows of 197 take 1.6 times as long).
 #define SHIFTED_PIECES 512
+// Shared memory of a block that states take and the device itself.
+#define OWN_SHARED 2048
 
 uint32_t tvi_cuda_outer_count(const tvi_cuda_printer_t* p) {
   uint32_t count = 0;
   while (count < p->loop_count && !p->is_inner[count]) ++count;
   return count;
+}
+
+bool tvi_cuda_walks_row(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access) {
+  bool walks = false;
+  for (uint32_t l = tvi_cuda_outer_count(p); l < p->loop_count; ++l)
+    walks |= access->coefficients[l] != NULL;
+  if (access->load == TVI_KIR_NONE || !walks ||
+      tvi_dtype_bits(p->program->values[access->value].dtype) < 8)
+    return false;
+  const uint32_t producer = p->program->values[access->value].stage;
+  return producer == TVI_KIR_NONE ||
+         &p->schedule->groups[p->schedule->stages[producer].group] != p->group;
+}
+
+bool tvi_cuda_is_same_address(const tvi_cuda_access_t* a, const tvi_cuda_access_t* b) {
+  return a->value == b->value && a->constant == b->constant && a->is_direct && b->is_direct &&
+         memcmp(a->coefficients, b->coefficients, sizeof(a->coefficients)) == 0;
+}
+
+bool tvi_cuda_is_read_again(const tvi_cuda_printer_t* p, const tvi_cuda_access_t* access) {
+  for (size_t k = 0; k < p->accesses.count; ++k)
+    if (p->accesses.data[k].load != TVI_KIR_NONE && p->accesses.data[k].stage != access->stage &&
+        tvi_cuda_is_same_address(&p->accesses.data[k], access))
+      return true;
+  return false;
 }
 
 static bool is_unit(trivet_dim_t dim) { return dim && tvi_dim_equals_constant(dim, 1); }
@@ -121,6 +149,34 @@ static void choose_shift(tvi_cuda_printer_t* p, uint32_t rows_end, int64_t row) 
   if (!s->is_shifted) s->vector = own;
 }
 
+// Rows that do not fit registers, of |most| elements at most: what several stages read of them is
+// held in shared memory as far as that reaches. With two blocks one computes while the other loads.
+static void choose_held(tvi_cuda_printer_t* p, int64_t row, int64_t most) {
+  tvi_cuda_shape_t* s = &p->shape;
+  const uint32_t limit = p->options->shared_limit;
+  if (s->chunks || s->parts > 1 || s->is_column || s->lanes < 128 || most > limit || row < most / 2)
+    return;
+  for (size_t i = 0; i < p->accesses.count; ++i) {
+    tvi_cuda_access_t* access = &p->accesses.data[i];
+    if (access->is_held || !access->is_direct || !tvi_cuda_walks_row(p, access) ||
+        !tvi_cuda_is_read_again(p, access))
+      continue;
+    const uint32_t bytes =
+        ((uint32_t)most + s->vector + 15) / 16 * 16 *
+        tvi_dtype_bytes(tvi_cuda_stored_dtype(&p->program->values[access->value]));
+    if (bytes > limit || s->held_bytes + bytes + OWN_SHARED > limit) continue;
+    for (size_t k = i; k < p->accesses.count; ++k) {
+      if (p->accesses.data[k].load == TVI_KIR_NONE ||
+          !tvi_cuda_is_same_address(&p->accesses.data[k], access))
+        continue;
+      p->accesses.data[k].is_held = true;
+      p->accesses.data[k].held_at = s->held_bytes;
+    }
+    s->held_bytes += bytes;
+  }
+  if (s->held_bytes && 2 * (s->held_bytes + OWN_SHARED) <= limit && s->lanes > 512) s->lanes = 512;
+}
+
 void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   memset(&p->shape, 0, sizeof(p->shape));
   const uint32_t rows_end = tvi_cuda_outer_count(p), last = p->loop_count - 1;
@@ -173,6 +229,7 @@ void tvi_cuda_choose_row_shape(tvi_cuda_printer_t* p) {
   if (chunks * s->vector <= MAX_HELD && (has_values || s->lanes > 1 || most <= 16))
     s->chunks = chunks ? (uint32_t)chunks : 1;
   s->parts = s->chunks || in_order ? 1 : choose_parts(p, rows, row);
+  if (!in_order) choose_held(p, row, most);
   // Smaller blocks spread better over the device.
   while (s->parts > 1 && !s->is_column && s->lanes > 256) s->lanes /= 2, s->parts *= 2;
 }

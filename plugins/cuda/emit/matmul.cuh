@@ -16,21 +16,6 @@ struct tv_sums<tv_s8x2> { typedef int type; };
 #ifndef TRIVET_EMULATION
 #define TV_UNROLL_BY(n) TV_PRAGMA(unroll n)
 #define TV_PRAGMA(x) _Pragma(#x)
-#define TV_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
-TV_DEVICE unsigned tv_shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
-// |bytes| of BYTES, the rest are zeros.
-template <int BYTES>
-TV_DEVICE void tv_copy_async(void* to, const void* from, int bytes) {
-  if (BYTES == 16)
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(tv_shared(to)),
-                 "l"(from), "r"(bytes) : "memory");
-  else
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(tv_shared(to)), "l"(from),
-                 "n"(BYTES), "r"(bytes) : "memory");
-}
-TV_DEVICE void tv_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int N>
-TV_DEVICE void tv_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 // Four 8 x 8 matrices; lane l names row l % 8 of matrix l / 8.
 template <bool TRANSPOSED>
 TV_DEVICE void tv_load_matrices(unsigned* r, const void* p) {

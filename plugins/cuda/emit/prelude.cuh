@@ -24,6 +24,23 @@ TV_DEVICE void tv_ahead(const char* p, unsigned bytes) {
 #define TV_AHEAD(p, bytes)
 #endif
 
+// What a launch gives a block of shared memory, and copies to it that go on while a thread does.
+#define TV_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
+TV_DEVICE unsigned tv_shared(const void* p) { return (unsigned)__cvta_generic_to_shared(p); }
+// |bytes| of BYTES, the rest are zeros.
+template <int BYTES>
+TV_DEVICE void tv_copy_async(void* to, const void* from, int bytes) {
+  if (BYTES == 16)
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(tv_shared(to)),
+                 "l"(from), "r"(bytes) : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(tv_shared(to)), "l"(from),
+                 "n"(BYTES), "r"(bytes) : "memory");
+}
+TV_DEVICE void tv_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N>
+TV_DEVICE void tv_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
+
 TV_DEVICE float tv_f16_to_f32(unsigned short u) {
   float f;
   asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(u));
@@ -287,6 +304,22 @@ TV_DEVICE void tv_store_row(T* p, const R* in, I at, I count) {
     for (int i = 0; i < N; ++i)
       if (tv_is_within<1>(at + i, count)) tv_put(p[i], in[i]);
   }
+}
+// Begins to bring N elements to shared memory, no more than |count| of them; what is in their place
+// otherwise is not said. Who reads them waits for the copies.
+template <int N, class T, class I>
+TV_DEVICE void tv_hold(T* to, const T* from, I count) {
+  const int bytes = N * (int)sizeof(T), whole = bytes > 16 ? 16 : bytes < 4 ? 4 : bytes;
+  const int given = count < N ? (int)count * (int)sizeof(T) : bytes;
+  if (bytes < 4) {
+    for (int i = 0; i < N; ++i)
+      if (i < count) to[i] = from[i];
+    return;
+  }
+  TV_UNROLL
+  for (int at = 0; at < bytes; at += whole)
+    tv_copy_async<whole>((char*)to + at, (const char*)from + at,
+                         given < at ? 0 : given - at < whole ? given - at : whole);
 }
 // N elements as they are; the target may be aligned for one alone.
 template <int N, class T>

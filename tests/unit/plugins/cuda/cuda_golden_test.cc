@@ -56,6 +56,7 @@ std::string Print(const std::string& name) {
   tvi_cuda_code_t code = {};
   tvi_cuda_code_options_t options = {};
   options.name = name.c_str();
+  if (name.find("held") != std::string::npos) options.shared_limit = 227u << 10;
   options.allows_tf32 = name.find("tf32") != std::string::npos;
   trivet_status_t status = tvi_dim_context_create(trivet_allocator_system(), &dims);
   if (!status) status = tvi_kir_program_parse(tvi_sv(in.c_str()), dims, &arena, &program);
@@ -103,6 +104,9 @@ std::string Print(const std::string& name) {
       text += "// " + std::string(variant.name) + ": blocks " +
               (known ? std::to_string(value) : "by shape") + ", threads " +
               std::to_string(variant.block) + ", alignment " + std::to_string(variant.alignment) +
+              (variant.shared_bytes && !is_matmul && !is_convolution
+                   ? ", shared " + std::to_string(variant.shared_bytes)
+                   : "") +
               "\n";
     }
     tvi_cuda_code_deinit(&code);

@@ -145,6 +145,57 @@ TEST(CudaShapes, OddRows) {
   }
 }
 
+// exp(x) / sum(exp(x)) over rows of |n|, which is |most| at most; gives the aligned kernel's text.
+// |limit|: bytes of shared memory that may hold a row.
+std::string run_long_rows(uint32_t dtype, int64_t n, int64_t most, uint32_t limit) {
+  Program p;
+  const trivet_dim_t rows = p.dim(64);
+  const trivet_dim_t length = n == most ? p.dim(n) : p.symbol("n");
+  if (n != most) check(tvi_dim_symbol_restrict(p.dims(), length, 1, most, 1));
+  auto x = p.value(TVI_KIR_INPUT, dtype, {rows, length});
+  auto y = p.value(TVI_KIR_OUTPUT, dtype, {rows, length});
+  auto sum = p.temp(F32, {64});
+  const auto point = [&](Stage& s) {
+    return s.op(TVI_KIR_EXP, F32, s.op(TVI_KIR_CAST, F32, s.load(x, {s.index(0), s.index(1)})));
+  };
+  {
+    Stage s(&p, TVI_KIR_REDUCE, {rows}, {length});
+    s.finish({sum}, {point(s)}, p.monoid(TVI_KIR_SUM, F32));
+  }
+  Stage s(&p, TVI_KIR_MAP, {rows, length}, {});
+  s.finish({y}, {s.op(TVI_KIR_CAST, dtype,
+                      s.op(TVI_KIR_DIV, F32, point(s), s.load(sum, {s.index(0)})))});
+  shared_limit() = limit;
+  const std::vector<int64_t> symbols(n == most ? 0 : 1, n);
+  const Inputs inputs = {{x, random_tensor(dtype, {64, n})}};
+  expect_same(p, symbols, inputs);
+  std::string text;
+  run_cuda(p, symbols, inputs, {}, false, &text);
+  shared_limit() = 0;
+  return text;
+}
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+TEST(CudaShapes, LongRowsInSharedMemory) {
+  const uint32_t large = 227u << 10, small = 99u << 10;
+  // Two blocks beside each other; pieces of 16 bytes though the length is odd.
+  std::string text = run_long_rows(F16, 33001, 33001, large);
+  EXPECT_TRUE(has(text, "tv_hold<8>(") && has(text, "__launch_bounds__(512)")) << text;
+  // One block: two would need 264 KB.
+  text = run_long_rows(F32, 33004, 33004, large);
+  EXPECT_TRUE(has(text, "tv_hold<4>(") && has(text, "__launch_bounds__(1024)")) << text;
+  // The largest length counts, and how near to it the common one is.
+  text = run_long_rows(F16, 33001, 40000, large);
+  EXPECT_TRUE(has(text, "tv_hold<")) << text;
+  text = run_long_rows(F16, 33001, 90000, large);
+  EXPECT_FALSE(has(text, "tv_hold<")) << text;
+  text = run_long_rows(F16, 33001, 33001, small);
+  EXPECT_TRUE(has(text, "tv_hold<8>(")) << text;
+  text = run_long_rows(F32, 33001, 33001, small);
+  EXPECT_FALSE(has(text, "tv_hold<")) << text;
+}
+
 TEST(CudaShapes, FewLongRows) {
   Program p;
   auto x = p.input(F32, {2, 40000}), y = p.output(F32, {2, 40000}), m = p.temp(F32, {2});

@@ -48,6 +48,11 @@ inline unsigned& most_blocks() {
   static unsigned count = 0;
   return count;
 }
+// Shared memory that the generator may hold rows in.
+inline uint32_t& shared_limit() {
+  static uint32_t bytes = 0;
+  return bytes;
+}
 inline CodeMaker& code_maker() {
   static CodeMaker maker = [](const tvi_kir_program_t* program,
                               const tvi_cuda_code_options_t* options, tvi_arena_t* arena,
@@ -198,6 +203,7 @@ inline std::vector<Tensor> run_cuda(Program& p, const std::vector<int64_t>& symb
   code_options.strides = stride_pointers.data();
   code_options.symbols = symbols.data();
   code_options.symbol_count = (uint32_t)symbols.size();
+  code_options.shared_limit = shared_limit();
   tvi_arena_t arena;
   tvi_arena_init(&arena, trivet_allocator_system(), 0);
   tvi_cuda_code_t code = {};
