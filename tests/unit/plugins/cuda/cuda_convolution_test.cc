@@ -345,6 +345,7 @@ TEST_F(Convolution, SingleChannels) {
 TEST_F(Convolution, WideTiles) {
   const auto* device = (const tvi_cuda_device_t*)Device::get().state;
   if (device && device->major != 9) GTEST_SKIP() << "the device is no Hopper";
+  uint32_t count = 0;
   for (uint32_t tile = 0; tile < tvi_cuda_matmul_tile_count; ++tile) {
     if (!tvi_cuda_matmul_is_plain_wide(&tvi_cuda_matmul_tiles[tile])) continue;
     SCOPED_TRACE("tile " + std::to_string(tile));
@@ -353,7 +354,7 @@ TEST_F(Convolution, WideTiles) {
     c.channels = 24, c.features = 40, c.stride = 2;
     check_case(c);
     if (HasFailure()) return;
-    if (!device && tile + 1 < tvi_cuda_matmul_tile_count) continue;  // emulated they take long
+    if (!device && ++count > 1) continue;  // emulated they take long
     c.channels = 64, c.features = 136, c.batch = 3, c.stride = 1;
     check_epilogue(c);
     if (HasFailure()) return;
