@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/dtype.h"
 #include "core/base/file.h"
 #include "tools/trivet/command.h"
 
@@ -104,24 +105,11 @@ static void fill_random(uint32_t dtype, void* memory, uint64_t count, uint64_t s
   for (uint64_t i = 0; i < count; ++i) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     double unit = (double)(state >> 11) / 9007199254740992.0;
-    switch (dtype) {
-      case TRIVET_DTYPE_F32:
-        ((float*)memory)[i] = (float)(2 * unit - 1);
-        break;
-      case TRIVET_DTYPE_F64:
-        ((double*)memory)[i] = 2 * unit - 1;
-        break;
-      case TRIVET_DTYPE_I64:
-      case TRIVET_DTYPE_U64:
-        ((int64_t*)memory)[i] = state >> 63;
-        break;
-      case TRIVET_DTYPE_I32:
-      case TRIVET_DTYPE_U32:
-        ((int32_t*)memory)[i] = (int32_t)(state >> 63);
-        break;
-      default:
-        break;  // zero
-    }
+    if (tvi_dtype_is_float(dtype)) {
+      tvi_dtype_write_f64(dtype, memory, (int64_t)i, 2 * unit - 1);
+    } else if (tvi_dtype_is_integer(dtype)) {
+      tvi_dtype_write_f64(dtype, memory, (int64_t)i, (double)(state >> 63));
+    }  // else zero
   }
 }
 

@@ -117,6 +117,22 @@ class Precision(support.CommandTest):
         self.write("same.txt", 'graph "same" {\n  input %x: f32[2]\n  output "x": %x\n}\n')
         self.good("build", "same.txt", "-o", "s.plan", "--io-format", "x:f16")
 
+    def test_inputs_that_no_file_gives_are_random_in_every_type(self):
+        for dtype in ("f16", "bf16", "f32", "f64", "f8e4m3fn", "i8", "u8", "i16", "u16", "i32", "i64"):
+            with self.subTest(dtype):
+                to = "i64" if dtype[0] in "iu" else "f64"
+                self.write("cast.txt", 'graph "cast" {\n  input %%x: %s[64]\n  %%y = std.Cast(%%x) {to = %s}\n'
+                                       '  output "y": %%y\n}\n' % (dtype, to))
+                self.good("build", "cast.txt", "-o", "c.plan")
+                self.good("run", "c.plan", "-o", "out.npz")
+                found = support.load_npz(self.folder / "out.npz")["y"][1]
+                if to == "i64":
+                    self.assertEqual(set(found), {0, 1})
+                    continue
+                self.assertGreater(len(set(found)), 16)
+                self.assertTrue(all(-1 <= v <= 1 for v in found))
+                self.assertTrue(min(found) < -0.5 and max(found) > 0.5)
+
 
 if __name__ == "__main__":
     support.main()
