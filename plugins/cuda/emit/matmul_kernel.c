@@ -177,9 +177,9 @@ double tvi_cuda_matmul_price(const tvi_cuda_matmul_problem_t* p, const tvi_cuda_
   if (splits > 1) {
     const double partial = (double)p->m * (double)p->n * (double)p->batch * 4 * splits;
     time += 800 + 2 * partial / 4000;
-    // Parts of a sum that make a factor, each its own: 12.5 us for 196x128x512 in four parts,
-    // whether with tiles of 128x128 or 64x32, where all else here says 5 to 6. What they wait for
-    // is not known.
+    // Parts of a sum that make a factor: in a chain of four products of 196x128x512 with a norm
+    // ahead, in four parts each, one took 12.5 us where all else here says 5 to 6. Perhaps since
+    // those that read pixels in a row make one element at a time there, 196 being no multiple of 8.
     if (p->makes_a || p->makes_b) time += 7000;
   }
   return time;
